@@ -1,8 +1,78 @@
 # SPDX-License-Identifier: MIT
 """Fixtures for every suite; under CI=true a skip whose reason the machine does not excuse fails."""
+import os
 import pathlib
+import re
+import subprocess
 import sys
+
+import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from harness import profile, sandbox  # noqa: E402,F401  (fixtures)
+from harness import CI, can_mount_kernel, profile, sandbox  # noqa: E402,F401  (fixtures)
+
+
+def _fails(*argv):
+    return subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          check=False).returncode != 0
+
+
+def _no_filesystem(reason):
+    """The kernel has none of the filesystems that the reason names, and cannot load one."""
+    named = re.findall(r"\b(?:btrfs|xfs|ext4)\b", reason)
+    known = pathlib.Path("/proc/filesystems").read_text().split()
+    return bool(named) and any(name not in known and _fails("modprobe", name) for name in named)
+
+
+def _no_uring(_):
+    switch = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
+    return not switch.exists() or switch.read_text().strip() != "Y"
+
+
+# What excuses a skip under CI: the reason given, and a look at the machine that bears it out. A
+# tool that is missing is no excuse, for setup.sh installs it.
+EXCUSES = [
+    (r"no /dev/fuse", lambda _: not os.path.exists("/dev/fuse")),
+    (r"needs root", lambda _: os.geteuid() != 0),
+    (r"needs (root and )?overlayfs in the kernel", lambda _: not can_mount_kernel()),
+    (r"needs user namespaces", lambda _: _fails("unshare", "-Urm", "true")),
+    (r"needs loop devices", lambda _: not os.path.exists("/dev/loop-control")),
+    (r"(the kernel )?(has|needs) (no )?(btrfs|xfs|ext4)\b.*", _no_filesystem),
+    (r"needs FUSE over io_uring", _no_uring),
+    (r"long: PLYFS_FULL=1.*", lambda _: os.environ.get("PLYFS_FULL") != "1"),
+    (r"needs PLYFS_FULL=1", lambda _: os.environ.get("PLYFS_FULL") != "1"),
+    # Not about the machine: one case of a parametrised test that has no meaning.
+    (r"about plyfs's own form", lambda _: True),
+    (r"the kernel does not read this form", lambda _: True),
+]
+
+
+def excused(reason):
+    return any(re.fullmatch(pattern, reason) and borne_out(reason)
+               for pattern, borne_out in EXCUSES)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if not CI or not report.skipped or hasattr(report, "wasxfail"):
+        return
+    reason = call.excinfo.value.msg if call.excinfo else str(report.longrepr)
+    reason = re.sub(r"^Skipped: ", "", reason or "")
+    if not excused(reason):
+        report.outcome = "failed"
+        report.longrepr = f"skipped under CI=true, and nothing here excuses it: {reason}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector):
+    """A module that skips itself whole is judged like its tests."""
+    outcome = yield
+    report = outcome.get_result()
+    if CI and report.skipped:
+        reason = re.sub(r"^Skipped: ", "", str(report.longrepr[2]))
+        if not excused(reason):
+            report.outcome = "failed"
+            report.longrepr = f"skipped under CI=true, and nothing here excuses it: {reason}"
