@@ -29,7 +29,9 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/plyfs-libfuse.XXXXXX")
 trap 'rm -rf "$scratch" "$deps/stage.$$"' EXIT
 trap 'exit 1' HUP INT TERM
 chmod 755 "$scratch"
-log=$scratch/log
+mkdir -p "$root/build/log"
+log=$root/build/log/libfuse.log
+: >"$log"
 
 # apt_with LIST COMMAND...: apt-get that knows this one source list and keeps its state to itself.
 apt_with() {
@@ -77,7 +79,8 @@ for attempt in "forky 3.18" "sid 3.18" "trixie 3.17"; do
     if { fetch "$1" "$2" && build; } >>"$log" 2>&1; then
         exit 0
     fi
+    echo "that of $1 will not do: see $log" >&2
 done
 tail -n 40 "$log" >&2
-echo "no libfuse3 >= 3.17 could be built: see above" >&2
+echo "no libfuse3 >= 3.17 could be built; all of it is in $log" >&2
 exit 1
