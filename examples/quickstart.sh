@@ -92,8 +92,8 @@ find_package() {
 in_chroot() {
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         HOME=/root DEBIAN_FRONTEND=noninteractive \
-        unshare -m sh -eu -c '
-            mount --make-rprivate /
+        unshare -m --propagation unchanged sh -eu -c '
+            mount --make-private "$1"
             mount --rbind /dev "$1/dev"
             mount -t proc proc "$1/proc" 2>/dev/null || mount --rbind /proc "$1/proc"
             exec chroot "$1" /bin/sh -euxc "$2"' sh "$merged" "$1"

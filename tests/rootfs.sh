@@ -34,7 +34,7 @@ fi
 with_mmdebstrap() {
     command -v mmdebstrap >/dev/null || return 1
     list=$(sh "$root/tests/sources.sh" deb own "$scratch/suite") || return 1
-    mmdebstrap --variant=minbase --include="$packages" --aptopt='Acquire::Retries "3"' \
+    mmdebstrap --variant=minbase ${packages:+--include="$packages"} --aptopt='Acquire::Retries "3"' \
         --format=tar "$suite" "$out.new" "$list"
 }
 

@@ -40,6 +40,7 @@ command fusermount3   fuse3
 command mount         mount
 command getfattr      attr
 command mmdebstrap    mmdebstrap
+command busybox       busybox-static
 '
 for_tests='
 python  pytest        python3-pytest
@@ -60,7 +61,6 @@ command strace        strace
 command fio           fio
 command groff         groff-base
 command debootstrap   debootstrap
-command busybox       busybox-static
 '
 
 present() {
