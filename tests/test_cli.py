@@ -670,6 +670,23 @@ def test_an_ordinary_users_work_survives_a_remount(guest):
     assert as_guest(os.path.lexists, f"{guest.at}/d") is False
 
 
+def test_an_ordinary_users_own_overlay_xattrs_round_trip_and_are_escaped_on_disk(guest):
+    guest.mount(*guest.own(), **guest.who)
+    at = str(guest.at)
+    for name in ("user.overlay.opaque", "user.overlay.mine", "user.plain"):
+        assert as_guest(os.setxattr, f"{at}/d", name, b"y") is None
+    assert as_guest(os.listdir, f"{at}/d") == ["x"]
+    assert sorted(as_guest(os.listxattr, f"{at}/d")) == [
+        "user.overlay.mine", "user.overlay.opaque", "user.plain"]
+    assert as_guest(os.getxattr, f"{at}/d", "user.overlay.mine") == b"y"
+    stored = os.listxattr(guest.upper / "d")
+    assert {"user.overlay.overlay.opaque", "user.overlay.overlay.mine", "user.plain"} <= set(stored)
+    assert "user.overlay.opaque" not in stored
+    umount(guest.at)
+    guest.mount(*guest.own(), **guest.who)
+    assert as_guest(os.listdir, f"{at}/d") == ["x"]
+
+
 def test_an_ordinary_users_mount_is_closed_to_others_root_included(guest):
     guest.mount(*guest.own(), **guest.who)
     assert attempt(os.listdir, guest.at) == "EACCES"

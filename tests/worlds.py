@@ -10,6 +10,9 @@ overlayfs) and on each subject; then are compared
 - the same tree after a remount;
 - and, for plyfs, the tree that the kernel's overlayfs makes of the upper directory left behind.
 Where the kernel rightly differs from a plain directory, the claim says so in words: `kernel=`.
+The subjects can be chosen by PLYFS_SUBJECTS, a list with commas: kernel (which proves the claim
+itself), plyfs-stateless, plyfs-tracked, plyfs-auto, kernel-then-plyfs (plyfs reads what the kernel
+left), fuse-overlayfs.
 """
 import errno
 import faulthandler
