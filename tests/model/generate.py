@@ -144,6 +144,8 @@ class Generator:
         names = ["user.note", "user.note", "user.b"]
         if "trusted" in self.features:
             names += ["trusted.mark", "security.capability"]
+        if "nested" in self.features:
+            names += ["user.overlay.note"] + ["trusted.overlay.note"] * ("trusted" in self.features)
         if "acl" in self.features:
             names += ["system.posix_acl_access", "system.posix_acl_default"]
         name = self.rng.choice(names)
@@ -310,7 +312,7 @@ class Generator:
         slot = self.slot()
         offset, length, salt = self.data()
         fallocate = self.rng.choice((0, ops.KEEP_SIZE, ops.KEEP_SIZE | ops.PUNCH_HOLE,
-                                     ops.PUNCH_HOLE, 0x10, 0x8))
+                                     ops.PUNCH_HOLE))
         return self.rng.choice((
             ("fstat", slot), ("pread", slot, offset, length), ("read", slot, length),
             ("pwrite", slot, offset, length, salt), ("pwrite", slot, offset, length, salt),

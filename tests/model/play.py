@@ -19,11 +19,12 @@ SECONDS_WITHOUT_ANSWER = 60
 
 
 class Difference(Exception):
-    """What was found: the position of the operation, and lines that tell."""
+    """What was found: the position of the operation, lines that tell, and in which kind of step (an
+    operation's name, "mount", or "layers"), so that shrinking does not slip to another fault."""
 
-    def __init__(self, position, lines):
-        super().__init__(lines[0])
-        self.position, self.lines = position, lines
+    def __init__(self, position, lines, step):
+        super().__init__(step)
+        self.position, self.lines, self.step = position, lines, step
 
 
 class Inodes:
@@ -66,6 +67,9 @@ class Plain:
     def perform(self, operation):
         return ops.perform(self.tree, operation)
 
+    def enter(self):
+        pass
+
     def remount(self):
         self.tree.close_all()
 
@@ -73,10 +77,9 @@ class Plain:
         self.tree.close_all()
 
 
-class Broken(Plain):
-    """For the test of the tester: it forgets that a chmod of a directory sets the sticky bit, and
-    every rename over a file that is there."""
-    name = "broken"
+class Forgetful(Plain):
+    """For the test of the tester: it forgets every rename over a file that is there."""
+    name = "forgetful"
 
     def perform(self, operation):
         if operation[0] == "rename" and operation[3] == 0:
@@ -87,6 +90,24 @@ class Broken(Plain):
             except OSError:
                 pass
         return super().perform(operation)
+
+
+class Scribbler(Plain):
+    """For the test of the tester: each truncate also writes into a layer that must not change."""
+    name = "scribbler"
+
+    def __init__(self, sandbox, config, stack):
+        super().__init__(sandbox, config, stack)
+        self.layer = sandbox.directory("layer")
+        sandbox.guard(self.layer)
+
+    def perform(self, operation):
+        if operation[0] == "truncate":
+            (self.layer / "scribble").touch()
+        return super().perform(operation)
+
+
+FAULTS = {"forgetful": Forgetful, "scribbler": Scribbler}
 
 
 class Union:
@@ -114,7 +135,12 @@ class Union:
         for each in ("plyfs", "kernel") if kind == "mixed" else (kind,):
             self.mounts.append(self._mount(sandbox, each, lowers, upper, work, around))
         self.claims = config["form"] == "mount" and kind != "mixed"
-        self._mounted().mount()
+
+    def enter(self):
+        try:
+            self._mounted().mount()
+        except AssertionError as error:
+            raise Difference(-1, str(error).splitlines(), "mount") from None
         self.watch()
 
     def _mount(self, sandbox, kind, lowers, upper, work, at):
@@ -123,7 +149,7 @@ class Union:
             state = "on" if config["form"] == "mount" else "off"
             options = [f"redirect_dir={state}", f"metacopy={state}", f"index={state}"]
             if config.get("userns"):
-                options = ["userxattr", f"index={state}"]
+                options = ["userxattr"]     # which excludes redirect_dir and metacopy
             return sandbox.kernel(lowers, upper, work, at=at, options=options)
         if kind == "plyfs":
             return sandbox.plyfs(lowers, upper, work, at=at, profile=config["profile"],
@@ -148,7 +174,10 @@ class Union:
 
     def leave(self):
         self.tree.close_all()
-        self._mounted().unmount()
+        try:
+            self._mounted().unmount()
+        except OSError:
+            pass    # the sandbox tries again, and tells
 
 
 class Watchdog:
@@ -191,27 +220,32 @@ def play(config, stack, source, recorded):
     """Plays what `source` proposes (an object with next(), which returns None at the end,
     happened() and refresh()); each operation is appended to `recorded` first. Raises Difference."""
     sandbox = harness.Sandbox()
-    targets, dog = [], None
+    targets, dog, found, broken = [], None, None, []
     try:
-        try:
-            model = Plain(sandbox, config, stack)
-            targets.append(model)
-            for kind in config["against"]:
-                targets.append(Broken(sandbox, config, stack) if kind == "broken"
-                               else Union(sandbox, config, stack, kind))
-            dog = Watchdog(targets)
-            _play(config, stack, targets, source, recorded, dog)
-        finally:
-            if dog:
-                dog.end()
-            for target in targets:
-                target.leave()
+        model = Plain(sandbox, config, stack)
+        targets.append(model)
+        for kind in config["against"]:
+            targets.append(FAULTS[kind](sandbox, config, stack) if kind in FAULTS
+                           else Union(sandbox, config, stack, kind))
+            targets[-1].enter()
+        dog = Watchdog(targets)
+        _play(config, stack, targets, source, recorded, dog)
+    except Difference as difference:
+        found = difference
     finally:
-        failed = len(recorded)
+        if dog:
+            dog.end()
+        for target in targets:
+            target.leave()
         try:
             sandbox.close()
         except AssertionError as error:
-            raise Difference(failed - 1, str(error).splitlines()) from None
+            broken = str(error).splitlines()
+    if broken and not found:
+        found = Difference(len(recorded) - 1, [], "layers")
+    if found:
+        found.lines += broken
+        raise found
 
 
 def _play(config, stack, targets, source, recorded, dog):
@@ -236,7 +270,8 @@ def _play(config, stack, targets, source, recorded, dog):
                 try:
                     target.remount()
                 except (OSError, AssertionError) as error:
-                    raise Difference(position, [f"{target.name}: remount: {error}"]) from None
+                    raise Difference(position, [f"{target.name}: remount: {error}"],
+                                     "remount") from None
             if any(union.name == "mixed" for union in unions):
                 relations = [Inodes() for _ in unions]
             continue
@@ -256,10 +291,12 @@ def _play(config, stack, targets, source, recorded, dog):
             answers = [union.perform(operation) for union in unions]
         for union, relation, answer in zip(unions, relations, answers):
             if not rights.same(union.name, expected[0], answer[0]):
-                raise Difference(position, _tell(operation, expected[0], union.name, answer[0]))
+                raise Difference(position, _tell(operation, expected[0], union.name, answer[0]),
+                                 inner[0])
             lines = relation.seen(expected[1], answer[1]) if union.claims else []
             if lines:
-                raise Difference(position, [f"{union.name}: {operation!r}: {line}" for line in lines])
+                raise Difference(position, [f"{union.name}: {operation!r}: {line}" for line in lines],
+                                 inner[0])
         source.happened(operation, expected[0][0])
 
 
@@ -284,7 +321,8 @@ def _compare_trees(order, model, unions, relations, position):
         if union.claims and not lines:
             lines = relation.whole(inos, numbers)
         if lines:
-            raise Difference(position, [f"{union.name}: the trees differ ({order})"] + lines[:40])
+            raise Difference(position, [f"{union.name}: the trees differ ({order})"] + lines[:40],
+                             "tree")
     return facts
 
 
@@ -307,11 +345,7 @@ class Replay:
 
 
 def try_out(config, stack, operations):
-    """The Difference that a fresh play of the operations finds, or None. The trees are compared
-    once more at the end: what an operation broke need not have shown yet."""
-    operations = list(operations)
-    if not operations or operations[-1][0] != "tree":
-        operations.append(("tree", "list"))
+    """The Difference that a fresh play of the operations finds, or None."""
     try:
         play(config, stack, Replay(operations), [])
     except Difference as difference:
@@ -347,9 +381,10 @@ def shrink(config, stack, operations, seconds):
 
     def fails(stack, operations):
         difference = try_out(config, stack, operations)
-        if difference:
-            best["difference"] = difference
-        return difference is not None
+        if difference is None or difference.step != found.step:
+            return False
+        best["difference"] = difference
+        return True
 
     operations = minimise(operations, lambda some: fails(stack, some), deadline)
     entries = [(i, e) for i, layer in enumerate(stack[0] + ([stack[1]] if stack[1] else []))

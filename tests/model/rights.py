@@ -20,6 +20,8 @@ TABLE = (
     ("the order of names in readdir and listxattr", "free by POSIX"),
     ("opening devices", "their drivers are not the filesystem's; /dev/shm may be mounted nodev"),
     ("SEEK_DATA and SEEK_HOLE", "a filesystem may call a hole data; the I/O suite covers holes"),
+    ("fallocate modes that the backing filesystem lacks",
+     "a stacked filesystem drops setuid before it learns of the refusal, tmpfs after"),
     ("mknod of a character device 0:0", "it is the whiteout: overlayfs answers EPERM"),
     ("rename with RENAME_WHITEOUT", "overlayfs answers EINVAL: it makes such whiteouts itself"),
     ("names that begin with .wh.", "whiteouts of image layers; the kernel takes them as names"),

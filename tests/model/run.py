@@ -15,15 +15,15 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from model import generate, play, rights, stack  # noqa: E402
+from model import generate, play, rights, stack, tree  # noqa: E402
 
 ROUND = 1000
 
 
 def features_of(arguments):
-    features = {"owners", "devices", "trusted", "links", "acl", "users"}
+    features = {"owners", "devices", "trusted", "links", "acl", "users", "nested"}
     if arguments.userns:
-        features -= {"owners", "devices", "trusted", "users"}
+        features -= {"owners", "devices", "trusted", "users", "acl"}
     if arguments.form == "o":
         features.discard("links")
     if arguments.wh:
@@ -115,14 +115,15 @@ def parser():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--ops", type=int, default=20000)
     p.add_argument("--against", default="kernel",
-                   help="comma list of plyfs, kernel, fuse-overlayfs, mixed, broken")
+                   help="comma list of plyfs, kernel, fuse-overlayfs, mixed (plyfs and the kernel in "
+                        "turn), and two that are wrong on purpose: forgetful, scribbler")
     p.add_argument("--profile", choices=("stateless", "tracked", "auto"))
     p.add_argument("--form", choices=("mount", "o"), default="mount",
                    help="own form (redirect, metacopy, index on), or drop-in form (off)")
     p.add_argument("--option", action="append", default=[], help="a mount option for plyfs")
     p.add_argument("--wh", action="store_true", help=".wh. files in lower layers too")
     p.add_argument("--without", action="append", default=[],
-                   help="leave out a feature: owners devices trusted links acl users")
+                   help="leave out a feature: owners devices trusted links acl users nested")
     p.add_argument("--userns", action="store_true",
                    help="run by root of a user namespace (unshare -Urm)")
     p.add_argument("--round", type=int, default=ROUND, help="operations for each stack")
@@ -135,9 +136,18 @@ def parser():
     return p
 
 
+def own_mount_namespace():
+    """Mounts that only this process sees: a namespace made elsewhere meanwhile would keep a copy of
+    them, and with it the upper in use after umount(2). They also end with this process."""
+    CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
+    if tree.LIBC.unshare(CLONE_NEWNS) == 0:
+        tree.LIBC.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+
+
 def main(argv=None):
     arguments = parser().parse_args(argv)
     os.umask(0o022)
+    own_mount_namespace()
     try:
         os.setgroups([])    # so that another user's rights do not come from root's groups
     except OSError:
