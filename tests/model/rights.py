@@ -63,6 +63,9 @@ def skip(operation, model, kinds):
             return False
     if name in ("fchmod", "fchown", "futime", "fsetxattr") and _KERNEL & set(kinds):
         return operation[1] in model.slots and os.fstat(model.slots[operation[1]]).st_nlink == 0
+    if name == "linkfd" and _KERNEL & set(kinds) and operation[1] in model.slots:
+        name_of = os.readlink(b"/proc/self/fd/%d" % model.slots[operation[1]])
+        return max(len(name_of) - len(model.root), len(operation[2])) > 200
     if name in ("rename", "link") and max(len(operation[1]), len(operation[2])) > 200:
         return bool(_KERNEL & set(kinds)) or any(_is_dir(model.at(p)) for p in operation[1:3])
     return False
