@@ -2,14 +2,15 @@
  *
  * fsx: random I/O on one file, compared with a model of it in memory.
  *
- * Duty: whatever sequence of reads, writes, mappings, truncations, fallocates, copies and reopens is
- * drawn from a seed, the file reads as the model says, through every descriptor and every mapping.
- * The file exists with its content beforehand (in a union mount it lies in a lower layer), so the
- * sequence runs across its copy-up. A second, read-only file serves as a source of copies.
+ * Duty: whatever sequence of reads, writes, mappings, truncations, fallocates, copies and reopens
+ * is drawn from a seed, the file reads as the model says, through every descriptor and every
+ * mapping. The file exists with its content beforehand (in a union mount it lies in a lower layer),
+ * so the sequence runs across its copy-up. A second, read-only file serves as a source of copies.
  *
  * Invariants:
  * - model[0..size) is the content; model[size..room) is zero, so growing needs no clearing;
- * - `reader` was opened O_RDONLY before the first change and is never opened again: it must see all;
+ * - `reader` was opened O_RDONLY before the first change and is never opened again: it must see
+ * all;
  * - an operation changes the model only after the system call has said that it succeeded.
  *
  * Exit status: 0 all the same, 1 a difference (seed, operation, the last operations and the first
@@ -45,10 +46,11 @@ struct fsx {
     unsigned char *model, *scratch, *other_model;
     size_t size, room, longest, other_size;
     int fd, reader, other;
-    enum needs can;       /* what `fd` was opened for */
-    unsigned long spoil;  /* a wrong byte in the model before this operation: proves that one is seen */
-    bool early;           /* also hold mappings of what was opened before the first change to it */
-    unsigned char *kept;  /* a shared mapping that lives as long as the run, or NULL */
+    enum needs can; /* what `fd` was opened for */
+    unsigned long
+        spoil;  /* a wrong byte in the model before this operation: proves that one is seen */
+    bool early; /* also hold mappings of what was opened before the first change to it */
+    unsigned char *kept; /* a shared mapping that lives as long as the run, or NULL */
     char history[HISTORY][LINE];
     unsigned long done[64], skipped[64];
 };
@@ -118,8 +120,8 @@ __attribute__((format(printf, 2, 3))) static void note(struct fsx *x, const char
     va_end(args);
 }
 
-__attribute__((format(printf, 2, 3))) static enum verdict differs(struct fsx *x,
-                                                                  const char *format, ...)
+__attribute__((format(printf, 2, 3))) static enum verdict differs(struct fsx *x, const char *format,
+                                                                  ...)
 {
     va_list args;
     fprintf(stderr, "fsx: %s: seed %llu, operation %lu: ", x->path, (unsigned long long)x->seed,
@@ -155,9 +157,10 @@ static enum verdict compare(struct fsx *x, const char *what, const unsigned char
         first++;
     for (size_t i = first; i < len; i++)
         wrong += got[i] != x->model[off + i];
-    return differs(x, "%s: first wrong byte at offset %zu (0x%zx): 0x%02x should be 0x%02x; "
-                   "%zu of %zu bytes wrong", what, off + first, off + first, got[first],
-                   x->model[off + first], wrong, len);
+    return differs(x,
+                   "%s: first wrong byte at offset %zu (0x%zx): 0x%02x should be 0x%02x; "
+                   "%zu of %zu bytes wrong",
+                   what, off + first, off + first, got[first], x->model[off + first], wrong, len);
 }
 
 /* ---- the model ---- */
@@ -544,8 +547,7 @@ static enum verdict op_zero_range(struct fsx *x)
 {
     struct range r = draw_range(x, x->room);
     bool grow = one_in(x, 2);
-    enum verdict verdict =
-        allocate(x, FALLOC_FL_ZERO_RANGE | (grow ? 0 : FALLOC_FL_KEEP_SIZE), r);
+    enum verdict verdict = allocate(x, FALLOC_FL_ZERO_RANGE | (grow ? 0 : FALLOC_FL_KEEP_SIZE), r);
     if (verdict == DONE)
         model_zero(x, r, grow);
     return verdict;
@@ -859,7 +861,8 @@ static void usage(void)
     fputs("usage: fsx [-s seed] [-n operations] [-l longest file] [-c second file to copy from]\n"
           "           [-m file for the final model] [-e] [-b operation] FILE\n"
           "  -e  mappings through descriptors opened before the first change must follow the file\n"
-          "  -b  spoil one byte of the model before this operation: the run must fail\n", stderr);
+          "  -b  spoil one byte of the model before this operation: the run must fail\n",
+          stderr);
     exit(2);
 }
 
@@ -868,14 +871,29 @@ static void arguments(struct fsx *x, int argc, char **argv)
     int option;
     while ((option = getopt(argc, argv, "s:n:l:c:m:b:e")) != -1) {
         switch (option) {
-        case 's': x->seed = strtoull(optarg, NULL, 0); break;
-        case 'n': x->ops = strtoul(optarg, NULL, 0); break;
-        case 'l': x->room = strtoul(optarg, NULL, 0); break;
-        case 'c': x->other_path = optarg; break;
-        case 'm': x->model_path = optarg; break;
-        case 'b': x->spoil = strtoul(optarg, NULL, 0); break;
-        case 'e': x->early = true; break;
-        default: usage();
+        case 's':
+            x->seed = strtoull(optarg, NULL, 0);
+            break;
+        case 'n':
+            x->ops = strtoul(optarg, NULL, 0);
+            break;
+        case 'l':
+            x->room = strtoul(optarg, NULL, 0);
+            break;
+        case 'c':
+            x->other_path = optarg;
+            break;
+        case 'm':
+            x->model_path = optarg;
+            break;
+        case 'b':
+            x->spoil = strtoul(optarg, NULL, 0);
+            break;
+        case 'e':
+            x->early = true;
+            break;
+        default:
+            usage();
         }
     }
     if (optind + 1 != argc || x->room == 0)
@@ -886,8 +904,8 @@ static void arguments(struct fsx *x, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static struct fsx x = {.seed = 1, .ops = 1000, .room = 256 * 1024, .fd = -1, .reader = -1,
-                           .spoil = ULONG_MAX};
+    static struct fsx x = {
+        .seed = 1, .ops = 1000, .room = 256 * 1024, .fd = -1, .reader = -1, .spoil = ULONG_MAX};
     arguments(&x, argc, argv);
     begin(&x);
     enum verdict verdict = exercise(&x);
