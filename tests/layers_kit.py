@@ -722,13 +722,41 @@ def in_child(function, *prepare):
     return answer
 
 
-def become_root_of_a_namespace():
-    """A user namespace where this user is root, and a mount namespace of its own."""
+def become_root_of_a_namespace(count=1):
+    """A user namespace where this user is root, and a mount namespace of its own. count: how many
+    ids are mapped, each to itself where there is more than one (that takes root)."""
     uid, gid = os.geteuid(), os.getegid()
+    own, told = os.pipe()
+    parent, helper = os.getpid(), os.fork()
+    if helper == 0:  # stays outside, where it may write a map of many ids
+        os.close(told)
+        os.read(own, 1)
+        try:
+            if count == 1:
+                pathlib.Path(f"/proc/{parent}/setgroups").write_text("deny")
+            for ids, first in (("uid_map", uid), ("gid_map", gid)):
+                pathlib.Path(f"/proc/{parent}/{ids}").write_text(f"0 {first} {count}")
+        except OSError:
+            os._exit(1)
+        os._exit(0)
     _check(LIBC.unshare(CLONE_NEWUSER | CLONE_NEWNS), "unshare")
-    pathlib.Path("/proc/self/setgroups").write_text("deny")
-    pathlib.Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-    pathlib.Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    os.write(told, b".")
+    assert os.waitpid(helper, 0)[1] == 0, "the ids could not be mapped"
+    os.close(own)
+    os.close(told)
+
+
+def become_user(uid, gid, home):
+    """An ordinary user, for good."""
+    def act():
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        # Otherwise /proc/self belongs to root, as after any change of id.
+        _check(LIBC.prctl(4, 1, 0, 0, 0), "prctl")
+        os.environ.update(HOME=str(home), USER="plyfs-test")
+        os.chdir("/")
+    return act
 
 
 def namespaces_allowed():
