@@ -246,10 +246,6 @@ def _make_layers(home, owner=None):
     if owner:  # a user has no device nodes
         shutil.rmtree(base / "dev")
         (base / "dev").mkdir()
-    for path in ("dev/null", "srv", "opt", "debs"):
-        if path.startswith("dev/") and not owner:
-            continue
-        (base / os.path.dirname(path)).mkdir(exist_ok=True)
     made = _split(base, [top, middle])
     _edit(layers, "user.overlay.opaque" if owner else "trusted.overlay.opaque")
     for layer, directories in made.items():  # deepest first: a parent's time is set last
