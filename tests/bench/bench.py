@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""Runs the workloads on every contender in turn, round after round, and prints medians and ratios.
+
+Contenders are interleaved and their order turns with the round, so that a busy spell of the machine
+falls on all of them. Exit status 1 when a contender did not do the work, a lower layer changed, or,
+with --promises, a promise is broken.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import trees
+from contenders import CONTENDERS, REFERENCE, ROOT, Mount
+from workloads import PROMISES, WORKLOADS
+
+
+class Wrong(Exception):
+    """A contender did not do what the others did: its times mean nothing."""
+
+
+class Results:
+    """Seconds by measure and contender, and what each measure's work must have given."""
+
+    def __init__(self):
+        self.seconds, self.expected = {}, {}
+
+    def add(self, measure, contender, seconds):
+        self.seconds.setdefault(measure, {}).setdefault(contender, []).append(seconds)
+
+    def check(self, what, contender, found):
+        first, expected = self.expected.setdefault(what, (contender, found))
+        if found != expected:
+            raise Wrong(f"{what}: {contender} gave {found!r}, {first} gave {expected!r}")
+
+    def median(self, measure, contender):
+        values = self.seconds.get(measure, {}).get(contender)
+        return statistics.median(values) if values else None
+
+    def ratio(self, measure, contender, peer):
+        ours, theirs = self.median(measure, contender), self.median(measure, peer)
+        return ours / theirs if ours is not None and theirs else None
+
+    def spread(self, measure, contender):
+        """From the fastest to the slowest, as a part of the median."""
+        values = self.seconds[measure][contender]
+        return (max(values) - min(values)) / statistics.median(values)
+
+
+def shell(command, where, environment):
+    """Seconds and output of one command with the mount as its working directory."""
+    started = time.perf_counter()
+    done = subprocess.run(["sh", "-c", command], cwd=where, env=environment, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    seconds = time.perf_counter() - started
+    if done.returncode != 0:
+        raise Wrong(f"{command}: status {done.returncode}: {done.stderr[-500:]}")
+    return seconds, done.stdout
+
+
+def measure(workload, contender, tree_set, scratch, results, look):
+    """One fresh mount, all steps of the workload; `look`: also compare the tree that results."""
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
+    layers = tree_set.get(workload.layers)
+    if any("$ARCHIVE" in step.command for step in workload.steps):
+        environment["ARCHIVE"] = tree_set.archive()
+    with Mount(contender, layers, scratch) as mount:
+        if workload.mount_counts:
+            results.add(f"{workload.name}/mount", contender.name, mount.seconds)
+        for number, step in enumerate(workload.steps):
+            seconds, output = shell(step.command, mount.at, environment)
+            results.check(f"output of {workload.name}, step {number}", contender.name, output)
+            if step.timed:
+                name = f"{workload.name}/{step.name}" if step.name else workload.name
+                results.add(name, contender.name, seconds)
+        if workload.writes and look:
+            results.check(f"tree after {workload.name}", contender.name,
+                          trees.digest(mount.at, times=False))
+
+
+def rounds(workload, contenders, tree_set, scratch, results, count):
+    for turn in range(count):
+        shift = turn % len(contenders)
+        for contender in contenders[shift:] + contenders[:shift]:
+            measure(workload, contender, tree_set, scratch, results, look=turn == 0)
+
+
+# ---- what is printed ----------------------------------------------------------------------------
+
+def machine():
+    model = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    memory = open("/proc/meminfo").readline().split()
+    return {"processor": model[0] if model else os.uname().machine, "cores": os.cpu_count(),
+            "memory_mib": int(memory[1]) // 1024, "kernel": os.uname().release,
+            "load": os.getloadavg(), "date": time.strftime("%Y-%m-%d %H:%M:%S %z")}
+
+
+def print_head(about, contenders, missing):
+    print(f"{about['processor']}, {about['cores']} cores, {about['memory_mib']} MiB, "
+          f"Linux {about['kernel']}, load {about['load'][0]:.2f}")
+    for contender in contenders:
+        print(f"  {contender.name}: {contender.version()}")
+    for contender in missing:
+        print(f"  {contender.name}: not here, left out ({contender.program})")
+
+
+def print_table(results, contenders):
+    print(f"\nmedian seconds, times {REFERENCE}'s median, (slowest - fastest) / median")
+    print(f"{'':18}" + "".join(f"{c.name:>26}" for c in contenders))
+    for name in results.seconds:
+        cells = []
+        for contender in contenders:
+            ratio = results.ratio(name, contender.name, REFERENCE)
+            cells.append(f"{results.median(name, contender.name):9.3f}"
+                         + (f"{ratio:8.2f}x" if ratio else f"{'':9}")
+                         + f"{results.spread(name, contender.name):7.0%} ")
+        print(f"{name:18}" + "".join(f"{cell:>26}" for cell in cells))
+
+
+def promises(results):
+    """Every promise that was measured, as (text, kept)."""
+    found = []
+    for name, contender, peer, most in PROMISES:
+        ratio = results.ratio(name, contender, peer)
+        if ratio is not None:
+            found.append((f"{name}: {contender} takes {ratio:.2f} of {peer}'s time, "
+                          f"promised at most {most:.2f}", ratio <= most))
+    return found
+
+
+def write_json(path, about, results, contenders):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    measures = {name: {contender: {"seconds": values, "median": results.median(name, contender),
+                                   "spread": results.spread(name, contender),
+                                   "ratio": results.ratio(name, contender, REFERENCE)}
+                       for contender, values in by.items()}
+                for name, by in results.seconds.items()}
+    text = json.dumps({"machine": about, "versions": {c.name: c.version() for c in contenders},
+                       "measures": measures, "promises": promises(results)}, indent=1)
+    path.write_text(text + "\n")
+
+
+# ---- the run ------------------------------------------------------------------------------------
+
+def arguments():
+    names = [w.name for w in WORKLOADS]
+    parser = argparse.ArgumentParser(prog="run.sh", description=__doc__)
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names)}")
+    parser.add_argument("--quick", action="store_true", help="3 rounds of 5,000 files")
+    parser.add_argument("--rounds", type=int, help="of every workload and contender")
+    parser.add_argument("--files", type=int, help="files of the tree")
+    parser.add_argument("--contenders", default=",".join(c.name for c in CONTENDERS))
+    parser.add_argument("--promises", action="store_true", help="status 1 if a promise is broken")
+    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "bench.json")
+    options = parser.parse_args()
+    for name in options.workloads:
+        if name not in names:
+            parser.error(f"no workload {name}")
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.files = options.files or (5_000 if options.quick else 15_000)
+    return options
+
+
+def run(options, scratch):
+    wanted = [c for c in CONTENDERS if c.name in options.contenders.split(",")]
+    contenders = [c for c in wanted if c.available()]
+    about, results = machine(), Results()
+    tree_set = trees.Trees(scratch, options.files)
+    print_head(about, contenders, [c for c in wanted if c not in contenders])
+    print(f"  {options.files} files, {options.rounds} rounds, all on tmpfs")
+    for workload in WORKLOADS:
+        if not options.workloads or workload.name in options.workloads:
+            print(f"{workload.name} ...", file=sys.stderr, flush=True)
+            rounds(workload, contenders, tree_set, scratch, results, options.rounds)
+    print_table(results, contenders)
+    write_json(options.output, about, results, contenders)
+    changed = tree_set.changed()
+    if changed:
+        raise Wrong(f"lower layers were changed: {', '.join(changed)}")
+    kept = True
+    for text, good in promises(results):
+        print(("kept:    " if good else "BROKEN:  ") + text)
+        kept = kept and good
+    return 0 if kept or not options.promises else 1
+
+
+def main():
+    options = arguments()
+    scratch = tempfile.mkdtemp(prefix="plyfs-bench-")
+    # A tmpfs of its own: every layer lies on it, and it goes away with the mount namespace.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=75%", "tmpfs", scratch], check=True)
+    try:
+        return run(options, scratch)
+    except Wrong as wrong:
+        print(f"wrong: {wrong}", file=sys.stderr)
+        return 1
+    finally:
+        subprocess.run(["umount", "--lazy", scratch], check=False)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

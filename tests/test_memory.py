@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+"""What the daemon holds, and that it lets go: memory, descriptors, its process, its work directory."""
+import contextlib
+import os
+import pathlib
+import resource
+import time
+
+import pytest
+
+from harness import PLYFS, Sandbox, need, need_fuse, need_root, run
+
+MIB = 1 << 20
+FILES = 100_000
+PER_DIRECTORY = 200
+DEADLINE = 60
+
+
+def wait_until(condition, what, deadline=DEADLINE):
+    end = time.monotonic() + deadline
+    while not condition():
+        assert time.monotonic() < end, f"still not so after {deadline} s: {what}"
+        time.sleep(0.05)
+
+
+def daemons(mountpoint):
+    """Processes of the program under test whose command line names the mountpoint."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                if os.fsencode(mountpoint) in words and b"plyfs" in os.path.basename(words[0]):
+                    found.append(int(entry.name))
+    return found
+
+
+def resident(pids):
+    """Bytes; a daemon may be more than one process."""
+    total = 0
+    for pid in pids:
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def descriptors(pids):
+    return max(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
+
+
+def descriptor_limit(pid):
+    for line in pathlib.Path(f"/proc/{pid}/limits").read_text().splitlines():
+        if line.startswith("Max open files"):
+            soft = line.split()[3]
+            return float("inf") if soft == "unlimited" else int(soft)
+    raise AssertionError("no limit of open files")
+
+
+def need_plain_memory():
+    """A sanitizer keeps what was freed in quarantine: resident memory then says nothing."""
+    need(b"__asan_init" not in pathlib.Path(PLYFS).read_bytes(),
+         "resident memory says nothing under AddressSanitizer")
+
+
+def walk(top):
+    """Looks up and stats everything; the number of names."""
+    count, stack = 0, [os.fspath(top)]
+    while stack:
+        with os.scandir(stack.pop()) as entries:
+            for entry in entries:
+                count += 1
+                entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(entry.path)
+    return count
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """One lower layer of 100,000 files for all tests here (its digest takes a while)."""
+    need_fuse()
+    box = Sandbox()
+    lower = box.directory("crowd")
+    for i in range(FILES):
+        folder = lower / f"directory{i // PER_DIRECTORY}"
+        if i % PER_DIRECTORY == 0:
+            folder.mkdir()
+        os.close(os.open(folder / f"a file with a name of usual length {i}", os.O_CREAT | os.O_WRONLY))
+    box.guard(lower)
+    yield box, lower
+    box.close()
+
+
+def mounted(box, lowers, profile):
+    return box.plyfs(lowers, box.directory("upper"), box.directory("work"), profile=profile)
+
+
+def drop_caches():
+    pathlib.Path("/proc/sys/vm/drop_caches").write_text("3\n")
+
+
+def test_memory_after_a_walk_of_many_files_falls_back_when_caches_are_dropped(crowd, profile):
+    need_root()
+    need_plain_memory()
+    box, lower = crowd
+    with mounted(box, [lower], profile) as mount:
+        pids = daemons(mount.at)
+        assert pids, "the daemon is not found in /proc"
+        os.stat(mount.at)
+        start = resident(pids)
+        peaks, rests = [], []
+
+        def fallen():
+            drop_caches()
+            return resident(pids) < start + 16 * MIB
+
+        for _ in range(3):
+            assert walk(mount) == FILES + FILES // PER_DIRECTORY
+            peaks.append(resident(pids))
+            wait_until(fallen, f"resident memory below {start // MIB} + 16 MiB "
+                               f"(peaks {[p // MIB for p in peaks]} MiB)")
+            rests.append(resident(pids))
+        # What is known of one file costs the daemon less than two KiB while the kernel holds it.
+        assert max(peaks) < start + FILES * 2048
+        assert rests[2] < rests[0] + 4 * MIB, f"grows from walk to walk: {rests}"
+
+
+def test_files_removed_through_the_mount_are_forgotten(sandbox, profile):
+    need_plain_memory()
+    lower = sandbox.directory("lower")
+    with mounted(sandbox, [lower], profile) as mount:
+        pids = daemons(mount.at)
+        rests = []
+        for _ in range(4):
+            for i in range(5_000):
+                os.close(os.open(mount / f"file{i}", os.O_CREAT | os.O_WRONLY))
+            for i in range(5_000):
+                os.unlink(mount / f"file{i}")
+            rests.append(resident(pids))
+        assert rests[3] < rests[0] + 8 * MIB, f"grows from round to round: {rests}"
+
+
+def test_descriptors_stay_bounded_over_many_files_opened_in_turn(crowd, profile):
+    box, lower = crowd
+    with mounted(box, [lower], profile) as mount:
+        pids = daemons(mount.at)
+        limit, most = descriptor_limit(pids[0]), 0
+        for i in range(5_000):
+            folder = mount / f"directory{i // PER_DIRECTORY}"
+            with open(folder / f"a file with a name of usual length {i}", "rb") as file:
+                file.read()
+            with open(mount / f"new{i}", "wb") as file:
+                file.write(b"content")
+            if i % 250 == 249:
+                most = max(most, descriptors(pids))
+        assert most < limit
+        # Opened in turn, nothing needs to stay open: what stays is a cache with a bound.
+        assert most < 2_500, f"{most} descriptors after 5,000 files opened in turn"
+
+
+@contextlib.contextmanager
+def own_limit(needed):
+    """This process holds many files open; the daemon keeps the limit it was started with."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    need(hard == resource.RLIM_INFINITY or hard >= needed, "needs a higher limit of open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, needed), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_many_files_held_open_at_once_stay_usable(sandbox, profile):
+    count = 3_000
+    lower = sandbox.directory("lower")
+    for i in range(count):
+        (lower / f"file{i}").write_bytes(b"%06d" % i)
+    with mounted(sandbox, [lower], profile) as mount, own_limit(count + 500), \
+            contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open(mount / f"file{i}", "r+b", buffering=0))
+                 for i in range(count)]
+        for i, file in enumerate(files):
+            os.pwrite(file.fileno(), b"X", 0)
+        for i, file in enumerate(files):
+            assert os.pread(file.fileno(), 10, 0) == b"X" + (b"%06d" % i)[1:]
+        pids = daemons(mount.at)
+        assert descriptors(pids) < descriptor_limit(pids[0])
+
+
+def test_daemon_ends_with_its_mount_and_leaves_a_clean_work_directory(sandbox, profile):
+    lower = sandbox.directory("lower")
+    for i in range(50):
+        (lower / f"file{i}").write_bytes(b"content" * i)
+    mount = mounted(sandbox, [lower], profile).mount()
+    assert daemons(mount.at)
+    for i in range(50):
+        with open(mount / f"file{i}", "ab") as file:
+            file.write(b"more")
+        os.rename(mount / f"file{i}", mount / f"renamed{i}")
+        if i % 3 == 0:
+            os.unlink(mount / f"renamed{i}")
+    mount.unmount()
+    wait_until(lambda: not daemons(mount.at), "the daemon's process is gone", 60)
+    # Files of the index and whiteouts shared by link may stay: the kernel's overlayfs has them too.
+    left = [p for p in pathlib.Path(mount.work).rglob("*") if p.is_file() and "index" not in p.parts]
+    assert not left, f"left in the work directory: {left}"
+
+
+def test_daemon_ends_when_unmounted_by_fusermount(sandbox, profile):
+    mount = mounted(sandbox, [sandbox.directory("lower")], profile).mount()
+    run("fusermount3", "-u", mount.at)
+    mount.mounted = False
+    wait_until(lambda: not daemons(mount.at), "the daemon's process is gone", 60)
+
+
+def test_daemon_ends_after_a_lazy_unmount_when_the_last_file_is_closed(sandbox, profile):
+    mount = mounted(sandbox, [sandbox.directory("lower")], profile).mount()
+    with open(mount / "file", "wb") as file:
+        run("umount", "--lazy", mount.at)
+        mount.mounted = False
+        file.write(b"written after the mount went out of sight")
+        file.flush()
+        assert daemons(mount.at), "the daemon serves on while a file is open"
+    wait_until(lambda: not daemons(mount.at), "the daemon's process is gone", 60)
+    assert (pathlib.Path(mount.upper) / "file").read_bytes().endswith(b"out of sight")

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: MIT
+"""The randomised model test: the same operations on mounts and on a plain directory (tests/model).
+
+More than 200,000 operations in all; PLYFS_FULL=1 does ten times as many, and PLYFS_SEED=N takes other
+seeds. A failure prints the seed and the shortest failing sequence. By hand:
+    python3 tests/model/run.py --help
+"""
+import ast
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+import harness
+from model import generate, ops, play, resolve, rights, stack
+
+RUN = pathlib.Path(__file__).resolve().parent / "model" / "run.py"
+TIMES = 10 if os.environ.get("PLYFS_FULL") == "1" else 1
+SEED = int(os.environ.get("PLYFS_SEED", "0"))
+
+
+def together(*runs, before=()):
+    """Runs the model test in as many processes, side by side; each must end without a difference."""
+    started = []
+    for words in runs:
+        output = tempfile.TemporaryFile("w+", errors="backslashreplace")
+        argv = [*before, sys.executable, RUN, *words]
+        started.append((argv, output, subprocess.Popen(
+            [str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output)))
+    failed = []
+    for argv, output, process in started:
+        status = process.wait()
+        output.seek(0)
+        text = output.read()
+        print(text)
+        if status != 0:
+            failed.append(f"{' '.join(map(str, argv))}: status {status}\n{text}")
+    assert not failed, "\n".join(failed)
+
+
+def two_seeds(seed, count, *words):
+    together(*[("--seed", SEED + seed + i, "--ops", count * TIMES, *words) for i in range(2)])
+
+
+# ---- plyfs --------------------------------------------------------------------------------------
+
+def test_the_own_form_equals_the_plain_tree_and_the_kernel(profile):
+    harness.need_fuse()
+    harness.need_root()
+    harness.need(harness.can_mount_kernel(), "needs overlayfs in the kernel")
+    two_seeds(100, 30000, "--against", "plyfs,kernel", "--profile", profile)
+
+
+def test_the_drop_in_form_equals_the_plain_tree(profile):
+    harness.need_fuse()
+    harness.need_root()
+    two_seeds(200, 15000, "--against", "plyfs", "--form", "o", "--profile", profile)
+
+
+def test_image_whiteouts_in_lower_layers_are_honoured(profile):
+    harness.need_fuse()
+    harness.need_root()
+    two_seeds(300, 15000, "--against", "plyfs", "--wh", "--profile", profile)
+
+
+def test_plyfs_and_the_kernel_take_turns_on_one_upper(profile):
+    harness.need_fuse()
+    harness.need_root()
+    harness.need(harness.can_mount_kernel(), "needs overlayfs in the kernel")
+    two_seeds(400, 8000, "--against", "mixed", "--remount-every", 60, "--profile", profile)
+
+
+def test_root_of_a_user_namespace_sees_the_plain_tree():
+    harness.need_fuse()
+    harness.need_tool("unshare")
+    harness.need(harness.run("unshare", "-Urm", "true", check=False).returncode == 0,
+                 "user namespaces are not allowed here")
+    together(*[("--seed", SEED + 500 + i, "--ops", 8000 * TIMES, "--userns", "--against", "plyfs",
+                "--profile", profile) for i, profile in enumerate(("stateless", "tracked"))],
+             before=("unshare", "-Urm"))
+
+
+# ---- the model itself ---------------------------------------------------------------------------
+
+def test_the_model_equals_kernel_overlayfs():
+    harness.need(harness.can_mount_kernel(), "needs root and overlayfs in the kernel")
+    together(("--seed", SEED + 600, "--ops", 10000 * TIMES, "--against", "kernel"),
+             ("--seed", SEED + 601, "--ops", 10000 * TIMES, "--against", "kernel", "--form", "o"))
+
+
+@pytest.mark.parametrize("fault, left", [("forgetful", "rename"), ("scribbler", "truncate")])
+def test_a_faulty_target_is_found_and_shrunk_to_one_operation(fault, left):
+    harness.need_root()
+    done = harness.run(sys.executable, RUN, "--seed", 2, "--ops", 3000, "--against", fault,
+                       "--shrink", 60, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "DIFFERENCE: seed 2, round" in done.stdout
+    case = pathlib.Path(re.search(r"--replay (\S+)", done.stdout).group(1))
+    try:
+        operations = ast.literal_eval(case.read_text(encoding="ascii"))["operations"]
+        assert [o[0] for o in operations] == [left], operations
+        again = harness.run(sys.executable, RUN, "--replay", case, check=False)
+        assert again.returncode == 1 and again.stdout.strip() != "no difference"
+    finally:
+        case.unlink()
+
+
+def test_one_seed_gives_one_sequence():
+    harness.need_root()
+    config = {"against": [], "form": "mount", "profile": None}
+    features = {"owners", "devices", "trusted", "links", "acl"}
+    recorded = []
+    for _ in range(2):
+        layers = stack.random_stack("same", features)
+        generator = generate.Generator("same", features)
+        operations = []
+        proposals = iter(range(400))
+        source = play.Replay([])
+        source.next = lambda g=generator, p=proposals: g.next() if next(p, None) is not None else None
+        source.happened, source.refresh = generator.happened, generator.refresh
+        play.play(config, layers, source, operations)
+        recorded.append((layers, operations))
+    assert recorded[0] == recorded[1]
+
+
+# ---- the oracle, by hand ------------------------------------------------------------------------
+
+def layer(*entries):
+    full = [("dir", b"", 0o755, 0, 0, 1, (), "")]
+    for kind, path, *more in entries:
+        full.append((kind, path, 0o755, 0, 0, 1, (), more[0] if more else ""))
+    return full
+
+
+@pytest.mark.parametrize("upper, shown", [
+    (layer(), {b"d", b"d/a", b"d/b"}),
+    (layer(("whiteout", b"d", "dev")), set()),
+    (layer(("dir", b"d", "opaque")), {b"d"}),
+    (layer(("dir", b"d", ".opq"), ("file", b"d/c")), {b"d", b"d/c"}),
+    (layer(("dir", b"d"), ("whiteout", b"d/a", ".wh.")), {b"d", b"d/b"}),
+    (layer(("file", b"d")), {b"d"}),
+    (layer(("dir", b"d"), ("dir", b"d/a")), {b"d", b"d/a", b"d/b"}),
+], ids=["nothing", "whiteout", "opaque", "wh-opq", "wh", "file-over-directory",
+        "directory-over-file"])
+def test_the_oracle_shows(upper, shown):
+    lower = layer(("dir", b"d"), ("file", b"d/a"), ("file", b"d/b"))
+    assert set(resolve.resolve([upper, lower])) - {b""} == shown
+
+
+def test_a_file_between_directories_ends_the_merge():
+    found = resolve.resolve([layer(("dir", b"d"), ("file", b"d/top")), layer(("file", b"d")),
+                             layer(("dir", b"d"), ("file", b"d/bottom"))])
+    assert set(found) == {b"", b"d", b"d/top"}
+
+
+def test_every_menu_entry_is_an_operation_that_exists():
+    for name in ops.OPS:
+        assert callable(ops.OPS[name][0])
+    maker = generate.Generator("menu", {"owners", "devices", "trusted", "acl", "users"})
+    maker.kinds = {b"d": 0o040000, b"d/f": 0o100000, b"l": 0o120000}
+    for _ in range(3000):
+        operation = maker.next()
+        while operation[0] == "as":
+            operation = operation[3]
+        assert operation[0] in ops.OPS or operation[0] in ("remount", "tree"), operation
+
+
+def test_each_right_to_differ_has_a_reason():
+    assert all(what and why for what, why in rights.TABLE)
