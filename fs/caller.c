@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: switch fsuid, fsgid and umask of the calling thread. A thread first parts from the
+ * process's umask (CLONE_FS). Cost: nothing for root's own requests with an unchanged umask.
+ */
+#include "caller.h"
+
+#include <linux/securebits.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool may_switch;
+
+static _Thread_local bool apart;
+static _Thread_local mode_t current_umask;
+static _Thread_local bool switched;
+
+void caller_init(void)
+{
+    int bits = prctl(PR_GET_SECUREBITS);
+    may_switch = geteuid() == 0 && bits >= 0 &&
+                 prctl(PR_SET_SECUREBITS, (unsigned long)bits | SECBIT_NO_SETUID_FIXUP) == 0;
+}
+
+void caller_begin(fuse_req_t req)
+{
+    const struct fuse_ctx *context = fuse_req_ctx(req);
+    if (!apart) {
+        apart = unshare(CLONE_FS) == 0;
+        current_umask = umask(context->umask);
+    }
+    if (current_umask != context->umask) {
+        umask(context->umask);
+        current_umask = context->umask;
+    }
+    if (may_switch && (context->uid != 0 || context->gid != 0)) {
+        setfsgid(context->gid);
+        setfsuid(context->uid);
+        switched = true;
+    }
+}
+
+void caller_end(void)
+{
+    if (!switched)
+        return;
+    setfsuid(geteuid());
+    setfsgid(getegid());
+    switched = false;
+}

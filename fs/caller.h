@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The caller's identity for the moment in which something is made: what is made belongs to the
+ * caller, and its umask counts where no default ACL does. Identity and umask are the thread's own.
+ */
+#ifndef PLYFS_CALLER_H
+#define PLYFS_CALLER_H
+
+#include <fuse_lowlevel.h>
+
+/* Once, before threads are made: keeps capabilities across a change of fsuid (capabilities(7),
+ * SECBIT_NO_SETUID_FIXUP), so that only ownership follows the caller; the kernel has checked what
+ * the caller may do. Without privilege nothing is ever changed. */
+void caller_init(void);
+
+/* The thread acts as the request's caller until caller_end(). */
+void caller_begin(fuse_req_t req);
+void caller_end(void);
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: turn nodes into descriptors. An upper directory is opened step by step from the nearest
+ * open ancestor, each step one name, so no path is ever followed. Descriptors come from the mount's
+ * cache.
+ */
+#include "find.h"
+
+#include "fd.h"
+#include "resolve.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Opens an upper directory by way of its parents; `chain` are the nodes still to be opened. */
+struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
+{
+    struct fdref *ref = fdcache_get(mount->fds, fdkey(FDKIND_UPPER_DIR, index));
+    *err = 0;
+    if (ref)
+        return ref;
+    struct {
+        uint32_t *at;
+        size_t used, room;
+    } chain = {0};
+    cleanup_free uint32_t *owned = NULL;
+    uint32_t at = index;
+    while (!ref && !*err) {
+        cleanup_view struct node_view view;
+        *err = node_view_index(mount->nodes, at, &view);
+        if (*err)
+            break;
+        if (!node_is(&view, NODE_UPPER) || view.parent == NODE_NONE) {
+            *err = -ENOENT;
+            break;
+        }
+        if (chain.used == chain.room) {
+            chain.room = chain.room ? chain.room * 2 : 16;
+            uint32_t *more = realloc(owned, chain.room * sizeof(*more));
+            if (!more) {
+                *err = -ENOMEM;
+                break;
+            }
+            chain.at = owned = more;
+        }
+        chain.at[chain.used++] = at;
+        at = view.parent;
+        ref = fdcache_get(mount->fds, fdkey(FDKIND_UPPER_DIR, at));
+    }
+    while (ref && chain.used > 0) {
+        cleanup_view struct node_view view;
+        uint32_t next = chain.at[--chain.used];
+        int fd = node_view_index(mount->nodes, next, &view);
+        if (fd == 0)
+            fd = fd_open_name(ref->fd, view.name, O_PATH | O_DIRECTORY, 0);
+        fdref_release(mount->fds, ref);
+        ref = fd < 0 ? NULL : fdcache_put(mount->fds, fdkey(FDKIND_UPPER_DIR, next), fd, false);
+        *err = fd < 0 ? fd : ref ? 0 : -ENOMEM;
+    }
+    return ref;
+}
+
+void spot_finish(struct mount *mount, struct spot *spot)
+{
+    fdref_release(mount->fds, spot->ref);
+    spot->ref = NULL;
+}
+
+/* A file in the upper layer: by its index entry, or by a name that is linked. */
+static int find_upper_file(struct mount *mount, const struct node_view *view, struct spot *spot)
+{
+    int err = 0;
+    if (view->more && view->more->index_name) {
+        spot->ref = fdcache_get(mount->fds, fdkey(FDKIND_UPPER_DIR, NODE_NONE));
+        snprintf(spot->name, sizeof(spot->name), "%s", view->more->index_name);
+        return spot->ref ? 0 : -EIO;
+    }
+    uint32_t parent = view->parent;
+    if (node_is(view, NODE_LINKED))
+        strcpy(spot->name, view->name);
+    else if (!node_linked_name(mount->nodes, view->index, &parent, spot->name))
+        return -ESTALE;
+    spot->ref = find_upper_dir(mount, parent, &err);
+    return spot->ref ? 0 : err;
+}
+
+/* A file below: in the source of its parent that is the node's layer. */
+static int find_lower_file(struct mount *mount, const struct node_view *view, struct spot *spot)
+{
+    cleanup_view struct node_view parent;
+    struct stack *stack = mount_stack(mount, view);
+    int err = node_view_index(mount->nodes, view->parent, &parent);
+    if (err)
+        return err;
+    for (unsigned i = 0; parent.sources && i < parent.sources->count; i++) {
+        const struct source *source = &parent.sources->at[i];
+        if (source->layer != view->layer)
+            continue;
+        strcpy(spot->name, view->name);
+        spot->ref = stack_lower_dir(stack, source->layer, source->path, &err);
+        return spot->ref ? 0 : err;
+    }
+    return -ESTALE;
+}
+
+int find_spot(struct mount *mount, const struct node_view *view, struct spot *spot)
+{
+    int err = 0;
+    spot->ref = NULL;
+    spot->name[0] = 0;
+    if (node_is(view, NODE_ORPHAN)) {
+        spot->ref = fdcache_get(mount->fds, fdkey(FDKIND_ORPHAN, view->index));
+        return spot->ref ? 0 : -ESTALE;
+    }
+    if (!S_ISDIR(view->type))
+        return node_is(view, NODE_UPPER) ? find_upper_file(mount, view, spot)
+                                         : find_lower_file(mount, view, spot);
+    if (node_is(view, NODE_UPPER))
+        spot->ref = find_upper_dir(mount, view->index, &err);
+    else if (view->sources)
+        spot->ref = stack_lower_dir(mount_stack(mount, view), view->sources->at[0].layer,
+                                    view->sources->at[0].path, &err);
+    else
+        err = -ESTALE;
+    return spot->ref ? 0 : err;
+}
+
+int find_metacopy_data(struct mount *mount, const struct node_view *view)
+{
+    struct stack *stack = mount_stack(mount, view);
+    if (!view->more || !view->more->data_path)
+        return -EIO;
+    const char *path = view->more->data_path;
+    const char *slash = strrchr(path, '/');
+    cleanup_free char *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
+    if (!parent)
+        return -ENOMEM;
+    int err = 0;
+    struct fdref *ref = stack_lower_dir(stack, view->more->data_layer, parent, &err);
+    if (!ref)
+        return err;
+    const char *name = slash ? slash + 1 : path;
+    int fd = fd_open_name(ref->fd, name, O_RDONLY | O_NOATIME, 0);
+    if (fd == -EPERM)
+        fd = fd_open_name(ref->fd, name, O_RDONLY, 0);
+    fdref_release(mount->fds, ref);
+    return fd;
+}
+
+/* Opens an upper file of our own even where its mode forbids it to us: an ordinary user owns files
+ * of mode 0444 that the kernel, which remembers an earlier open, still sends writes for. */
+static int open_despite_mode(int dir, const char *name, int flags)
+{
+    struct stat st;
+    int fd = fd_open_name(dir, name, flags, 0);
+    if (fd != -EACCES || fd_stat(dir, name, &st) != 0 || st.st_uid != geteuid())
+        return fd;
+    if (fd_chmod(dir, name, (st.st_mode & 07777) | S_IRUSR | S_IWUSR) != 0)
+        return fd;
+    fd = fd_open_name(dir, name, flags, 0);
+    int err = fd_chmod(dir, name, st.st_mode & 07777);
+    return err && fd < 0 ? err : fd;
+}
+
+static int open_data(struct mount *mount, const struct node_view *view, bool write)
+{
+    struct spot spot;
+    if (!write && node_is(view, NODE_METACOPY))
+        return find_metacopy_data(mount, view);
+    names_read(mount);
+    int fd = find_spot(mount, view, &spot);
+    if (fd == 0 && node_is(view, NODE_ORPHAN))
+        fd = fd_reopen(spot.ref->fd, write ? O_RDWR : O_RDONLY);
+    else if (fd == 0 && node_is(view, NODE_UPPER))
+        fd = open_despite_mode(spot.ref->fd, spot.name, write ? O_RDWR : O_RDONLY);
+    else if (fd == 0) {
+        fd = fd_open_name(spot.ref->fd, spot.name, O_RDONLY | O_NOATIME, 0);
+        if (fd == -EPERM)
+            fd = fd_open_name(spot.ref->fd, spot.name, O_RDONLY, 0);
+    }
+    names_end(mount);
+    spot_finish(mount, &spot);
+    return fd;
+}
+
+/* Whether the backing file that `view` speaks of is still the node's. */
+static bool still_backed_by(struct mount *mount, const struct node_view *view)
+{
+    cleanup_view struct node_view now;
+    unsigned same = NODE_UPPER | NODE_METACOPY;
+    return node_view(mount->nodes, view->id, &now) == 0 &&
+           (now.flags & same) == (view->flags & same);
+}
+
+struct fdref *find_data(struct mount *mount, const struct node_view *view, bool write, int *err)
+{
+    *err = 0;
+    if (write && (!node_is(view, NODE_UPPER) || node_is(view, NODE_METACOPY))) {
+        *err = -EROFS;
+        return NULL;
+    }
+    if (node_is(view, NODE_ORPHAN)) {
+        struct fdref *ref = fdcache_get(mount->fds, fdkey(FDKIND_ORPHAN, view->index));
+        if (ref && (ref->writable || !write))
+            return ref;
+        fdref_release(mount->fds, ref);
+    }
+    uint64_t key = fdkey(FDKIND_DATA, view->index);
+    struct fdref *ref = fdcache_get(mount->fds, key);
+    if (ref && (ref->writable || !write))
+        return ref;
+    fdref_release(mount->fds, ref);
+    int fd = open_data(mount, view, write);
+    if (fd < 0) {
+        *err = fd;
+        return NULL;
+    }
+    ref = fdcache_put(mount->fds, key, fd, write);
+    if (!ref) {
+        *err = -ENOMEM;
+        return NULL;
+    }
+    /* A copy-up may have come between: what was opened serves this request, but no later one. */
+    if (!still_backed_by(mount, view))
+        fdcache_drop(mount->fds, key);
+    return ref;
+}
+
+void find_fix_attr(const struct node_view *view, struct stat *st)
+{
+    st->st_ino = view->ino;
+    bool upper = node_is(view, NODE_UPPER);
+    if (node_is(view, NODE_ORPHAN)) {
+        if (!upper || S_ISDIR(view->type))
+            st->st_nlink = 0;
+    } else if (S_ISDIR(view->type) && view->sources && (upper || view->sources->count > 1)) {
+        /* As the kernel's overlayfs: counting would cost a merge, and 1 tells find(1) not to. */
+        st->st_nlink = 1;
+    }
+}
+
+/* What only some nodes need: the count of an indexed inode, the blocks of a metacopy file. */
+static void fix_rare_attr(struct mount *mount, const struct node_view *view,
+                          const struct spot *spot, struct stat *st)
+{
+    struct stat data;
+    if (!node_is(view, NODE_UPPER) || !view->more)
+        return;
+    if (view->more->index_name)
+        st->st_nlink = resolve_nlink(mount_stack(mount, view), spot->ref->fd, spot->name,
+                                     st->st_nlink, 0, st->st_nlink > 1 ? st->st_nlink - 1 : 1);
+    if (!node_is(view, NODE_METACOPY))
+        return;
+    cleanup_fd int fd = find_metacopy_data(mount, view);
+    if (fd >= 0 && fstat(fd, &data) == 0)
+        st->st_blocks = data.st_blocks;
+}
+
+int find_attr(struct mount *mount, const struct node_view *view, struct stat *st)
+{
+    struct spot spot;
+    names_read(mount);
+    int err = find_spot(mount, view, &spot);
+    if (!err)
+        err = fd_stat(spot.ref->fd, spot.name, st);
+    if (!err)
+        fix_rare_attr(mount, view, &spot, st);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    if (!err)
+        find_fix_attr(view, st);
+    return err;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From a node to the place on disk where it is: the first thought of every operation.
+ */
+#ifndef PLYFS_FIND_H
+#define PLYFS_FIND_H
+
+#include "fdcache.h"
+#include "mount.h"
+#include "own.h"
+
+#include <sys/stat.h>
+
+/* Where an object is reached: an open directory and a name in it, or with name "" the descriptor.
+ */
+struct spot {
+    struct fdref *ref;
+    char name[NAME_MAX + 1];
+};
+
+/* The place of a node's own inode: upper before lower. mount.names is held shared (or exclusively)
+ * from this call to the last use of the spot. */
+must_check int find_spot(struct mount *mount, const struct node_view *view, struct spot *spot);
+void spot_finish(struct mount *mount, struct spot *spot);
+
+/* The node's directory in the upper layer, as O_PATH. mount.names is held. NULL and *err: -ENOENT
+ * for a directory that has no upper part or was removed. */
+struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err);
+
+/* The data of a regular file, open for reading, or for writing too (the node is in the upper with
+ * all its data then). mount.names is not held. NULL and *err. */
+struct fdref *find_data(struct mount *mount, const struct node_view *view, bool write, int *err);
+
+/* Opens the data of a metacopy file, for reading. */
+must_check int find_metacopy_data(struct mount *mount, const struct node_view *view);
+
+/* What stat(2) is to say of a node. mount.names is not held. */
+must_check int find_attr(struct mount *mount, const struct node_view *view, struct stat *st);
+
+/* Turns the stat of a real object into what is shown: number, link count. */
+void find_fix_attr(const struct node_view *view, struct stat *st);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Listings: the entries of a directory in an order that does not depend on when it was read. The
+ * cookie of an entry is the hash of its name, so a reader who goes on after a change, after the
+ * listing was dropped, or after the daemon was replaced, sees every name that stayed exactly once.
+ */
+#ifndef PLYFS_LISTING_H
+#define PLYFS_LISTING_H
+
+#include "find.h"
+#include "mount.h"
+#include "nameset.h"
+#include "own.h"
+
+#include <stdint.h>
+
+enum { LISTING_COOKIE_DOT = 1, LISTING_COOKIE_DOTDOT = 2, LISTING_COOKIE_FIRST = 3 };
+
+struct listing_entry {
+    uint64_t cookie;
+    uint64_t ino;  /* as shown; 0 where only a lookup can tell */
+    uint32_t name; /* index in names */
+    uint8_t dtype; /* DT_* */
+};
+
+struct listing {
+    unsigned users; /* protected by the cache's lock */
+    uint32_t index; /* whose */
+    size_t bytes;
+    struct nameset names;
+    struct listing_entry *at; /* sorted by cookie */
+    uint32_t count;
+    struct listing *newer, *older, *chain;
+};
+
+struct listings *listings_create(size_t limit);
+void listings_destroy(struct listings *listings);
+void listings_drop(struct listings *listings, uint32_t index);
+size_t listings_bytes(struct listings *listings);
+
+/* The listing of a directory, with one user. `fresh`: it is made anew when the directory can have
+ * changed (a read from the beginning). NULL and *err. */
+struct listing *listing_get(struct mount *mount, const struct node_view *view, bool fresh,
+                            int *err);
+void listing_release(struct mount *mount, struct listing *listing);
+
+/* The place of the first entry behind `cookie`. */
+uint32_t listing_after(const struct listing *listing, uint64_t cookie);
+
+static inline const char *listing_name(const struct listing *listing, uint32_t at)
+{
+    return nameset_name(&listing->names, listing->at[at].name);
+}
+
+/* Whether a directory shows no name at all: 1 or 0, or -errno. */
+must_check int listing_is_empty(struct mount *mount, const struct node_view *view);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A mount as data: a set of trees, the table of nodes that speak of them, and the locks. The root
+ * tree is number 0; every node says which tree it is in.
+ *
+ * Lock order, outermost first:
+ *   1. mount.names (rwlock): held shared by whoever turns a node into a path or a descriptor, for
+ * the few system calls that this takes; held exclusively while a name is moved or removed. Never
+ *      held over a copy of data, never taken twice by one thread.
+ *   2. node locks (node.h), directory before file, lower index before higher among files; they are
+ *      taken before mount.names, never inside it.
+ *   3. the mutexes inside the node table, the caches and the merges: leaves, nothing is taken
+ * inside. All are given back before a reply is sent; after a reply nothing touches the node.
+ */
+#ifndef PLYFS_MOUNT_H
+#define PLYFS_MOUNT_H
+
+#include "fdcache.h"
+#include "node.h"
+#include "stack.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A stack and its rules. */
+struct tree {
+    struct stack stack;
+    bool read_only;
+};
+
+enum profile { PROFILE_AUTO, PROFILE_STATELESS, PROFILE_TRACKED };
+
+/* What was agreed on with the kernel. */
+struct rules {
+    enum profile profile; /* never AUTO once serving */
+    bool passthrough;
+    bool writeback;
+    bool acl;
+    bool uring;
+    double timeout; /* seconds that names and attributes are good for */
+};
+
+struct listings;
+
+struct mount {
+    struct tree *trees;
+    unsigned tree_count;
+    struct node_table *nodes;
+    struct fdcache *fds;
+    struct listings *listings;
+    pthread_rwlock_t names;
+    struct rules rules;
+    /* A request that is about to take long says so, so that another thread takes the next ones. */
+    void (*will_be_slow)(void);
+};
+
+/* Makes the table and caches, takes the trees over, makes the root node. */
+must_check int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count,
+                          struct fdcache *fds);
+void mount_finish(struct mount *mount);
+
+static inline struct stack *mount_stack(struct mount *mount, const struct node_view *view)
+{
+    return &mount->trees[view->tree].stack;
+}
+
+static inline void names_read(struct mount *mount)
+{
+    pthread_rwlock_rdlock(&mount->names);
+}
+static inline void names_write(struct mount *mount)
+{
+    pthread_rwlock_wrlock(&mount->names);
+}
+static inline void names_end(struct mount *mount)
+{
+    pthread_rwlock_unlock(&mount->names);
+}
+
+#endif

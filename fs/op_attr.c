@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: attributes: getattr, setattr, statfs.
+ */
+#include "ops.h"
+
+#include "fd.h"
+#include "find.h"
+#include "promote.h"
+#include "reply.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+static void reply_current_attr(fuse_req_t req, uint64_t ino)
+{
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view;
+    struct stat st;
+    int err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = find_attr(mount, &view, &st);
+    if (err)
+        return reply_error(req, err);
+    reply_attr(req, mount, &st);
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    reply_current_attr(req, ino);
+}
+
+int op_kill_privileges(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    mode_t mode = st.st_mode & 07777;
+    mode_t kept = mode & ~(mode_t)S_ISUID;
+    /* setgid without group execution means mandatory locking, not privilege (inode_drop_privs). */
+    if (mode & S_IXGRP)
+        kept &= ~(mode_t)S_ISGID;
+    return kept != mode && fchmod(fd, kept) < 0 ? -errno : 0;
+}
+
+static int set_size(struct mount *mount, uint64_t ino, off_t size, bool kill)
+{
+    cleanup_view struct node_view view;
+    int err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = promote_data(mount, view.index, size, "truncate");
+    node_view_finish(&view);
+    if (!err)
+        err = node_view(mount->nodes, ino, &view);
+    if (err)
+        return err;
+    struct fdref *ref = find_data(mount, &view, true, &err);
+    if (!ref)
+        return err;
+    err = ftruncate(ref->fd, size) < 0 ? -errno : 0;
+    if (!err && kill)
+        err = op_kill_privileges(ref->fd);
+    fdref_release(mount->fds, ref);
+    return err;
+}
+
+static int set_owner(const struct spot *spot, const struct stat *attr, int valid)
+{
+    uid_t uid = valid & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
+    gid_t gid = valid & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
+    struct stat before;
+    int err = fd_stat(spot->ref->fd, spot->name, &before);
+    if (err)
+        return err;
+    if (fchownat(spot->ref->fd, spot->name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+        return -errno;
+    return 0;
+}
+
+static struct timespec chosen_time(int valid, int set, int now, struct timespec value)
+{
+    if (valid & now)
+        return (struct timespec){.tv_nsec = UTIME_NOW};
+    return valid & set ? value : (struct timespec){.tv_nsec = UTIME_OMIT};
+}
+
+static int set_times(const struct spot *spot, const struct stat *attr, int valid)
+{
+    const struct timespec times[2] = {
+        chosen_time(valid, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, attr->st_atim),
+        chosen_time(valid, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim),
+    };
+    int flags = *spot->name ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH;
+    return utimensat(spot->ref->fd, spot->name, times, flags) < 0 ? -errno : 0;
+}
+
+/* Everything but the size; the node is in the upper. */
+static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, int valid)
+{
+    const int owner = FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
+    const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
+                      FUSE_SET_ATTR_MTIME_NOW;
+    cleanup_view struct node_view view;
+    struct spot spot = {0};
+    int err = node_view(mount->nodes, ino, &view);
+    if (err)
+        return err;
+    names_read(mount);
+    err = find_spot(mount, &view, &spot);
+    if (!err && (valid & owner))
+        err = set_owner(&spot, attr, valid);
+    if (!err && (valid & FUSE_SET_ATTR_MODE))
+        err = fd_chmod(spot.ref->fd, spot.name, attr->st_mode & 07777);
+    if (!err && (valid & times))
+        err = set_times(&spot, attr, valid);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    return err;
+}
+
+static const char *setattr_cause(int valid)
+{
+    if (valid & FUSE_SET_ATTR_MODE)
+        return "chmod";
+    return valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? "chown" : "utimens";
+}
+
+void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
+                struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct mount *mount = ops_mount(req);
+    int err = 0;
+    if (valid & FUSE_SET_ATTR_SIZE)
+        err = set_size(mount, ino, attr->st_size, valid & FUSE_SET_ATTR_KILL_PRIV);
+    const int meta = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID |
+                     FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
+                     FUSE_SET_ATTR_MTIME_NOW;
+    if (!err && (valid & meta)) {
+        cleanup_view struct node_view view;
+        err = node_view(mount->nodes, ino, &view);
+        if (!err)
+            err = promote_meta(mount, view.index, setattr_cause(valid));
+        if (!err)
+            err = set_meta(mount, ino, attr, valid);
+    }
+    if (err)
+        return reply_error(req, err);
+    reply_current_attr(req, ino);
+}
+
+void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view;
+    struct statvfs st;
+    int err = node_view(mount->nodes, ino, &view);
+    if (err)
+        return reply_error(req, err);
+    struct stack *stack = mount_stack(mount, &view);
+    if (fstatvfs(stack->layers[stack->writable ? 0 : 1].root, &st) < 0)
+        return reply_error(req, -errno);
+    reply_statfs(req, &st);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: reading directories. There is no state between two reads but the cookie: opendir is
+ * answered "not needed" (ENOSYS), and the kernel keeps what it has read.
+ */
+#include "ops.h"
+
+#include "fd.h"
+#include "find.h"
+#include "listing.h"
+#include "reply.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)fi;
+    reply_error(req, -ENOSYS);
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)fi;
+    reply_done(req);
+}
+
+void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view;
+    int err = node_view(mount->nodes, ino, &view);
+    if (err || !node_is(&view, NODE_UPPER) || node_is(&view, NODE_ORPHAN) ||
+        !mount_stack(mount, &view)->features.sync)
+        return reply_error(req, err);
+    names_read(mount);
+    struct fdref *ref = find_upper_dir(mount, view.index, &err);
+    names_end(mount);
+    cleanup_fd int fd = ref ? fd_open_name(ref->fd, ".", O_RDONLY | O_DIRECTORY, 0) : err;
+    fdref_release(mount->fds, ref);
+    if (fd < 0)
+        return reply_error(req, fd);
+    mount->will_be_slow();
+    err = (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+    reply_error(req, err);
+}
+
+/* The reply being filled. */
+struct page {
+    fuse_req_t req;
+    struct mount *mount;
+    const struct node_view *dir;
+    bool plus;
+    char *at;
+    size_t used, size;
+};
+
+static size_t add_plain(struct page *page, const char *name, uint64_t ino, mode_t type,
+                        off_t cookie)
+{
+    const struct stat st = {.st_ino = ino, .st_mode = type};
+    return fuse_add_direntry(page->req, page->at + page->used, page->size - page->used, name, &st,
+                             cookie);
+}
+
+static size_t add_plus(struct page *page, const char *name, const struct fuse_entry_param *entry,
+                       off_t cookie)
+{
+    return fuse_add_direntry_plus(page->req, page->at + page->used, page->size - page->used, name,
+                                  entry, cookie);
+}
+
+/* Adds a record; false when there is no room for it. */
+static bool add_dot(struct page *page, const char *name, uint64_t ino, off_t cookie)
+{
+    struct fuse_entry_param none = {.attr = {.st_ino = ino, .st_mode = S_IFDIR}};
+    size_t size = page->plus ? add_plus(page, name, &none, cookie)
+                             : add_plain(page, name, ino, S_IFDIR, cookie);
+    if (size > page->size - page->used)
+        return false;
+    page->used += size;
+    return true;
+}
+
+/* The number of the directory above, as shown; its own for the root. */
+static uint64_t parent_ino(struct page *page)
+{
+    cleanup_view struct node_view parent;
+    return node_view_index(page->mount->nodes, page->dir->parent, &parent) == 0 ? parent.ino
+                                                                                : page->dir->ino;
+}
+
+/* A record with attributes is a lookup: it is counted only when it has found room. A name that has
+ * just gone is left out. */
+static bool add_looked_up(struct page *page, const char *name, off_t cookie)
+{
+    cleanup_entry struct entry entry;
+    cleanup_view struct node_view view = {0};
+    struct fuse_entry_param record;
+    uint64_t id;
+    size_t need = fuse_add_direntry_plus(page->req, NULL, 0, name, NULL, 0);
+    if (need > page->size - page->used)
+        return false;
+    if (op_resolve(page->mount, page->dir, name, &entry) != 0 || !entry.present)
+        return true;
+    struct stat st = entry.st;
+    if (node_intern(page->mount->nodes, page->dir->index, name, page->dir->tree, &entry, &id) != 0)
+        return true;
+    if (node_view(page->mount->nodes, id, &view) == 0)
+        find_fix_attr(&view, &st);
+    reply_fill_entry(page->mount, id, &st, &record);
+    page->used += add_plus(page, name, &record, cookie);
+    return true;
+}
+
+static bool add_listed(struct page *page, const struct listing *listing, uint32_t at)
+{
+    const struct listing_entry *listed = &listing->at[at];
+    const char *name = listing_name(listing, at);
+    if (page->plus)
+        return add_looked_up(page, name, (off_t)listed->cookie);
+    uint64_t ino = listed->ino;
+    if (ino == 0) {
+        cleanup_entry struct entry entry;
+        if (op_resolve(page->mount, page->dir, name, &entry) != 0 || !entry.present)
+            return true;
+        ino = entry.ino;
+    }
+    size_t size = add_plain(page, name, ino, DTTOIF(listed->dtype), (off_t)listed->cookie);
+    if (size > page->size - page->used)
+        return false;
+    page->used += size;
+    return true;
+}
+
+static int fill_page(struct page *page, uint64_t cookie)
+{
+    int err = 0;
+    struct listing *listing = listing_get(page->mount, page->dir, cookie == 0, &err);
+    if (!listing)
+        return err;
+    bool room = true;
+    if (cookie < LISTING_COOKIE_DOT)
+        room = add_dot(page, ".", page->dir->ino, LISTING_COOKIE_DOT);
+    if (room && cookie < LISTING_COOKIE_DOTDOT)
+        room = add_dot(page, "..", parent_ino(page), LISTING_COOKIE_DOTDOT);
+    for (uint32_t at = listing_after(listing, cookie); room && at < listing->count; at++)
+        room = add_listed(page, listing, at);
+    listing_release(page->mount, listing);
+    return 0;
+}
+
+static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
+{
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view dir;
+    int err = node_view(mount->nodes, ino, &dir);
+    if (err)
+        return reply_error(req, err);
+    cleanup_free char *buffer = malloc(size);
+    if (!buffer)
+        return reply_error(req, -ENOMEM);
+    struct page page = {
+        .req = req, .mount = mount, .dir = &dir, .plus = plus, .at = buffer, .size = size};
+    err = node_is(&dir, NODE_ORPHAN) ? 0 : fill_page(&page, (uint64_t)offset);
+    if (err)
+        return reply_error(req, err);
+    reply_bytes(req, buffer, page.used);
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                struct fuse_file_info *fi)
+{
+    (void)fi;
+    read_directory(req, ino, size, offset, false);
+}
+
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
+{
+    (void)fi;
+    read_directory(req, ino, size, offset, true);
+}

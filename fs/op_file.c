@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: file content. The descriptor belongs to the node, not to the open: `fh` says nothing, so
+ * the stateless profile, which answers no opens, and the tracked one run the same code.
+ */
+#include "ops.h"
+
+#include "fd.h"
+#include "find.h"
+#include "promote.h"
+#include "reply.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+enum { READ_MAX = 1 << 20 };
+
+/* The node's data, open for a change: promoted, with `limit` bytes brought along. */
+static struct fdref *writable_data(struct mount *mount, uint64_t ino, off_t limit,
+                                   const char *cause, int *err)
+{
+    cleanup_view struct node_view view;
+    *err = node_view(mount->nodes, ino, &view);
+    if (*err)
+        return NULL;
+    if (!node_is(&view, NODE_UPPER) || node_is(&view, NODE_METACOPY)) {
+        *err = promote_data(mount, view.index, limit, cause);
+        if (!*err) {
+            node_view_finish(&view);
+            *err = node_view(mount->nodes, ino, &view);
+        }
+        if (*err)
+            return NULL;
+    }
+    return find_data(mount, &view, true, err);
+}
+
+static struct fdref *readable_data(struct mount *mount, uint64_t ino, int *err)
+{
+    cleanup_view struct node_view view;
+    *err = node_view(mount->nodes, ino, &view);
+    return *err ? NULL : find_data(mount, &view, false, err);
+}
+
+/* A backing id for the node's data, or 0 where it has to be cached. */
+static int32_t new_backing(fuse_req_t req, const struct node_view *view)
+{
+    struct mount *mount = ops_mount(req);
+    int err = 0;
+    bool whole_upper = node_is(view, NODE_UPPER) && !node_is(view, NODE_METACOPY);
+    if (!mount->rules.passthrough || !(whole_upper || mount->trees[view->tree].read_only))
+        return 0;
+    struct fdref *ref = find_data(mount, view, false, &err);
+    int32_t backing = ref ? fuse_passthrough_open(req, ref->fd) : 0;
+    fdref_release(mount->fds, ref);
+    return backing > 0 ? backing : 0;
+}
+
+void op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_file_info *fi)
+{
+    struct mount *mount = ops_mount(req);
+    struct node_opens opens = node_opens(mount->nodes, view->index);
+    int32_t backing = opens.count > 0 ? opens.backing : new_backing(req, view);
+    bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+    node_opened(mount->nodes, view->index, backing);
+    fi->backing_id = backing;
+    /* In passthrough the kernel takes no other flag; a cached open after one must not trust pages.
+     */
+    fi->keep_cache = backing == 0 && !node_is(view, NODE_WRITTEN);
+    if (backing > 0 && writes)
+        node_set_flags(mount->nodes, view->index, NODE_WRITTEN, 0);
+    else if (backing == 0)
+        node_set_flags(mount->nodes, view->index, 0, NODE_WRITTEN);
+}
+
+/* In passthrough a write never comes by here, so what will be written is brought up at open. A node
+ * that is open in cached mode stays cached, and its copy-up can wait for the write. */
+static int promote_for_open(struct mount *mount, const struct node_view *view, int flags)
+{
+    struct node_opens opens = node_opens(mount->nodes, view->index);
+    if ((flags & O_ACCMODE) == O_RDONLY || !mount->rules.passthrough ||
+        (opens.count > 0 && opens.backing == 0))
+        return 0;
+    return promote_data(mount, view->index, flags & O_TRUNC ? 0 : -1, "open");
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct mount *mount = ops_mount(req);
+    if (mount->rules.profile == PROFILE_STATELESS)
+        return reply_error(req, -ENOSYS);
+    cleanup_view struct node_view view;
+    int err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = promote_for_open(mount, &view, fi->flags);
+    if (err)
+        return reply_error(req, err);
+    uint32_t index = view.index;
+    node_lock(mount->nodes, index);
+    node_view_finish(&view);
+    err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        op_count_open(req, &view, fi);
+    node_unlock(mount->nodes, index);
+    if (err)
+        return reply_error(req, err);
+    reply_open(req, fi);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view;
+    if (mount->rules.profile == PROFILE_TRACKED && node_view(mount->nodes, ino, &view) == 0) {
+        int32_t backing = node_released(mount->nodes, view.index);
+        if (backing > 0)
+            fuse_passthrough_close(req, backing);
+    }
+    reply_done(req);
+}
+
+/* A buffer for each thread, made at its first read. */
+static char *read_buffer(void)
+{
+    static _Thread_local char *buffer;
+    if (!buffer)
+        buffer = aligned_alloc(4096, READ_MAX);
+    return buffer;
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct mount *mount = ops_mount(req);
+    int err = 0;
+    char *buffer = read_buffer();
+    struct fdref *ref = buffer ? readable_data(mount, ino, &err) : NULL;
+    if (!ref)
+        return reply_error(req, buffer ? err : -ENOMEM);
+    size = size < READ_MAX ? size : READ_MAX;
+    size_t got = 0;
+    while (got < size && !err) {
+        ssize_t now = pread(ref->fd, buffer + got, size - got, offset + (off_t)got);
+        if (now < 0 && errno == EINTR)
+            continue;
+        if (now == 0)
+            break;
+        err = now < 0 ? -errno : 0;
+        got += now > 0 ? (size_t)now : 0;
+    }
+    fdref_release(mount->fds, ref);
+    if (err && got == 0)
+        return reply_error(req, err);
+    reply_bytes(req, buffer, got);
+}
+
+static bool must_kill(fuse_req_t req, const struct fuse_file_info *fi)
+{
+#ifdef HAVE_KILL_SUIDGID
+    (void)req;
+    return fi->kill_suidgid;
+#else
+    /* This libfuse does not pass the kernel's word on: whoever is not root loses the bits. */
+    return !fi->writepage && fuse_req_ctx(req)->uid != 0;
+#endif
+}
+
+void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+              struct fuse_file_info *fi)
+{
+    struct mount *mount = ops_mount(req);
+    int err = 0;
+    struct fdref *ref = writable_data(mount, ino, -1, "write", &err);
+    if (!ref)
+        return reply_error(req, err);
+    size_t put = 0;
+    while (put < size && !err) {
+        ssize_t now = pwrite(ref->fd, data + put, size - put, offset + (off_t)put);
+        if (now < 0 && errno == EINTR)
+            continue;
+        err = now < 0 ? -errno : 0;
+        put += now > 0 ? (size_t)now : 0;
+    }
+    if (put > 0 && must_kill(req, fi)) {
+        int killed = op_kill_privileges(ref->fd);
+        err = killed ? killed : err;
+    }
+    fdref_release(mount->fds, ref);
+    if (err && put == 0)
+        return reply_error(req, err);
+    reply_written(req, put);
+}
+
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)fi;
+    /* Nothing is held back here: a write is in the backing file when it is answered. ENOSYS tells
+     * the kernel to write its own pages back and ask no more. */
+    reply_error(req, -ENOSYS);
+}
+
+void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view;
+    int err = node_view(mount->nodes, ino, &view);
+    if (err || !node_is(&view, NODE_UPPER) || !mount_stack(mount, &view)->features.sync)
+        return reply_error(req, err);
+    /* Of a metacopy file only metadata is ours, but it is that which is to be safe. */
+    struct fdref *ref = find_data(mount, &view, !node_is(&view, NODE_METACOPY), &err);
+    if (!ref)
+        ref = find_data(mount, &view, false, &err);
+    if (!ref)
+        return reply_error(req, err);
+    mount->will_be_slow();
+    err = (datasync ? fdatasync(ref->fd) : fsync(ref->fd)) < 0 ? -errno : 0;
+    fdref_release(mount->fds, ref);
+    reply_error(req, err);
+}
+
+void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                  struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct mount *mount = ops_mount(req);
+    int err = 0;
+    struct fdref *ref = writable_data(mount, ino, -1, "fallocate", &err);
+    if (!ref)
+        return reply_error(req, err);
+    mount->will_be_slow();
+    err = fallocate(ref->fd, mode, offset, length) < 0 ? -errno : 0;
+    if (!err && fuse_req_ctx(req)->uid != 0)
+        err = op_kill_privileges(ref->fd);
+    fdref_release(mount->fds, ref);
+    reply_error(req, err);
+}
+
+void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
+                        struct fuse_file_info *in_fi, fuse_ino_t out, off_t out_offset,
+                        struct fuse_file_info *out_fi, size_t length, int flags)
+{
+    (void)in_fi;
+    (void)out_fi;
+    struct mount *mount = ops_mount(req);
+    int err = 0;
+    struct fdref *to = writable_data(mount, out, -1, "copy_file_range", &err);
+    struct fdref *from = to ? readable_data(mount, in, &err) : NULL;
+    ssize_t done = -1;
+    if (from) {
+        mount->will_be_slow();
+        done = copy_file_range(from->fd, &in_offset, to->fd, &out_offset, length, (unsigned)flags);
+        err = done < 0 ? -errno : 0;
+    }
+    if (done > 0 && fuse_req_ctx(req)->uid != 0)
+        err = op_kill_privileges(to->fd);
+    fdref_release(mount->fds, from);
+    fdref_release(mount->fds, to);
+    if (err)
+        return reply_error(req, err);
+    reply_written(req, (size_t)done);
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct mount *mount = ops_mount(req);
+    int err = 0;
+    struct fdref *ref = readable_data(mount, ino, &err);
+    if (!ref)
+        return reply_error(req, err);
+    off_t found = lseek(ref->fd, offset, whence);
+    err = found < 0 ? -errno : 0;
+    fdref_release(mount->fds, ref);
+    if (err)
+        return reply_error(req, err);
+    reply_offset(req, found);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: the handshake: which of the kernel's offers are taken, by profile. What is in force is
+ * shown in the debug log. Why each is taken or left stands beside it.
+ */
+#include "ops.h"
+
+#include "log.h"
+#include "ready.h"
+
+static bool offer(struct fuse_conn_info *conn, uint64_t feature, bool wanted)
+{
+    if (!wanted) {
+        fuse_unset_feature_flag(conn, feature);
+        return false;
+    }
+    return fuse_set_feature_flag(conn, feature);
+}
+
+static void init_profile(struct mount *mount, struct fuse_conn_info *conn)
+{
+    struct rules *rules = &mount->rules;
+    bool stateless = rules->profile == PROFILE_STATELESS;
+    /* OPEN answered ENOSYS: the kernel opens, reads cached pages and closes without asking. */
+    offer(conn, FUSE_CAP_NO_OPEN_SUPPORT, stateless);
+    /* Small writes gather in the page cache; excludes passthrough. */
+    rules->writeback = offer(conn, FUSE_CAP_WRITEBACK_CACHE, rules->writeback && stateless);
+    rules->passthrough = offer(conn, FUSE_CAP_PASSTHROUGH, rules->passthrough && !stateless);
+    if (rules->passthrough)
+        conn->max_backing_stack_depth = 1;
+}
+
+void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    struct mount *mount = userdata;
+    struct rules *rules = &mount->rules;
+    init_profile(mount, conn);
+    offer(conn, FUSE_CAP_NO_OPENDIR_SUPPORT, true);
+    offer(conn, FUSE_CAP_PARALLEL_DIROPS, true);
+    offer(conn, FUSE_CAP_READDIRPLUS, true);
+    offer(conn, FUSE_CAP_READDIRPLUS_AUTO, true);
+    offer(conn, FUSE_CAP_CACHE_SYMLINKS, true);
+    offer(conn, FUSE_CAP_ASYNC_READ, true);
+    offer(conn, FUSE_CAP_ASYNC_DIO, true);
+    offer(conn, FUSE_CAP_IOCTL_DIR, true);
+    /* Node numbers carry a generation; a stale one is answered ESTALE. */
+    offer(conn, FUSE_CAP_EXPORT_SUPPORT, true);
+    /* The backing filesystem applies umask and default ACLs, knowing both. */
+    offer(conn, FUSE_CAP_DONT_MASK, true);
+    rules->acl = offer(conn, FUSE_CAP_POSIX_ACL, rules->acl);
+    /* Without it every write costs a GETXATTR of security.capability. */
+    offer(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
+    offer(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, true);
+    /* All changes come through us, so cached pages are never stale for a changed mtime. */
+    offer(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
+    offer(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, true);
+    /* O_TRUNC comes as a SETATTR of the size, by which it copies nothing up. */
+    offer(conn, FUSE_CAP_ATOMIC_O_TRUNC, false);
+    /* Reading requests through a pipe costs more calls than it saves, and without CAP_SYS_RESOURCE
+     * a pipe made anew for each. */
+    offer(conn, FUSE_CAP_SPLICE_READ, false);
+    offer(conn, FUSE_CAP_SPLICE_WRITE, false);
+    offer(conn, FUSE_CAP_SPLICE_MOVE, false);
+    /* Locks are the kernel's own business. */
+    offer(conn, FUSE_CAP_POSIX_LOCKS, false);
+    offer(conn, FUSE_CAP_FLOCK_LOCKS, false);
+    conn->time_gran = 1;
+    conn->max_background = 64;
+    log_debug("profile %s, writeback %s, passthrough %s, io_uring %s, ACLs %s",
+              rules->profile == PROFILE_STATELESS ? "stateless" : "tracked",
+              rules->writeback ? "on" : "off", rules->passthrough ? "on" : "off",
+              rules->uring ? "on" : "off", rules->acl ? "on" : "off");
+    ready_tell(0);
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: making new names: mknod, mkdir, symlink, link, create, tmpfile. The object is made under
+ * the caller's identity; then the name is looked up like any other.
+ */
+#include "ops.h"
+
+#include "caller.h"
+#include "edit.h"
+#include "fd.h"
+#include "find.h"
+#include "ovlattr.h"
+#include "promote.h"
+#include "redirect.h"
+#include "reply.h"
+#include "whiteout.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+/* The directory that something is made in: promoted, and open. */
+struct target {
+    struct node_view view;
+    struct fdref *upper;
+    struct editdir dir;
+};
+
+static void target_finish(struct mount *mount, struct target *target)
+{
+    fdref_release(mount->fds, target->upper);
+    node_view_finish(&target->view);
+}
+
+static int target_open(struct mount *mount, uint64_t parent, const char *cause,
+                       struct target *target)
+{
+    target->upper = NULL;
+    int err = node_view(mount->nodes, parent, &target->view);
+    if (!err && node_is(&target->view, NODE_ORPHAN))
+        err = -ENOENT;
+    if (!err)
+        err = promote_dir(mount, target->view.index, cause);
+    if (err)
+        return err;
+    target->view.flags |= NODE_UPPER;
+    names_read(mount);
+    target->upper = find_upper_dir(mount, target->view.index, &err);
+    names_end(mount);
+    if (!target->upper)
+        return err;
+    target->dir = (struct editdir){.upper = target->upper->fd, .sources = target->view.sources};
+    return 0;
+}
+
+static int make(fuse_req_t req, struct target *target, uint64_t parent, const char *name,
+                const struct making *making, int *fd)
+{
+    struct mount *mount = ops_mount(req);
+    if (strlen(name) > NAME_MAX) {
+        *target = (struct target){0};
+        return -ENAMETOOLONG;
+    }
+    int err = target_open(mount, parent, "create", target);
+    if (err)
+        return err;
+    caller_begin(req);
+    err = edit_make(mount_stack(mount, &target->view), &target->dir, name, making, fd);
+    caller_end();
+    return err;
+}
+
+static void make_and_reply(fuse_req_t req, uint64_t parent, const char *name,
+                           const struct making *making)
+{
+    struct target target;
+    int err = make(req, &target, parent, name, making, NULL);
+    if (err)
+        reply_error(req, err);
+    else
+        op_reply_lookup(req, &target.view, name);
+    target_finish(ops_mount(req), &target);
+}
+
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    const struct making making = {.mode = mode, .rdev = rdev};
+    /* As in the kernel's overlayfs: it would be a whiteout, and vanish as soon as it is made. */
+    if (S_ISCHR(mode) && rdev == makedev(0, 0))
+        return reply_error(req, -EPERM);
+    make_and_reply(req, parent, name, &making);
+}
+
+void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    const struct making making = {.mode = S_IFDIR | mode};
+    make_and_reply(req, parent, name, &making);
+}
+
+void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    const struct making making = {.mode = S_IFLNK, .target = target};
+    make_and_reply(req, parent, name, &making);
+}
+
+/* ---- link ---- */
+
+/* A metacopy file with a second name is found by an absolute redirect, as the kernel has it. */
+static int prepare_link_source(struct mount *mount, uint64_t ino, struct node_view *view)
+{
+    int err = node_view(mount->nodes, ino, view);
+    if (!err && !node_is(view, NODE_ORPHAN))
+        err = promote_meta(mount, view->index, "link");
+    if (err)
+        return err;
+    node_view_finish(view);
+    err = node_view(mount->nodes, ino, view);
+    if (!err && node_is(view, NODE_METACOPY) && !node_is(view, NODE_ORPHAN))
+        err = redirect_set(mount, view, false);
+    return err;
+}
+
+void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
+    struct target target = {0};
+    struct spot spot = {0};
+    int err = strlen(name) > NAME_MAX ? -ENAMETOOLONG : prepare_link_source(mount, ino, &view);
+    if (!err)
+        err = target_open(mount, parent, "link", &target);
+    if (!err) {
+        names_read(mount);
+        err = find_spot(mount, &view, &spot);
+        if (!err)
+            err = edit_link(mount_stack(mount, &view), spot.ref->fd, spot.name, &target.dir, name);
+        names_end(mount);
+        spot_finish(mount, &spot);
+    }
+    if (!err)
+        err = node_add_name(mount->nodes, view.index, target.view.index, name, true);
+    if (!err && view.ino != stack_ino(mount_stack(mount, &view), 0, view.upper_ino))
+        err = promote_mark_impure(mount, target.view.index);
+    if (err)
+        reply_error(req, err);
+    else
+        op_reply_lookup(req, &target.view, name);
+    target_finish(mount, &target);
+}
+
+/* ---- create ---- */
+
+/* What the kernel has to know of a file that it has just had made and opened. */
+static int created(struct mount *mount, const struct node_view *dir, const char *name, int fd,
+                   uint64_t *id, struct stat *st)
+{
+    if (fstat(fd, st) < 0)
+        return -errno;
+    cleanup_entry struct entry entry = {.st = *st, .present = true, .linked = true};
+    entry.ino = stack_ino(mount_stack(mount, dir), 0, st->st_ino);
+    st->st_ino = entry.ino;
+    return node_intern(mount->nodes, dir->index, name, dir->tree, &entry, id);
+}
+
+static void reply_created(fuse_req_t req, uint64_t id, const struct stat *st,
+                          struct fuse_file_info *fi)
+{
+    struct mount *mount = ops_mount(req);
+    fi->keep_cache = 1;
+    if (mount->rules.profile == PROFILE_TRACKED) {
+        cleanup_view struct node_view view;
+        node_lock(mount->nodes, (uint32_t)id);
+        if (node_view(mount->nodes, id, &view) == 0)
+            op_count_open(req, &view, fi);
+        node_unlock(mount->nodes, (uint32_t)id);
+    }
+    reply_create(req, mount, id, st, fi);
+}
+
+/* The name was there after all: another mount of the same files, or a race with the host. */
+static void create_existing(fuse_req_t req, const struct node_view *dir, const char *name,
+                            struct fuse_file_info *fi)
+{
+    struct mount *mount = ops_mount(req);
+    cleanup_entry struct entry entry;
+    uint64_t id = 0;
+    int err = op_resolve(mount, dir, name, &entry);
+    if (!err && (!entry.present || !S_ISREG(entry.st.st_mode)))
+        err = -EEXIST;
+    struct stat st = entry.st;
+    if (!err) {
+        st.st_ino = entry.ino;
+        err = node_intern(mount->nodes, dir->index, name, dir->tree, &entry, &id);
+    }
+    if (err)
+        return reply_error(req, err);
+    reply_created(req, id, &st, fi);
+}
+
+void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+               struct fuse_file_info *fi)
+{
+    struct mount *mount = ops_mount(req);
+    struct target target;
+    const struct making making = {.mode = S_IFREG | (mode & 07777)};
+    int fd = -1;
+    uint64_t id = 0;
+    struct stat st;
+    int err = make(req, &target, parent, name, &making, &fd);
+    if (err == -EEXIST && !(fi->flags & O_EXCL)) {
+        create_existing(req, &target.view, name, fi);
+        return target_finish(mount, &target);
+    }
+    if (!err)
+        err = created(mount, &target.view, name, fd, &id, &st);
+    if (!err) {
+        struct fdref *ref =
+            fdcache_put(mount->fds, fdkey(FDKIND_DATA, (uint32_t)id), steal_fd(&fd), true);
+        fdref_release(mount->fds, ref);
+        reply_created(req, id, &st, fi);
+    } else {
+        reply_error(req, err);
+    }
+    own_close(&fd);
+    target_finish(mount, &target);
+}
+
+void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+    struct mount *mount = ops_mount(req);
+    struct target target;
+    struct stat st;
+    uint64_t id = 0;
+    int err = target_open(mount, parent, "create", &target);
+    int fd = -1;
+    if (!err) {
+        caller_begin(req);
+        fd = openat(target.upper->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | (fi->flags & O_EXCL),
+                    mode & 07777);
+        err = fd < 0 ? -errno : 0;
+        caller_end();
+    }
+    if (!err && fstat(fd, &st) < 0)
+        err = -errno;
+    if (!err) {
+        struct entry entry = {.st = st, .present = true};
+        entry.ino = stack_ino(mount_stack(mount, &target.view), 0, st.st_ino);
+        st.st_ino = entry.ino;
+        err = node_make_orphan(mount->nodes, target.view.tree, &entry, &id);
+    }
+    if (err) {
+        own_close(&fd);
+        reply_error(req, err);
+    } else {
+        fdref_release(mount->fds,
+                      fdcache_pin(mount->fds, fdkey(FDKIND_ORPHAN, (uint32_t)id), fd, true));
+        reply_created(req, id, &st, fi);
+    }
+    target_finish(mount, &target);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: rename, with NOREPLACE, EXCHANGE and WHITEOUT. In order: what moves is brought into the
+ * upper layer, marks say where the layers beneath have it, then one rename on disk and one in the
+ * table, under the names lock. A crash before the rename leaves marks that say what was true before
+ * as well.
+ */
+#include "ops.h"
+
+#include "edit.h"
+#include "fd.h"
+#include "find.h"
+#include "listing.h"
+#include "promote.h"
+#include "redirect.h"
+#include "reply.h"
+#include "upper.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifndef RENAME_WHITEOUT
+#define RENAME_WHITEOUT (1 << 2)
+#endif
+
+/* One end of a rename. */
+struct end {
+    struct node_view dir; /* the directory */
+    const char *name;
+    uint32_t index; /* of what has the name; NODE_NONE for nothing */
+    struct node_view node;
+};
+
+static void end_finish(struct end *end)
+{
+    node_view_finish(&end->dir);
+    node_view_finish(&end->node);
+}
+
+static int end_open(struct mount *mount, uint64_t parent, const char *name, struct end *end)
+{
+    end->name = name;
+    if (strlen(name) > NAME_MAX)
+        return -ENAMETOOLONG;
+    int err = node_view(mount->nodes, parent, &end->dir);
+    if (err)
+        return err;
+    end->index = node_find(mount->nodes, end->dir.index, name);
+    return end->index ? node_view_index(mount->nodes, end->index, &end->node) : 0;
+}
+
+/* The view anew: promotion has changed it. */
+static int end_refresh(struct mount *mount, struct end *end)
+{
+    uint64_t id = end->dir.id;
+    node_view_finish(&end->dir);
+    int err = node_view(mount->nodes, id, &end->dir);
+    if (err || !end->index)
+        return err;
+    node_view_finish(&end->node);
+    return node_view_index(mount->nodes, end->index, &end->node);
+}
+
+static bool is_merged_dir(const struct end *end)
+{
+    return S_ISDIR(end->node.type) && end->node.sources;
+}
+
+static bool stays_in_dir(const struct end *from, const struct end *to)
+{
+    return from->dir.index == to->dir.index;
+}
+
+/* Brings the moving object up and marks it for its new place `to`. */
+static int prepare_mover(struct mount *mount, struct end *from, const struct end *to)
+{
+    struct stack *stack = mount_stack(mount, &from->dir);
+    int err = promote_name(mount, from->dir.index, from->name, "rename");
+    if (!err)
+        err = end_refresh(mount, from);
+    if (err)
+        return err;
+    if (is_merged_dir(from) || node_is(&from->node, NODE_METACOPY))
+        err = redirect_set(mount, &from->node, stays_in_dir(from, to));
+    else if (S_ISDIR(from->node.type) && to->dir.sources) {
+        struct spot spot = {0};
+        names_read(mount);
+        err = find_spot(mount, &from->node, &spot);
+        if (!err)
+            err = upper_set_opaque(stack, spot.ref->fd, spot.name);
+        names_end(mount);
+        spot_finish(mount, &spot);
+    }
+    if (!err && from->node.ino != stack_ino(stack, 0, from->node.upper_ino))
+        err = promote_mark_impure(mount, to->dir.index);
+    return err;
+}
+
+static int check(struct mount *mount, const struct end *from, const struct end *to, unsigned flags)
+{
+    bool redirect = mount_stack(mount, &from->dir)->features.redirect &&
+                    mount_stack(mount, &from->dir)->able.space != OVLSPACE_NONE;
+    bool exchange = flags & RENAME_EXCHANGE;
+    if (!from->index || (exchange && !to->index))
+        return -ENOENT;
+    if (from->dir.tree != to->dir.tree)
+        return -EXDEV;
+    if (to->index && (flags & RENAME_NOREPLACE))
+        return -EEXIST;
+    if (!redirect && (is_merged_dir(from) || (exchange && is_merged_dir(to))))
+        return -EXDEV;
+    return 0;
+}
+
+static int prepare(struct mount *mount, struct end *from, struct end *to, unsigned flags)
+{
+    int err = check(mount, from, to, flags);
+    if (!err)
+        err = promote_dir(mount, from->dir.index, "rename");
+    if (!err)
+        err = promote_dir(mount, to->dir.index, "rename");
+    if (!err)
+        err = prepare_mover(mount, from, to);
+    if (!err && (flags & RENAME_EXCHANGE))
+        err = prepare_mover(mount, to, from);
+    else if (!err && to->index && node_is(&to->node, NODE_INDEXED) && !S_ISDIR(to->node.type))
+        err = promote_name(mount, to->dir.index, to->name, "rename");
+    if (!err)
+        err = end_refresh(mount, from);
+    return err ? err : end_refresh(mount, to);
+}
+
+/* The move on disk and in the table. mount.names is held exclusively. */
+static int move(struct mount *mount, const struct end *from, const struct end *to, unsigned flags)
+{
+    int err = 0;
+    struct fdref *from_dir = find_upper_dir(mount, from->dir.index, &err);
+    struct fdref *to_dir = from_dir ? find_upper_dir(mount, to->dir.index, &err) : NULL;
+    if (to_dir) {
+        const struct editdir from_edit = {.upper = from_dir->fd, .sources = from->dir.sources};
+        const struct editdir to_edit = {.upper = to_dir->fd, .sources = to->dir.sources};
+        const struct renaming renaming = {
+            .from = &from_edit,
+            .to = &to_edit,
+            .from_name = from->name,
+            .to_name = to->name,
+            .is_dir = S_ISDIR(from->node.type),
+            .exchange = flags & RENAME_EXCHANGE,
+            .leave_whiteout = flags & RENAME_WHITEOUT,
+        };
+        err = edit_rename(mount_stack(mount, &from->dir), &renaming);
+    }
+    fdref_release(mount->fds, from_dir);
+    fdref_release(mount->fds, to_dir);
+    return err;
+}
+
+static int rename_locked(struct mount *mount, struct end *from, struct end *to, unsigned flags)
+{
+    bool exchange = flags & RENAME_EXCHANGE, orphan = false, writable = false;
+    int err = end_refresh(mount, from), held = -1;
+    if (!err)
+        err = end_refresh(mount, to);
+    if (!err && to->index && !exchange && S_ISDIR(to->node.type)) {
+        int empty = listing_is_empty(mount, &to->node);
+        err = empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
+    }
+    if (err)
+        return err;
+    names_write(mount);
+    if (to->index && !exchange)
+        err = op_hold_victim(mount, &to->node, &held, &writable);
+    if (!err)
+        err = move(mount, from, to, flags);
+    if (!err && exchange) {
+        node_exchange_names(mount->nodes, from->dir.index, from->name, to->dir.index, to->name);
+    } else if (!err) {
+        orphan = to->index && node_drop_name(mount->nodes, to->dir.index, to->name);
+        node_move_name(mount->nodes, from->dir.index, from->name, to->dir.index, to->name);
+    }
+    names_end(mount);
+    if (to->index && !exchange)
+        op_settle_victim(mount, &to->node, orphan, held, writable);
+    return err;
+}
+
+/* Both ends' locks, lower index first. */
+static void lock_ends(struct mount *mount, uint32_t a, uint32_t b)
+{
+    uint32_t first = a < b ? a : b, second = a < b ? b : a;
+    if (first)
+        node_lock(mount->nodes, first);
+    if (second != first)
+        node_lock(mount->nodes, second);
+}
+
+static void unlock_ends(struct mount *mount, uint32_t a, uint32_t b)
+{
+    if (a)
+        node_unlock(mount->nodes, a);
+    if (b && b != a)
+        node_unlock(mount->nodes, b);
+}
+
+static int rename_names(struct mount *mount, struct end *from, struct end *to, unsigned flags)
+{
+    int err = prepare(mount, from, to, flags);
+    if (err)
+        return err;
+    lock_ends(mount, from->index, to->index);
+    err = rename_locked(mount, from, to, flags);
+    if (!err && to->index && !(flags & RENAME_EXCHANGE))
+        op_drop_index(mount, &to->node);
+    unlock_ends(mount, from->index, to->index);
+    return err;
+}
+
+void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+               const char *new_name, unsigned flags)
+{
+    struct mount *mount = ops_mount(req);
+    struct end from = {0}, to = {0};
+    int err = end_open(mount, parent, name, &from);
+    if (!err)
+        err = end_open(mount, new_parent, new_name, &to);
+    if (!err)
+        err = rename_names(mount, &from, &to, flags);
+    end_finish(&from);
+    end_finish(&to);
+    reply_error(req, err);
+}

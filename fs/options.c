@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: the option list as a table: a name, what kind of value it takes, where it goes.
+ */
+#include "options.h"
+
+#include "log.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+enum kind {
+    KIND_LOWERS, /* a list of paths, separated by colons */
+    KIND_STRING, /* a path or word */
+    KIND_CHOICE, /* on or off */
+    KIND_FLAG,   /* no value: sets a bool */
+    KIND_PROFILE,
+    KIND_SECONDS,
+    KIND_NUMBER,
+    KIND_FSYNC,  /* 0: nothing is synced */
+    KIND_KERNEL, /* handed to mount(2) as it is */
+    KIND_NOACL,
+    KIND_READ_WRITE,
+    KIND_IGNORED, /* known, and without effect here */
+};
+
+struct known {
+    const char *name;
+    enum kind kind;
+    size_t at;
+};
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct known KNOWN[] = {
+    {"lowerdir", KIND_LOWERS, 0},
+    {"upperdir", KIND_STRING, AT(upper)},
+    {"workdir", KIND_STRING, AT(work)},
+    {"redirect_dir", KIND_CHOICE, AT(redirect)},
+    {"metacopy", KIND_CHOICE, AT(metacopy)},
+    {"index", KIND_CHOICE, AT(index)},
+    {"writeback", KIND_CHOICE, AT(writeback)},
+    {"io_uring", KIND_CHOICE, AT(uring)},
+    {"profile", KIND_PROFILE, AT(profile)},
+    {"timeout", KIND_SECONDS, AT(timeout)},
+    {"threads", KIND_NUMBER, AT(threads)},
+    {"threaded", KIND_IGNORED, 0},
+    {"userxattr", KIND_FLAG, AT(userxattr)},
+    {"volatile", KIND_FLAG, AT(is_volatile)},
+    {"fsync", KIND_FSYNC, 0},
+    {"noacl", KIND_NOACL, 0},
+    {"debug", KIND_FLAG, AT(debug)},
+    {"ro", KIND_FLAG, AT(read_only)},
+    {"rw", KIND_READ_WRITE, 0},
+    {"fsname", KIND_STRING, AT(fsname)},
+    {"subtype", KIND_STRING, AT(subtype)},
+    {"xino", KIND_IGNORED, 0},
+    {"static_nlink", KIND_IGNORED, 0},
+    {"private", KIND_IGNORED, 0},
+    {"default_permissions", KIND_IGNORED, 0}, /* always on */
+    {"max_idle_threads", KIND_IGNORED, 0},
+    {"clone_fd", KIND_IGNORED, 0},
+    {"allow_other", KIND_KERNEL, 0},
+    {"allow_root", KIND_KERNEL, 0},
+    {"dev", KIND_KERNEL, 0},
+    {"nodev", KIND_KERNEL, 0},
+    {"suid", KIND_KERNEL, 0},
+    {"nosuid", KIND_KERNEL, 0},
+    {"exec", KIND_KERNEL, 0},
+    {"noexec", KIND_KERNEL, 0},
+    {"atime", KIND_KERNEL, 0},
+    {"noatime", KIND_KERNEL, 0},
+    {"diratime", KIND_KERNEL, 0},
+    {"nodiratime", KIND_KERNEL, 0},
+    {"sync", KIND_KERNEL, 0},
+    {"async", KIND_KERNEL, 0},
+    {"dirsync", KIND_KERNEL, 0},
+};
+
+void options_init(struct options *options)
+{
+    *options = (struct options){.timeout = -1};
+}
+
+void options_finish(struct options *options)
+{
+    for (unsigned i = 0; i < options->lower_count; i++)
+        free(options->lowers[i]);
+    free(options->lowers);
+    free(options->upper);
+    free(options->work);
+    free(options->mountpoint);
+    free(options->fsname);
+    free(options->subtype);
+    free(options->kernel);
+    options_init(options);
+}
+
+int options_set_string(char **slot, const char *value)
+{
+    char *copy = strdup(value);
+    if (!copy)
+        return -ENOMEM;
+    free(*slot);
+    *slot = copy;
+    return 0;
+}
+
+int options_add_lower(struct options *options, const char *path)
+{
+    char **lowers = realloc(options->lowers, (options->lower_count + 1) * sizeof(*lowers));
+    if (!lowers)
+        return -ENOMEM;
+    options->lowers = lowers;
+    lowers[options->lower_count] = strdup(path);
+    return lowers[options->lower_count] ? (options->lower_count++, 0) : -ENOMEM;
+}
+
+bool options_parse_choice(const char *text, enum choice *choice)
+{
+    static const char *const ON[] = {"on", "1", "true", "yes"};
+    static const char *const OFF[] = {"off", "0", "false", "no", "nofollow"};
+    for (size_t i = 0; i < sizeof(ON) / sizeof(ON[0]); i++) {
+        if (strcmp(text, ON[i]) == 0)
+            return *choice = CHOICE_ON, true;
+    }
+    for (size_t i = 0; i < sizeof(OFF) / sizeof(OFF[0]); i++) {
+        if (strcmp(text, OFF[i]) == 0)
+            return *choice = CHOICE_OFF, true;
+    }
+    return false;
+}
+
+bool options_parse_profile(const char *text, enum profile *profile)
+{
+    static const char *const NAMES[] = {
+        [PROFILE_AUTO] = "auto",
+        [PROFILE_STATELESS] = "stateless",
+        [PROFILE_TRACKED] = "tracked",
+    };
+    for (unsigned i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+        if (strcmp(text, NAMES[i]) == 0)
+            return *profile = (enum profile)i, true;
+    }
+    return false;
+}
+
+/* ---- cutting text ---- */
+
+/* Cuts `text` at the first `mark` that no backslash protects and that is not between quotes;
+ * returns what follows, or NULL. */
+static char *cut(char *text, char mark, bool quotes)
+{
+    bool quoted = false;
+    for (char *at = text; *at; at++) {
+        if (*at == '\\' && at[1])
+            at++;
+        else if (quotes && *at == '"')
+            quoted = !quoted;
+        else if (*at == mark && !quoted) {
+            *at = 0;
+            return at + 1;
+        }
+    }
+    return NULL;
+}
+
+/* Takes backslashes away, each leaving the character behind it. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (char *at = text; *at; at++) {
+        if (*at == '\\' && at[1])
+            at++;
+        *to++ = *at;
+    }
+    *to = 0;
+}
+
+static int take_lowers(struct options *options, char *list)
+{
+    while (list) {
+        char *next = cut(list, ':', false);
+        unescape(list);
+        if (!*list) {
+            log_error(
+                "option lowerdir: an empty path in the list; write \\: for a colon in a path");
+            return -EINVAL;
+        }
+        int err = options_add_lower(options, list);
+        if (err)
+            return err;
+        list = next;
+    }
+    return 0;
+}
+
+static int append_kernel(struct options *options, const char *name)
+{
+    char *joined = NULL;
+    if (strcmp(name, "allow_other") == 0 || strcmp(name, "allow_root") == 0)
+        options->allow_other_set = true;
+    if (asprintf(&joined, "%s%s%s", options->kernel ? options->kernel : "",
+                 options->kernel ? "," : "", name) < 0)
+        return -ENOMEM;
+    free(options->kernel);
+    options->kernel = joined;
+    return 0;
+}
+
+static int bad_value(const char *name, const char *value, const char *wanted)
+{
+    log_error("option %s: '%s' is not a value it takes; it takes %s", name, value, wanted);
+    return -EINVAL;
+}
+
+static int take_seconds(struct options *options, const char *name, const char *value)
+{
+    char *end;
+    double seconds = strtod(value, &end);
+    if (*end || end == value || seconds < 0)
+        return bad_value(name, value, "a number of seconds");
+    options->timeout = seconds;
+    return 0;
+}
+
+static int take_number(unsigned *slot, const char *name, const char *value)
+{
+    char *end;
+    unsigned long number = strtoul(value, &end, 10);
+    if (*end || end == value || number > 1024)
+        return bad_value(name, value, "a number up to 1024");
+    *slot = (unsigned)number;
+    return 0;
+}
+
+static bool takes_value(enum kind kind)
+{
+    return kind != KIND_FLAG && kind != KIND_KERNEL && kind != KIND_NOACL &&
+           kind != KIND_READ_WRITE && kind != KIND_IGNORED;
+}
+
+static int take_known(struct options *options, const struct known *known, char *value)
+{
+    void *slot = (char *)options + known->at;
+    enum choice choice;
+    switch (known->kind) {
+    case KIND_LOWERS:
+        return take_lowers(options, value);
+    case KIND_STRING:
+        unescape(value);
+        return options_set_string(slot, value);
+    case KIND_CHOICE:
+        return options_parse_choice(value, slot) ? 0 : bad_value(known->name, value, "on or off");
+    case KIND_FSYNC:
+        if (!options_parse_choice(value, &choice))
+            return bad_value(known->name, value, "0 or 1");
+        options->no_sync = choice == CHOICE_OFF;
+        return 0;
+    case KIND_PROFILE:
+        return options_parse_profile(value, slot)
+                   ? 0
+                   : bad_value(known->name, value, "stateless, tracked or auto");
+    case KIND_SECONDS:
+        return take_seconds(options, known->name, value);
+    case KIND_NUMBER:
+        return take_number(slot, known->name, value);
+    case KIND_FLAG:
+        *(bool *)slot = true;
+        return 0;
+    case KIND_READ_WRITE:
+        options->read_only = false;
+        return 0;
+    case KIND_NOACL:
+        options->acl = CHOICE_OFF;
+        return 0;
+    case KIND_KERNEL:
+        return append_kernel(options, known->name);
+    case KIND_IGNORED:
+        return 0;
+    }
+    return -EINVAL;
+}
+
+static int take_one(struct options *options, char *text)
+{
+    char *value = cut(text, '=', false);
+    for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
+        const struct known *known = &KNOWN[i];
+        if (strcmp(text, known->name) != 0)
+            continue;
+        if (takes_value(known->kind) && (!value || !*value)) {
+            log_error("option %s needs a value: %s=...", text, text);
+            return -EINVAL;
+        }
+        if (!takes_value(known->kind) && value && known->kind != KIND_IGNORED) {
+            log_error("option %s takes no value, and was given '%s'", text, value);
+            return -EINVAL;
+        }
+        return take_known(options, known, value);
+    }
+    log_error("unknown option '%s'; plyfs(1) lists the options there are", text);
+    return -EINVAL;
+}
+
+int options_take(struct options *options, const char *text)
+{
+    cleanup_free char *copy = strdup(text);
+    if (!copy)
+        return -ENOMEM;
+    for (char *at = copy; at;) {
+        char *next = cut(at, ',', true);
+        int err = *at ? take_one(options, at) : 0;
+        if (err)
+            return err;
+        at = next;
+    }
+    return 0;
+}
+
+int options_check(const struct options *options)
+{
+    if (!options->mountpoint) {
+        log_error("no mountpoint was given; see plyfs --help");
+        return -EINVAL;
+    }
+    if (options->lower_count == 0 && !options->upper) {
+        log_error("nothing to mount on %s: give at least one lower layer (%s)", options->mountpoint,
+                  options->drop_in ? "-o lowerdir=DIR" : "--lower DIR");
+        return -EINVAL;
+    }
+    if (options->upper && !options->work && options->drop_in && !options->read_only) {
+        log_error("upperdir=%s needs a workdir= on the same filesystem", options->upper);
+        return -EINVAL;
+    }
+    if (options->work && !options->upper) {
+        log_error("workdir=%s without an upper layer has no use: give %s too", options->work,
+                  options->drop_in ? "upperdir=DIR" : "--upper DIR");
+        return -EINVAL;
+    }
+    return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a user asks of a mount, from either form of the command line. Parsing is pure: it opens
+ * nothing, and an option that it does not know is an error by name.
+ */
+#ifndef PLYFS_OPTIONS_H
+#define PLYFS_OPTIONS_H
+
+#include "mount.h"
+#include "own.h"
+
+#include <stdbool.h>
+
+enum choice { CHOICE_DEFAULT, CHOICE_OFF, CHOICE_ON };
+
+struct options {
+    char **lowers; /* topmost first; owned, as all strings here */
+    unsigned lower_count;
+    char *upper, *work, *mountpoint;
+    char *fsname, *subtype;
+    char *kernel; /* options for mount(2) as they came, comma-separated; or NULL */
+    enum profile profile;
+    enum choice redirect, metacopy, index, writeback, uring, acl;
+    double timeout;   /* seconds; negative: without end */
+    unsigned threads; /* 0: as many as fit the machine */
+    bool read_only, foreground, debug;
+    bool drop_in; /* fuse-overlayfs's form: nothing is written that it would misread */
+    bool userxattr;
+    bool is_volatile; /* nothing is synced, and the work directory says so */
+    bool no_sync;     /* nothing is synced */
+    bool allow_other_set;
+};
+
+/* An empty wish list. options_finish() takes it back to that. */
+void options_init(struct options *options);
+void options_finish(struct options *options);
+
+/* Takes the text behind one -o. Commas separate; a backslash takes the next character as it is. On
+ * -EINVAL a message is on stderr. */
+must_check int options_take(struct options *options, const char *text);
+
+/* Adds one lower layer, beneath the ones there are. */
+must_check int options_add_lower(struct options *options, const char *path);
+
+/* Replaces a string. */
+must_check int options_set_string(char **slot, const char *value);
+
+/* "on" or "off" (and 1/0, true/false); false for anything else. */
+bool options_parse_choice(const char *text, enum choice *choice);
+bool options_parse_profile(const char *text, enum profile *profile);
+
+/* What still makes no sense together, told on stderr: 0 or -EINVAL. */
+must_check int options_check(const struct options *options);
+
+#endif

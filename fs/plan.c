@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: everything that can be wrong with a mount before it is made.
+ */
+#include "plan.h"
+
+#include "fd.h"
+#include "log.h"
+#include "upper.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/vfs.h>
+
+/* ---- overlaps ---- */
+
+static bool is_within(const char *inner, const char *outer)
+{
+    size_t length = strlen(outer);
+    if (strcmp(outer, "/") == 0)
+        return true;
+    return strncmp(inner, outer, length) == 0 && (inner[length] == 0 || inner[length] == '/');
+}
+
+/* The real path of a layer that is open already. */
+static char *real_path(int fd)
+{
+    char link[FD_PATH_MAX], path[PATH_MAX + 1];
+    fd_proc_path(link, fd, "");
+    ssize_t length = readlink(link, path, PATH_MAX);
+    if (length < 0)
+        return NULL;
+    path[length] = 0;
+    return strdup(path);
+}
+
+static int refuse_overlap(const char *what, const char *a, const char *b, const char *why)
+{
+    log_error("%s %s and %s overlap: %s", what, a, b, why);
+    return -ELOOP;
+}
+
+/* The upper and the work directory change: neither may hold a layer, nor lie in one. */
+static int check_writable_pair(const struct stack *stack, char *const *real, const char *work)
+{
+    const char *upper = real[0];
+    if (is_within(work, upper) || is_within(upper, work))
+        return refuse_overlap("the upper layer", stack->layers[0].path, work,
+                              "put the work directory beside the upper layer, not in or above it");
+    for (unsigned i = 1; i < stack->count; i++) {
+        const char *lower = stack->layers[i].path;
+        if (is_within(upper, real[i]) || is_within(real[i], upper))
+            return refuse_overlap("the upper layer", stack->layers[0].path, lower,
+                                  "a lower layer must not change while it is mounted");
+        if (is_within(work, real[i]) || is_within(real[i], work))
+            return refuse_overlap("the work directory", work, lower,
+                                  "a lower layer must not change while it is mounted");
+    }
+    return 0;
+}
+
+static int by_path(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* The same directory twice, or one lower inside another. Sorted, an outer path comes right before
+ * what it holds, but for siblings that sort in between ("a", "a-b", "a/c"): those are walked over.
+ */
+static int check_lowers(char *const *real, unsigned first, unsigned count)
+{
+    cleanup_free char **sorted = malloc((count ? count : 1) * sizeof(*sorted));
+    if (!sorted)
+        return -ENOMEM;
+    unsigned used = 0;
+    for (unsigned i = first; i < count; i++)
+        sorted[used++] = real[i];
+    qsort(sorted, used, sizeof(*sorted), by_path);
+    for (unsigned i = 0; i + 1 < used; i++) {
+        size_t length = strlen(sorted[i]);
+        for (unsigned j = i + 1; j < used && strncmp(sorted[j], sorted[i], length) == 0; j++) {
+            if (is_within(sorted[j], sorted[i]))
+                return refuse_overlap("the layers", sorted[i], sorted[j],
+                                      "each layer is a directory of its own, given once");
+        }
+    }
+    return 0;
+}
+
+static int check_mountpoint(const struct stack *stack, char *const *real, const char *mountpoint,
+                            const char *work)
+{
+    for (unsigned i = stack->writable ? 0 : 1; i < stack->count; i++) {
+        if (is_within(real[i], mountpoint))
+            return refuse_overlap("the mountpoint", mountpoint, stack->layers[i].path,
+                                  "the mount would hide its own layer; mount somewhere else");
+    }
+    if (work && is_within(work, mountpoint))
+        return refuse_overlap("the mountpoint", mountpoint, work,
+                              "the mount would hide its own work directory");
+    return 0;
+}
+
+static int check_overlaps(const struct stack *stack, const char *work, const char *mountpoint)
+{
+    cleanup_free char **real = calloc(stack->count, sizeof(*real));
+    cleanup_free char *real_work = work ? realpath(work, NULL) : NULL;
+    int err = real ? 0 : -ENOMEM;
+    for (unsigned i = stack->writable ? 0 : 1; !err && i < stack->count; i++) {
+        real[i] = real_path(stack->layers[i].root);
+        err = real[i] ? 0 : -errno;
+    }
+    if (!err)
+        err = check_lowers(real, 1, stack->count);
+    if (!err && stack->writable && real_work)
+        err = check_writable_pair(stack, real, real_work);
+    if (!err)
+        err = check_mountpoint(stack, real, mountpoint, real_work);
+    for (unsigned i = 0; real && i < stack->count; i++)
+        free(real[i]);
+    return err;
+}
+
+/* ---- opening ---- */
+
+static int find_mountpoint(struct options *options)
+{
+    struct stat st;
+    char *real = realpath(options->mountpoint, NULL);
+    if (!real || stat(real, &st) < 0) {
+        int err = -errno;
+        log_error("cannot mount on %s: %s%s", options->mountpoint, strerror(-err),
+                  err == -ENOENT ? "; make the directory first" : "");
+        free(real);
+        return err;
+    }
+    free(options->mountpoint);
+    options->mountpoint = real;
+    if (!S_ISDIR(st.st_mode)) {
+        log_error("cannot mount on %s: not a directory", real);
+        return -ENOTDIR;
+    }
+    return 0;
+}
+
+/* As many descriptors as the hard limit has, and half of them for the cache. */
+static struct fdcache *make_fdcache(void)
+{
+    struct rlimit limit = {.rlim_cur = 1024, .rlim_max = 1024};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t most = limit.rlim_cur / 2;
+    return fdcache_create(most > 8192 ? 8192 : (size_t)most);
+}
+
+static int open_layers(const struct options *options, struct stack *stack, struct fdcache *fds)
+{
+    bool writable = options->upper && !options->read_only;
+    unsigned count = options->lower_count + (options->upper ? 1 : 0), culprit = 0;
+    cleanup_free const char **paths = calloc(count, sizeof(*paths));
+    if (!paths)
+        return -ENOMEM;
+    unsigned at = 0;
+    if (options->upper)
+        paths[at++] = options->upper;
+    for (unsigned i = 0; i < options->lower_count; i++)
+        paths[at++] = options->lowers[i];
+    int err = stack_open(stack, paths, count, writable, fds, &culprit);
+    if (err == -E2BIG)
+        log_error("%u layers are too many; plyfs takes %d", count, STACK_LAYERS_MAX - 1);
+    else if (err)
+        log_error("cannot open the layer %s: %s", paths[culprit], strerror(-err));
+    return err;
+}
+
+static bool enabled(enum choice choice, bool by_default)
+{
+    return choice == CHOICE_DEFAULT ? by_default : choice == CHOICE_ON;
+}
+
+static void settle_features(const struct options *options, struct stack *stack)
+{
+    bool own = !options->drop_in;
+    stack->features = (struct features){
+        .redirect = enabled(options->redirect, own),
+        .metacopy = enabled(options->metacopy, own),
+        .index = enabled(options->index, own),
+        .sync = !options->is_volatile && !options->no_sync,
+    };
+}
+
+static void tell_upper_fault(const struct options *options, enum upper_fault fault, int err)
+{
+    switch (fault) {
+    case UPPER_FAULT_UPPER_BUSY:
+        log_error(
+            "the upper layer %s is in use by another mount; unmount that first, or take another "
+            "upper",
+            options->upper);
+        break;
+    case UPPER_FAULT_WORK_BUSY:
+        log_error("the work directory %s is in use by another mount; each mount needs its own",
+                  options->work);
+        break;
+    case UPPER_FAULT_OTHER_FS:
+        log_error(
+            "the upper layer %s and the work directory %s are on different filesystems; put them "
+            "on one",
+            options->upper, options->work);
+        break;
+    case UPPER_FAULT_INCOMPATIBLE:
+        log_error(
+            "the work directory %s has the mark of a volatile mount that did not end cleanly "
+            "(work/incompat/volatile): the upper layer %s may have lost writes; remove the mark to "
+            "mount it all the same",
+            options->work, options->upper);
+        break;
+    default:
+        log_error("cannot use the work directory %s: %s", options->work, strerror(-err));
+    }
+}
+
+/* Without --work the work directory is a neighbour of the upper. */
+static int default_work(struct options *options)
+{
+    if (!options->upper || options->work || options->read_only)
+        return 0;
+    size_t length = strlen(options->upper);
+    while (length > 1 && options->upper[length - 1] == '/')
+        length--;
+    if (asprintf(&options->work, "%.*s.work", (int)length, options->upper) < 0)
+        return options->work = NULL, -ENOMEM;
+    if (mkdir(options->work, 0755) == 0 || errno == EEXIST)
+        return 0;
+    int err = -errno;
+    log_error("cannot make the work directory %s: %s; name one with --work", options->work,
+              strerror(-err));
+    return err;
+}
+
+static int open_upper(const struct options *options, struct stack *stack, int lock_fds[2])
+{
+    enum upper_fault fault;
+    if (!stack->writable)
+        return 0;
+    int err = upper_open(stack, options->work, options->userxattr, lock_fds, &fault);
+    if (err) {
+        tell_upper_fault(options, fault, err);
+        return err;
+    }
+    if (options->is_volatile && (err = upper_mark_volatile(stack)) != 0) {
+        log_error("cannot mark the work directory %s as volatile: %s", options->work,
+                  strerror(-err));
+        return err;
+    }
+    bool lost = stack->able.space == OVLSPACE_NONE &&
+                (stack->features.redirect || stack->features.metacopy);
+    if (lost) {
+        log_warning(
+            "the filesystem of %s takes no extended attributes: directories with a lower part "
+            "cannot be renamed, and a change of mode copies the whole file",
+            options->upper);
+        stack->features.redirect = stack->features.metacopy = false;
+    }
+    return 0;
+}
+
+/* ---- the profile ---- */
+
+static bool in_first_user_namespace(void)
+{
+    FILE *map = fopen("/proc/self/uid_map", "re");
+    unsigned long inside = 1, outside = 1, count = 0;
+    if (!map)
+        return false;
+    int read = fscanf(map, "%lu %lu %lu", &inside, &outside, &count);
+    fclose(map);
+    return read == 3 && inside == 0 && outside == 0 && count >= 4294967295UL;
+}
+
+/* The kernel hands files to passthrough for the administrator of the machine alone, and never files
+ * of a filesystem that is stacked itself. */
+static bool passthrough_allowed(const struct stack *stack)
+{
+    struct statfs st;
+    if (geteuid() != 0 || !in_first_user_namespace())
+        return false;
+    return fstatfs(stack->layers[stack->writable ? 0 : 1].root, &st) == 0 &&
+           st.f_type != OVERLAYFS_SUPER_MAGIC && st.f_type != FUSE_SUPER_MAGIC;
+}
+
+static bool uring_allowed(const struct options *options)
+{
+    char value = 'N';
+    cleanup_fd int fd = open("/sys/module/fuse/parameters/enable_uring", O_RDONLY | O_CLOEXEC);
+    return options->uring != CHOICE_OFF && fd >= 0 && read(fd, &value, 1) == 1 && value == 'Y';
+}
+
+static void settle_rules(const struct options *options, const struct stack *stack,
+                         struct rules *rules)
+{
+    rules->passthrough = passthrough_allowed(stack);
+    rules->profile = options->profile;
+    if (rules->profile == PROFILE_AUTO)
+        rules->profile = rules->passthrough ? PROFILE_TRACKED : PROFILE_STATELESS;
+    rules->writeback = enabled(options->writeback, true);
+    rules->acl = options->acl != CHOICE_OFF;
+    rules->uring = uring_allowed(options);
+    /* A sealed layer cannot change and the upper is ours alone. */
+    rules->timeout = options->timeout >= 0 ? options->timeout : 86400.0 * 365;
+}
+
+static int open_trees(struct options *options, struct mount *mount, struct tree *tree,
+                      struct fdcache *fds, int lock_fds[2])
+{
+    int err = open_layers(options, &tree->stack, fds);
+    if (err)
+        return err;
+    tree->read_only = !tree->stack.writable;
+    err = default_work(options);
+    if (!err)
+        err = check_overlaps(&tree->stack, options->work, options->mountpoint);
+    settle_features(options, &tree->stack);
+    if (!err)
+        err = open_upper(options, &tree->stack, lock_fds);
+    if (!err)
+        err = mount_init(mount, tree, 1, fds);
+    if (!err)
+        settle_rules(options, &tree->stack, &mount->rules);
+    return err;
+}
+
+int plan_open(struct options *options, struct mount *mount, int lock_fds[2])
+{
+    lock_fds[0] = lock_fds[1] = -1;
+    int err = find_mountpoint(options);
+    if (err)
+        return err;
+    struct fdcache *fds = make_fdcache();
+    struct tree *tree = calloc(1, sizeof(*tree));
+    err = fds && tree ? open_trees(options, mount, tree, fds, lock_fds) : -ENOMEM;
+    if (err) {
+        own_close(&lock_fds[0]);
+        own_close(&lock_fds[1]);
+    }
+    return err;
+}

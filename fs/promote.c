@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: decide what a change needs in the upper layer and have it copied. A node is promoted under
+ * its own lock; its parents are promoted before, one after the other, so no two node locks are
+ * held. A node that has been promoted never goes back, so the first look needs no lock.
+ */
+#include "promote.h"
+
+#include "copyup.h"
+#include "fd.h"
+#include "find.h"
+#include "log.h"
+#include "ovlattr.h"
+#include "stack.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *means_name(enum copymeans means)
+{
+    static const char *const NAMES[] = {
+        [COPYMEANS_NONE] = "none",
+        [COPYMEANS_REFLINK] = "reflink",
+        [COPYMEANS_RANGE] = "copy_file_range",
+        [COPYMEANS_READ_WRITE] = "read and write",
+    };
+    return NAMES[means];
+}
+
+static void tell(const struct node_view *view, const struct copyup *job, const char *cause)
+{
+    log_debug("copy-up of %s for %s: layer %u, %s, %llu of %lld bytes moved",
+              view->name[0] ? view->name : "(no name)", cause, job->src_layer,
+              job->meta_only ? "metacopy" : means_name(job->copied.means),
+              (unsigned long long)job->copied.bytes, (long long)job->src.st_size);
+}
+
+int promote_mark_impure(struct mount *mount, uint32_t index)
+{
+    cleanup_view struct node_view view;
+    int err = node_view_index(mount->nodes, index, &view);
+    struct stack *stack = mount_stack(mount, &view);
+    if (err || node_is(&view, NODE_IMPURE) || stack->able.space == OVLSPACE_NONE)
+        return err;
+    names_read(mount);
+    struct fdref *ref = find_upper_dir(mount, index, &err);
+    names_end(mount);
+    if (!ref)
+        return err;
+    err = ovlattr_set(stack->able.space, ref->fd, "", OVLATTR_IMPURE, "y", 1);
+    fdref_release(mount->fds, ref);
+    if (!err)
+        node_set_flags(mount->nodes, index, NODE_IMPURE, 0);
+    return err == -EOPNOTSUPP || err == -EPERM ? 0 : err;
+}
+
+/* Finds the lower object of a view and its place in the upper; runs `copy`; tells the node. */
+static int copy_to_place(struct mount *mount, const struct node_view *view, struct copyup *job,
+                         int (*copy)(struct copyup *))
+{
+    int err = promote_mark_impure(mount, view->parent);
+    if (err)
+        return err;
+    struct spot spot = {0};
+    struct fdref *place = NULL;
+    names_read(mount);
+    err = find_spot(mount, view, &spot);
+    if (!err)
+        place = find_upper_dir(mount, view->parent, &err);
+    names_end(mount);
+    struct stat made;
+    if (!err) {
+        job->stack = mount_stack(mount, view);
+        job->src_dir = spot.ref->fd;
+        job->src_name = spot.name;
+        job->src_layer = view->layer;
+        job->dst_dir = place->fd;
+        job->dst_name = view->name;
+        err = fd_stat(spot.ref->fd, spot.name, &job->src);
+    }
+    if (!err)
+        err = copy(job);
+    if (!err)
+        err = fd_stat(place->fd, view->name, &made);
+    if (!err) {
+        unsigned clear = job->meta_only ? 0 : NODE_METACOPY;
+        unsigned set = NODE_LINKED | (job->meta_only ? (unsigned)NODE_METACOPY : 0);
+        node_promoted(mount->nodes, view->index, set, clear, made.st_ino);
+    }
+    fdref_release(mount->fds, place);
+    spot_finish(mount, &spot);
+    return err;
+}
+
+static int promote_dir_itself(struct mount *mount, uint32_t index, const char *cause)
+{
+    cleanup_view struct node_view view;
+    struct copyup job = {.src_data = -1, .limit = -1};
+    node_lock(mount->nodes, index);
+    int err = node_view_index(mount->nodes, index, &view);
+    if (!err && node_is(&view, NODE_ORPHAN))
+        err = -ENOENT;
+    if (!err && !node_is(&view, NODE_UPPER)) {
+        err = copy_to_place(mount, &view, &job, copyup_dir);
+        if (!err)
+            tell(&view, &job, cause);
+    }
+    node_unlock(mount->nodes, index);
+    return err;
+}
+
+int promote_dir(struct mount *mount, uint32_t index, const char *cause)
+{
+    /* From the nearest directory that is up already, downwards. Each round copies the topmost that
+     * is missing; paths are short and this happens once for each directory. */
+    for (;;) {
+        uint32_t missing = NODE_NONE, at = index;
+        while (at != NODE_NONE) {
+            cleanup_view struct node_view view;
+            int err = node_view_index(mount->nodes, at, &view);
+            if (err)
+                return err;
+            if (mount->trees[view.tree].read_only)
+                return -EROFS;
+            if (node_is(&view, NODE_UPPER))
+                break;
+            missing = at;
+            at = view.parent;
+        }
+        if (missing == NODE_NONE)
+            return 0;
+        int err = promote_dir_itself(mount, missing, cause);
+        if (err)
+            return err;
+    }
+}
+
+/* An unlinked file that is still open gets an upper file without a name. */
+static int promote_orphan(struct mount *mount, const struct node_view *view, const char *cause)
+{
+    struct stat st;
+    struct copyup job = {.stack = mount_stack(mount, view), .src_name = "", .limit = -1};
+    if (!S_ISREG(view->type))
+        return -ESTALE;
+    uint64_t key = fdkey(FDKIND_ORPHAN, view->index);
+    struct fdref *old = fdcache_get(mount->fds, key);
+    if (!old)
+        return -ESTALE;
+    job.src_dir = old->fd;
+    job.src_data = node_is(view, NODE_METACOPY) ? find_metacopy_data(mount, view) : -1;
+    job.src_layer = view->layer;
+    int fd = fd_stat(old->fd, "", &job.src);
+    if (fd == 0)
+        fd = copyup_orphan(&job);
+    own_close(&job.src_data);
+    fdref_release(mount->fds, old);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0) {
+        close(fd);
+        return -errno;
+    }
+    struct fdref *ref = fdcache_pin(mount->fds, key, fd, true);
+    fdref_release(mount->fds, ref);
+    fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
+    node_promoted(mount->nodes, view->index, 0, NODE_METACOPY, st.st_ino);
+    tell(view, &job, cause);
+    return ref ? 0 : -ENOMEM;
+}
+
+/* Brings the data of a metacopy file up. */
+static int complete(struct mount *mount, const struct node_view *view, off_t limit,
+                    const char *cause)
+{
+    struct copyup job = {.stack = mount_stack(mount, view), .src_layer = view->more->data_layer};
+    struct spot spot;
+    names_read(mount);
+    int err = find_spot(mount, view, &spot);
+    cleanup_fd int fd = err ? err : fd_open_name(spot.ref->fd, spot.name, O_RDWR, 0);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    if (fd < 0)
+        return fd;
+    cleanup_fd int data = find_metacopy_data(mount, view);
+    if (data < 0)
+        return data;
+    err = copyup_complete(job.stack, fd, data, limit, &job.copied);
+    if (err)
+        return err;
+    node_set_flags(mount->nodes, view->index, 0, NODE_METACOPY);
+    fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
+    tell(view, &job, cause);
+    return 0;
+}
+
+/* Where the data of a file that becomes a metacopy lies now; kept by the node from then on. */
+static int remember_data(struct mount *mount, const struct node_view *view,
+                         const struct copyup *job, const char *path)
+{
+    const char *index_name = view->more ? view->more->index_name : NULL;
+    if (!job->meta_only || (view->more && view->more->data_path))
+        return 0;
+    struct filemore *more = filemore_create(view->layer, path, index_name);
+    if (!more)
+        return -ENOMEM;
+    node_set_more(mount->nodes, view->index, more);
+    return 0;
+}
+
+/* The path of a lower file in its layer: its parent's source and its name. */
+static int lower_path(struct mount *mount, const struct node_view *view, char **path)
+{
+    cleanup_view struct node_view parent;
+    int err = node_view_index(mount->nodes, view->parent, &parent);
+    if (err)
+        return err;
+    for (unsigned i = 0; parent.sources && i < parent.sources->count; i++) {
+        const struct source *source = &parent.sources->at[i];
+        if (source->layer != view->layer)
+            continue;
+        size_t room = strlen(source->path) + strlen(view->name) + 2;
+        *path = malloc(room);
+        if (!*path)
+            return -ENOMEM;
+        snprintf(*path, room, "%s%s%s", source->path, *source->path ? "/" : "", view->name);
+        return 0;
+    }
+    return -ESTALE;
+}
+
+static bool wants_metacopy(const struct stack *stack, const struct node_view *view)
+{
+    return S_ISREG(view->type) && stack->features.metacopy && stack->able.space != OVLSPACE_NONE;
+}
+
+/* The node's first copy-up. */
+static int copy_file(struct mount *mount, const struct node_view *view, bool data, off_t limit,
+                     const char *cause)
+{
+    struct stack *stack = mount_stack(mount, view);
+    struct copyup job = {.src_data = -1, .limit = limit};
+    cleanup_free char *path = NULL;
+    cleanup_fd int below = -1;
+    job.meta_only = !data && wants_metacopy(stack, view);
+    job.index_name = stack->index >= 0 && view->more ? view->more->index_name : NULL;
+    if (node_is(view, NODE_METACOPY)) {
+        /* Metadata in one sealed layer, data in one beneath: it is made whole. */
+        job.meta_only = false;
+        below = find_metacopy_data(mount, view);
+        if (below < 0)
+            return below;
+        job.src_data = below;
+    }
+    int err = job.meta_only ? lower_path(mount, view, &path) : 0;
+    if (!err)
+        err = remember_data(mount, view, &job, path);
+    if (!err)
+        err = copy_to_place(mount, view, &job, copyup_object);
+    if (err)
+        return err;
+    fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
+    tell(view, &job, cause);
+    return 0;
+}
+
+static bool is_done(const struct node_view *view, bool data)
+{
+    return node_is(view, NODE_UPPER) && !(data && node_is(view, NODE_METACOPY));
+}
+
+static int promote_locked(struct mount *mount, uint32_t index, bool data, off_t limit,
+                          const char *cause)
+{
+    cleanup_view struct node_view view;
+    int err = node_view_index(mount->nodes, index, &view);
+    if (err || is_done(&view, data))
+        return err;
+    if (node_is(&view, NODE_UPPER))
+        return complete(mount, &view, limit, cause);
+    if (node_is(&view, NODE_ORPHAN))
+        return promote_orphan(mount, &view, cause);
+    return copy_file(mount, &view, data, limit, cause);
+}
+
+static int promote_file(struct mount *mount, uint32_t index, bool data, off_t limit,
+                        const char *cause)
+{
+    cleanup_view struct node_view view;
+    int err = node_view_index(mount->nodes, index, &view);
+    if (err)
+        return err;
+    if (mount->trees[view.tree].read_only)
+        return -EROFS;
+    if (is_done(&view, data))
+        return 0;
+    if (!node_is(&view, NODE_UPPER) && !node_is(&view, NODE_ORPHAN))
+        err = promote_dir(mount, view.parent, cause);
+    if (err)
+        return err;
+    mount->will_be_slow();
+    node_lock(mount->nodes, index);
+    err = promote_locked(mount, index, data, limit, cause);
+    node_unlock(mount->nodes, index);
+    return err;
+}
+
+int promote_meta(struct mount *mount, uint32_t index, const char *cause)
+{
+    cleanup_view struct node_view view;
+    int err = node_view_index(mount->nodes, index, &view);
+    if (err)
+        return err;
+    return S_ISDIR(view.type) ? promote_dir(mount, index, cause)
+                              : promote_file(mount, index, false, -1, cause);
+}
+
+int promote_data(struct mount *mount, uint32_t index, off_t limit, const char *cause)
+{
+    return promote_file(mount, index, true, limit, cause);
+}
+
+/* Links an indexed inode at a name that so far only a lower layer has. */
+static int link_name(struct mount *mount, const struct node_view *view, uint32_t parent,
+                     const char *name)
+{
+    struct stat st;
+    int err = find_attr(mount, view, &st);
+    if (err)
+        return err;
+    names_read(mount);
+    struct fdref *place = find_upper_dir(mount, parent, &err);
+    names_end(mount);
+    if (!place)
+        return err;
+    err = copyup_link_index(mount_stack(mount, view), view->more->index_name, place->fd, name,
+                            st.st_nlink);
+    fdref_release(mount->fds, place);
+    if (!err)
+        node_set_linked(mount->nodes, parent, name);
+    return err;
+}
+
+int promote_name(struct mount *mount, uint32_t parent, const char *name, const char *cause)
+{
+    uint32_t index = node_find(mount->nodes, parent, name);
+    if (index == NODE_NONE)
+        return -ESTALE;
+    int err = promote_meta(mount, index, cause);
+    if (err || node_name_is_linked(mount->nodes, parent, name))
+        return err;
+    err = promote_dir(mount, parent, cause);
+    if (err)
+        return err;
+    cleanup_view struct node_view view;
+    node_lock(mount->nodes, index);
+    err = node_view_index(mount->nodes, index, &view);
+    if (!err && !node_name_is_linked(mount->nodes, parent, name))
+        err = view.more && view.more->index_name ? link_name(mount, &view, parent, name) : -ESTALE;
+    node_unlock(mount->nodes, index);
+    return err;
+}

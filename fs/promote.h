@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Promotion: seeing to it that a node is in the upper layer. The only caller of copy-up.
+ * Every function may be called by several threads for the same node at once; one of them works, the
+ * others find it done. No lock of mount.h may be held.
+ */
+#ifndef PLYFS_PROMOTE_H
+#define PLYFS_PROMOTE_H
+
+#include "mount.h"
+#include "own.h"
+
+#include <sys/types.h>
+
+/* The directory and all above it. -EROFS on a read-only tree. */
+must_check int promote_dir(struct mount *mount, uint32_t index, const char *cause);
+
+/* The object with its metadata; where metacopy is on, the data may stay below. Of a hard-linked
+ * inode it is enough that it is in the index. */
+must_check int promote_meta(struct mount *mount, uint32_t index, const char *cause);
+
+/* The regular file with the first `limit` bytes of its data (-1: all). */
+must_check int promote_data(struct mount *mount, uint32_t index, off_t limit, const char *cause);
+
+/* As promote_meta, and this very name of it is in the upper directory afterwards. */
+must_check int promote_name(struct mount *mount, uint32_t parent, const char *name,
+                            const char *cause);
+
+/* Marks a directory as one that holds entries with an origin, as the kernel expects. */
+must_check int promote_mark_impure(struct mount *mount, uint32_t index);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: the pipe between the waiting parent and the daemon.
+ */
+#include "ready.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+
+static int to_parent = -1;
+
+int ready_background(void)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    pid_t child = fork();
+    if (child < 0) {
+        int err = -errno;
+        close(ends[0]);
+        close(ends[1]);
+        return err;
+    }
+    if (child == 0) {
+        close(ends[0]);
+        to_parent = ends[1];
+        (void)!setsid();
+        return 0;
+    }
+    close(ends[1]);
+    unsigned char status = 1;
+    ssize_t got;
+    do {
+        got = read(ends[0], &status, 1);
+    } while (got < 0 && errno == EINTR);
+    if (got != 1) {
+        /* It died before it could say anything; its own words are on stderr. */
+        int how = 0;
+        waitpid(child, &how, 0);
+        status = WIFEXITED(how) && WEXITSTATUS(how) != 0 ? (unsigned char)WEXITSTATUS(how) : 1;
+    }
+    _exit(status);
+}
+
+void ready_tell(int status)
+{
+    if (to_parent < 0)
+        return;
+    if (status == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (int fd = 0; null >= 0 && fd < 3; fd++)
+            dup2(null, fd);
+        if (null > 2)
+            close(null);
+        (void)!chdir("/");
+    }
+    unsigned char byte = (unsigned char)status;
+    (void)!write(to_parent, &byte, 1);
+    close(to_parent);
+    to_parent = -1;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Answers to the kernel. The one module that calls fuse_reply_*; errors come as -errno and are told
+ * here. After a reply nothing may touch the request, or the node for its sake.
+ */
+#ifndef PLYFS_REPLY_H
+#define PLYFS_REPLY_H
+
+#include "mount.h"
+
+#include <fuse_lowlevel.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+void reply_error(fuse_req_t req, int err);
+void reply_done(fuse_req_t req);
+void reply_none(fuse_req_t req);
+void reply_attr(fuse_req_t req, const struct mount *mount, const struct stat *st);
+void reply_entry(fuse_req_t req, const struct mount *mount, uint64_t id, const struct stat *st);
+/* "There is no such name", for as long as the timeout says. */
+void reply_negative(fuse_req_t req, const struct mount *mount);
+void reply_create(fuse_req_t req, const struct mount *mount, uint64_t id, const struct stat *st,
+                  const struct fuse_file_info *fi);
+void reply_open(fuse_req_t req, const struct fuse_file_info *fi);
+void reply_link_target(fuse_req_t req, const char *target);
+void reply_bytes(fuse_req_t req, const void *data, size_t size);
+void reply_written(fuse_req_t req, size_t size);
+void reply_xattr_size(fuse_req_t req, size_t size);
+void reply_statfs(fuse_req_t req, const struct statvfs *st);
+void reply_offset(fuse_req_t req, off_t offset);
+void reply_ioctl(fuse_req_t req, const void *data, size_t size);
+
+/* An entry as a readdirplus record. */
+void reply_fill_entry(const struct mount *mount, uint64_t id, const struct stat *st,
+                      struct fuse_entry_param *entry);
+
+#endif

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: the session and its threads.
+ *
+ * One thread at a time, the leader, reads the device; the others wait on a condition.
+ *
+ *   wait --(nobody leads)--> lead --(request)--> serve it, still leading --> lead
+ *                            lead --(a second request is there already)--> a waiter serves that one
+ *                            serve --(it will be slow)--> a waiter leads --(served)--> wait
+ *
+ * So a lone client talks to one thread, which after each answer looks for the next request for some
+ * 50 us before it sleeps (a sleep and a wake cost more than that), and several clients get several
+ * threads. An idle mount sleeps in poll(2) and uses no processor. Where requests come through
+ * io_uring, libfuse's own threads serve them and the leader sees only what still takes the device.
+ */
+#include "serve.h"
+
+#include "caller.h"
+#include "log.h"
+#include "ops.h"
+#include "ready.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum { THREADS_MAX = 64, SPIN_NS = 50000 };
+
+/* A request read and not yet served. */
+struct parcel {
+    struct fuse_buf buf;
+    struct parcel *next;
+};
+
+struct session {
+    struct fuse_session *fuse;
+    pthread_mutex_t lock;
+    pthread_cond_t turn; /* there is a parcel, or nobody leads, or it is over */
+    bool led;            /* protected by lock, as the three below */
+    bool over;
+    struct parcel *waiting; /* for a waiter to serve */
+    struct parcel *spare;   /* buffers to use again */
+    int done;               /* eventfd: the kernel has let go of the mount */
+    bool spin;
+};
+
+static _Thread_local struct session *leading; /* the session this thread leads */
+
+/* ---- parcels ---- */
+
+static struct parcel *parcel_take(struct session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    struct parcel *parcel = session->spare;
+    if (parcel)
+        session->spare = parcel->next;
+    pthread_mutex_unlock(&session->lock);
+    return parcel ? parcel : calloc(1, sizeof(*parcel));
+}
+
+static void parcel_give(struct session *session, struct parcel *parcel)
+{
+    pthread_mutex_lock(&session->lock);
+    parcel->next = session->spare;
+    session->spare = parcel;
+    pthread_mutex_unlock(&session->lock);
+}
+
+static void parcels_free(struct parcel *parcel)
+{
+    while (parcel) {
+        struct parcel *next = parcel->next;
+        free(parcel->buf.mem);
+        free(parcel);
+        parcel = next;
+    }
+}
+
+/* ---- leading ---- */
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Reads one request if there is one: its size, 0 at the end of the session, -EAGAIN for none. */
+static int receive(struct session *session, struct parcel *parcel)
+{
+    int size = fuse_session_receive_buf(session->fuse, &parcel->buf);
+    return size == -EINTR ? -EAGAIN : size;
+}
+
+/* Waits for a request: looks for a while, then sleeps. */
+static int receive_next(struct session *session, struct parcel *parcel, bool spin)
+{
+    int size = receive(session, parcel);
+    uint64_t until = spin && size == -EAGAIN ? now_ns() + SPIN_NS : 0;
+    while (size == -EAGAIN && until > 0 && now_ns() < until) {
+        sched_yield();
+        size = receive(session, parcel);
+    }
+    while (size == -EAGAIN) {
+        struct pollfd device = {.fd = fuse_session_fd(session->fuse), .events = POLLIN};
+        poll(&device, 1, -1);
+        size = receive(session, parcel);
+    }
+    return size;
+}
+
+static void finish_session(struct session *session)
+{
+    pthread_mutex_lock(&session->lock);
+    session->over = true;
+    session->led = false;
+    pthread_cond_broadcast(&session->turn);
+    pthread_mutex_unlock(&session->lock);
+    uint64_t one = 1;
+    (void)!write(session->done, &one, sizeof(one));
+}
+
+/* Lets a waiter lead. */
+static void stop_leading(void)
+{
+    struct session *session = leading;
+    if (!session)
+        return;
+    leading = NULL;
+    pthread_mutex_lock(&session->lock);
+    session->led = false;
+    pthread_cond_signal(&session->turn);
+    pthread_mutex_unlock(&session->lock);
+}
+
+static void hand_over(struct session *session, struct parcel *parcel)
+{
+    pthread_mutex_lock(&session->lock);
+    parcel->next = session->waiting;
+    session->waiting = parcel;
+    pthread_cond_signal(&session->turn);
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* Serves requests until leadership is given away or the session ends. */
+static void lead(struct session *session)
+{
+    bool spin = false;
+    leading = session;
+    while (leading && !fuse_session_exited(session->fuse)) {
+        struct parcel *parcel = parcel_take(session);
+        struct parcel *second = parcel ? parcel_take(session) : NULL;
+        int size = second ? receive_next(session, parcel, spin) : -ENOMEM;
+        if (size <= 0) {
+            if (parcel)
+                parcel_give(session, parcel);
+            if (second)
+                parcel_give(session, second);
+            if (size == -ENOMEM)
+                continue;
+            break;
+        }
+        if (receive(session, second) > 0)
+            hand_over(session, second);
+        else
+            parcel_give(session, second);
+        fuse_session_process_buf(session->fuse, &parcel->buf);
+        parcel_give(session, parcel);
+        spin = session->spin;
+    }
+    if (leading) {
+        leading = NULL;
+        finish_session(session);
+    }
+}
+
+static void *worker(void *argument)
+{
+    struct session *session = argument;
+    pthread_mutex_lock(&session->lock);
+    while (!session->over || session->waiting) {
+        struct parcel *parcel = session->waiting;
+        if (parcel) {
+            session->waiting = parcel->next;
+            pthread_mutex_unlock(&session->lock);
+            fuse_session_process_buf(session->fuse, &parcel->buf);
+            parcel_give(session, parcel);
+            pthread_mutex_lock(&session->lock);
+        } else if (!session->led) {
+            session->led = true;
+            pthread_mutex_unlock(&session->lock);
+            lead(session);
+            pthread_mutex_lock(&session->lock);
+        } else {
+            pthread_cond_wait(&session->turn, &session->lock);
+        }
+    }
+    pthread_mutex_unlock(&session->lock);
+    return NULL;
+}
+
+/* ---- unmounting on a signal ---- */
+
+static int run_fusermount(char *mountpoint, bool lazy)
+{
+    extern char **environ;
+    char program[] = "fusermount3", plain[] = "-u", lazily[] = "-uz", end[] = "--";
+    char *const argv[] = {program, lazy ? lazily : plain, end, mountpoint, NULL};
+    pid_t child;
+    int status = 0;
+    if (posix_spawnp(&child, program, NULL, NULL, argv, environ) != 0)
+        return -ENOENT;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
+}
+
+/* Unmounts while the workers go on serving: the kernel may have pages to write back. */
+static void *unmount(void *argument)
+{
+    char *at = argument;
+    int fd = open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        syncfs(fd);
+        close(fd);
+    }
+    if (umount2(at, UMOUNT_NOFOLLOW) == 0)
+        return NULL;
+    if (errno == EBUSY && umount2(at, UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
+        return NULL;
+    if (errno == EPERM && run_fusermount(at, false) != 0)
+        (void)run_fusermount(at, true);
+    return NULL;
+}
+
+/* Waits for the end; a signal unmounts, a second one ends at once. */
+static void wait_for_end(struct session *session, const struct options *options, int signals)
+{
+    pthread_t helper;
+    bool asked = false;
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = session->done, .events = POLLIN},
+                                {.fd = signals, .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0)
+            continue;
+        if (fds[0].revents)
+            break;
+        struct signalfd_siginfo info;
+        if (read(signals, &info, sizeof(info)) != sizeof(info))
+            continue;
+        if (asked)
+            _exit(128 + (int)info.ssi_signo);
+        asked = pthread_create(&helper, NULL, unmount, options->mountpoint) == 0;
+    }
+    if (asked)
+        pthread_join(helper, NULL);
+}
+
+/* ---- the session ---- */
+
+static int block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static unsigned thread_count(const struct options *options)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned count =
+        options->threads ? options->threads : (unsigned)(cores > 0 ? cores : 1) * 2 + 1;
+    if (count < 2)
+        count = 2;
+    return count > THREADS_MAX ? THREADS_MAX : count;
+}
+
+static void serve_threads(struct session *session, const struct options *options, int signals)
+{
+    pthread_t threads[THREADS_MAX];
+    unsigned wanted = thread_count(options), count = 0;
+    while (count < wanted && pthread_create(&threads[count], NULL, worker, session) == 0)
+        count++;
+    log_debug("%u threads, spinning %s", count, session->spin ? "on" : "off");
+    if (count == 0)
+        finish_session(session);
+    wait_for_end(session, options, signals);
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* The arguments that libfuse parses: what mount(2) is told. */
+static int fuse_arguments(const struct options *options, const struct mount *mount,
+                          struct fuse_args *args)
+{
+    char text[512];
+    bool root = geteuid() == 0;
+    snprintf(text, sizeof(text), "-odefault_permissions,fsname=%s,subtype=%s%s%s%s%s",
+             options->fsname ? options->fsname : "plyfs",
+             options->subtype ? options->subtype : "plyfs",
+             root && !options->allow_other_set ? ",allow_other" : "", root ? ",dev,suid" : "",
+             mount->trees[0].read_only ? ",ro" : "", mount->rules.uring ? ",io_uring" : "");
+    if (fuse_opt_add_arg(args, "plyfs") != 0 || fuse_opt_add_arg(args, text) != 0)
+        return -ENOMEM;
+    if (options->kernel &&
+        (fuse_opt_add_arg(args, "-o") != 0 || fuse_opt_add_arg(args, options->kernel) != 0))
+        return -ENOMEM;
+    return 0;
+}
+
+static int open_session(const struct options *options, struct mount *mount, struct session *session)
+{
+    struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+    int err = fuse_arguments(options, mount, &args);
+    if (!err) {
+        session->fuse = fuse_session_new(&args, &ops_table, sizeof(ops_table), mount);
+        err = session->fuse ? 0 : -EINVAL;
+    }
+    fuse_opt_free_args(&args);
+    if (err)
+        return err;
+    if (fuse_session_mount(session->fuse, options->mountpoint) != 0) {
+        /* libfuse has told the system's word; this says what was asked. */
+        log_error("cannot mount on %s%s", options->mountpoint,
+                  geteuid() == 0 ? "" : "; is /dev/fuse open to you, and fusermount3 installed?");
+        fuse_session_destroy(session->fuse);
+        return -EPERM;
+    }
+    int fd = fuse_session_fd(session->fuse);
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        err = -errno;
+        fuse_session_unmount(session->fuse);
+        fuse_session_destroy(session->fuse);
+    }
+    return err;
+}
+
+int serve_run(const struct options *options, struct mount *mount)
+{
+    struct session session = {.spin = sysconf(_SC_NPROCESSORS_ONLN) > 1};
+    cleanup_fd int signals = block_signals();
+    if (signals < 0)
+        return signals;
+    pthread_mutex_init(&session.lock, NULL);
+    pthread_cond_init(&session.turn, NULL);
+    session.done = eventfd(0, EFD_CLOEXEC);
+    if (session.done < 0)
+        return -errno;
+    mount->will_be_slow = stop_leading;
+    caller_init();
+    int err = open_session(options, mount, &session);
+    if (!err) {
+        serve_threads(&session, options, signals);
+        fuse_session_unmount(session.fuse);
+        fuse_session_destroy(session.fuse);
+    }
+    parcels_free(session.spare);
+    parcels_free(session.waiting);
+    close(session.done);
+    pthread_cond_destroy(&session.turn);
+    pthread_mutex_destroy(&session.lock);
+    return err;
+}

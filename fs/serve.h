@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Serving: the session with the kernel, its threads and signals, from mount(2) to the end.
+ */
+#ifndef PLYFS_SERVE_H
+#define PLYFS_SERVE_H
+
+#include "mount.h"
+#include "options.h"
+#include "own.h"
+
+/* Mounts on options->mountpoint and serves until the mount is gone. SIGTERM, SIGINT and SIGHUP
+ * unmount (lazily when somebody is still inside); a second one ends at once. 0, or -errno when the
+ * mount could not be made (told on stderr). */
+must_check int serve_run(const struct options *options, struct mount *mount);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Copying what is not content: owner, mode, extended attributes (POSIX ACLs and capabilities among
+ * them) and times. Each object is named by an open directory and a name in it; name "" is the
+ * descriptor itself.
+ */
+#ifndef PLYFS_COPYMETA_H
+#define PLYFS_COPYMETA_H
+
+#include "own.h"
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+/* Every attribute but those of the overlay's books. Where the target cannot hold a kind of
+ * attribute at all, or the caller may not write that kind, it is left out, as the kernel's copy-up
+ * does. */
+must_check int copymeta_xattrs(int src_dir, const char *src_name, int dst_dir,
+                               const char *dst_name);
+
+/* Owner, then mode (a chown clears setuid, so the order matters). Nothing is asked to change that
+ * is right already. */
+must_check int copymeta_owner_mode(int dir, const char *name, const struct stat *want);
+
+/* Access and modification time, to the nanosecond. */
+must_check int copymeta_times(int dir, const char *name, const struct stat *want);
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: the steps of a copy-up, in this order, each in the stage where nobody sees it:
+ * make, data, owner and mode, attributes, origin (and metacopy, nlink), times, sync; then publish.
+ * With a hard-link index the object is published as index/HEX first and linked into place from
+ * there (kernel: fs/overlayfs/copy_up.c). The times of the directory that it appears in are put
+ * back.
+ */
+#include "copyup.h"
+
+#include "copymeta.h"
+#include "fd.h"
+#include "origin.h"
+#include "upper.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+/* A staged object: by descriptor (a file without a name), or by name in the stage. */
+struct staged {
+    int fd; /* open for writing when it is a regular file; else -1 */
+    char temp[UPPER_TEMP_MAX];
+    bool named;
+};
+
+/* How the *at calls reach a staged object. */
+static int staged_dir(const struct copyup *job, const struct staged *staged)
+{
+    return staged->named ? job->stack->stage : staged->fd;
+}
+
+static const char *staged_name(const struct staged *staged)
+{
+    return staged->named ? staged->temp : "";
+}
+
+static void staged_finish(const struct copyup *job, struct staged *staged)
+{
+    own_close(&staged->fd);
+    if (staged->named)
+        upper_discard(job->stack, staged->temp);
+}
+
+static int make_regular(const struct copyup *job, struct staged *staged)
+{
+    if (job->stack->able.tmpfile) {
+        staged->fd = openat(job->stack->stage, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        return staged->fd < 0 ? -errno : 0;
+    }
+    staged->fd = fd_open_name(job->stack->stage, staged->temp, O_RDWR | O_CREAT | O_EXCL, 0600);
+    staged->named = staged->fd >= 0;
+    return staged->fd < 0 ? staged->fd : 0;
+}
+
+static int make_symlink(const struct copyup *job, struct staged *staged)
+{
+    char target[PATH_MAX + 1];
+    ssize_t length = readlinkat(job->src_dir, job->src_name, target, PATH_MAX);
+    if (length < 0)
+        return -errno;
+    target[length] = 0;
+    if (symlinkat(target, job->stack->stage, staged->temp) < 0)
+        return -errno;
+    staged->named = true;
+    return 0;
+}
+
+static int make_staged(const struct copyup *job, struct staged *staged)
+{
+    *staged = (struct staged){.fd = -1};
+    upper_temp_name(staged->temp);
+    switch (job->src.st_mode & S_IFMT) {
+    case S_IFREG:
+        return make_regular(job, staged);
+    case S_IFLNK:
+        return make_symlink(job, staged);
+    case S_IFDIR:
+        if (mkdirat(job->stack->stage, staged->temp, 0700) < 0)
+            return -errno;
+        break;
+    default:
+        if (mknodat(job->stack->stage, staged->temp, (job->src.st_mode & S_IFMT) | 0600,
+                    job->src.st_rdev) < 0)
+            return -errno;
+    }
+    staged->named = true;
+    return 0;
+}
+
+/* Opens the data of the object that is copied up. */
+static int open_source(const struct copyup *job)
+{
+    if (job->src_data >= 0)
+        return fd_reopen(job->src_data, O_RDONLY);
+    if (*job->src_name == 0)
+        return fd_reopen(job->src_dir, O_RDONLY);
+    int fd = fd_open_name(job->src_dir, job->src_name, O_RDONLY | O_NOATIME | O_NONBLOCK, 0);
+    return fd != -EPERM ? fd : fd_open_name(job->src_dir, job->src_name, O_RDONLY | O_NONBLOCK, 0);
+}
+
+static int copy_data(struct copyup *job, const struct staged *staged)
+{
+    off_t size = job->src.st_size;
+    bool whole = job->limit < 0 || job->limit >= size;
+    if (job->meta_only)
+        return ftruncate(staged->fd, size) < 0 ? -errno : 0;
+    if (!whole)
+        size = job->limit;
+    if (size == 0)
+        return 0;
+    cleanup_fd int src = open_source(job);
+    if (src < 0)
+        return src;
+    int err = copydata_copy(src, staged->fd, size, whole, &job->copied);
+    if (!err && job->stack->features.sync && job->copied.bytes > 0 && fdatasync(staged->fd) < 0)
+        err = -errno;
+    return err;
+}
+
+/* An attribute of the books that is good to have; where the object cannot carry it (user.* on a
+ * symlink), it goes without. */
+static int set_if_possible(const struct copyup *job, const struct staged *staged, enum ovlattr attr,
+                           const void *value, size_t size)
+{
+    if (job->stack->able.space == OVLSPACE_NONE)
+        return 0;
+    int err = ovlattr_set(job->stack->able.space, staged_dir(job, staged), staged_name(staged),
+                          attr, value, size);
+    return err == -EPERM || err == -EOPNOTSUPP ? 0 : err;
+}
+
+static int set_origin(const struct copyup *job, const struct staged *staged)
+{
+    struct origin origin;
+    const struct stack *stack = job->stack;
+    bool is_dir = S_ISDIR(job->src.st_mode);
+    /* Without an index the links of a lower inode part ways: they must not share a number. */
+    if (!is_dir && job->src.st_nlink > 1 && !job->index_name)
+        return 0;
+    origin_of(&stack->backings[stack->layers[job->src_layer].fs], job->src_dir, job->src_name,
+              &origin);
+    int err = 0;
+    if (origin.size > 0)
+        err = set_if_possible(job, staged, OVLATTR_ORIGIN, origin.bytes, origin.size);
+    if (!err && !is_dir && (origin.size == 0 || !stack->able.handles)) {
+        uint64_t ino = stack_ino(stack, job->src_layer, job->src.st_ino);
+        err = set_if_possible(job, staged, OVLATTR_INO, &ino, sizeof(ino));
+    }
+    return err;
+}
+
+static int set_books(const struct copyup *job, const struct staged *staged)
+{
+    int err = set_origin(job, staged);
+    if (!err && job->meta_only && job->redirect)
+        err = ovlattr_set(job->stack->able.space, staged_dir(job, staged), staged_name(staged),
+                          OVLATTR_REDIRECT, job->redirect, strlen(job->redirect));
+    if (!err && job->meta_only)
+        err = ovlattr_set(job->stack->able.space, staged_dir(job, staged), staged_name(staged),
+                          OVLATTR_METACOPY, "", 0);
+    /* Relative to the lower count until it has its name: the shown count cannot be wrong meanwhile.
+     */
+    if (!err && job->index_name)
+        err = ovlattr_set(job->stack->able.space, staged_dir(job, staged), staged_name(staged),
+                          OVLATTR_NLINK, "L+0", 3);
+    return err;
+}
+
+static int dress(struct copyup *job, const struct staged *staged)
+{
+    int dir = staged_dir(job, staged);
+    const char *name = staged_name(staged);
+    int err = copymeta_owner_mode(dir, name, &job->src);
+    if (!err)
+        err = copymeta_xattrs(job->src_dir, job->src_name, dir, name);
+    if (!err)
+        err = set_books(job, staged);
+    if (!err)
+        err = copymeta_times(dir, name, &job->src);
+    return err;
+}
+
+static int link_fd(int fd, int dir, const char *name)
+{
+    char path[FD_PATH_MAX];
+    fd_proc_path(path, fd, "");
+    return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+static int publish_at(const struct copyup *job, struct staged *staged, int dir, const char *name)
+{
+    if (!staged->named)
+        return link_fd(staged->fd, dir, name);
+    if (renameat2(job->stack->stage, staged->temp, dir, name, RENAME_NOREPLACE) == 0) {
+        staged->named = false;
+        return 0;
+    }
+    if (errno != EINVAL)
+        return -errno;
+    /* No RENAME_NOREPLACE here: a link refuses to replace as well, a rename of a directory replaces
+     * an empty directory at most, and there is none. */
+    if (S_ISDIR(job->src.st_mode) ? renameat(job->stack->stage, staged->temp, dir, name) < 0
+                                  : linkat(job->stack->stage, staged->temp, dir, name, 0) < 0)
+        return -errno;
+    staged->named = !S_ISDIR(job->src.st_mode);
+    return 0;
+}
+
+static int publish(const struct copyup *job, struct staged *staged)
+{
+    struct stat before;
+    if (fstat(job->dst_dir, &before) < 0)
+        return -errno;
+    int err;
+    if (job->index_name) {
+        err = publish_at(job, staged, job->stack->index, job->index_name);
+        if (!err)
+            err = copyup_link_index(job->stack, job->index_name, job->dst_dir, job->dst_name,
+                                    job->src.st_nlink);
+        return err;
+    }
+    err = publish_at(job, staged, job->dst_dir, job->dst_name);
+    if (!err)
+        err = copymeta_times(job->dst_dir, "", &before);
+    return err;
+}
+
+static int run(struct copyup *job)
+{
+    struct staged staged;
+    job->copied = (struct copied){0};
+    int err = make_staged(job, &staged);
+    if (!err && S_ISREG(job->src.st_mode))
+        err = copy_data(job, &staged);
+    if (!err)
+        err = dress(job, &staged);
+    if (!err)
+        err = publish(job, &staged);
+    staged_finish(job, &staged);
+    return err;
+}
+
+int copyup_object(struct copyup *job)
+{
+    return run(job);
+}
+
+int copyup_dir(struct copyup *job)
+{
+    job->meta_only = false;
+    job->index_name = NULL;
+    return run(job);
+}
+
+int copyup_orphan(struct copyup *job)
+{
+    struct staged staged;
+    job->meta_only = false;
+    job->index_name = NULL;
+    int err = make_staged(job, &staged);
+    if (!err)
+        err = copy_data(job, &staged);
+    if (!err)
+        err = copymeta_owner_mode(staged_dir(job, &staged), staged_name(&staged), &job->src);
+    if (!err)
+        err = copymeta_xattrs(job->src_dir, job->src_name, staged_dir(job, &staged),
+                              staged_name(&staged));
+    if (!err)
+        err = copymeta_times(staged_dir(job, &staged), staged_name(&staged), &job->src);
+    int fd = err ? err : steal_fd(&staged.fd);
+    staged_finish(job, &staged);
+    return fd;
+}
+
+int copyup_write_nlink(const struct stack *stack, const char *index_name, nlink_t shown)
+{
+    struct stat st;
+    char text[16];
+    int err = fd_stat(stack->index, index_name, &st);
+    if (err)
+        return err;
+    snprintf(text, sizeof(text), "U%+d", (int)((long)shown - (long)st.st_nlink));
+    return ovlattr_set(stack->able.space, stack->index, index_name, OVLATTR_NLINK, text,
+                       strlen(text));
+}
+
+int copyup_link_index(const struct stack *stack, const char *index_name, int dst_dir,
+                      const char *dst_name, nlink_t shown)
+{
+    struct stat before;
+    if (fstat(dst_dir, &before) < 0)
+        return -errno;
+    if (linkat(stack->index, index_name, dst_dir, dst_name, 0) < 0)
+        return -errno;
+    int err = copyup_write_nlink(stack, index_name, shown);
+    return err ? err : copymeta_times(dst_dir, "", &before);
+}
+
+int copyup_complete(const struct stack *stack, int fd, int data, off_t limit, struct copied *copied)
+{
+    struct stat st;
+    char capability[64];
+    *copied = (struct copied){0};
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    ssize_t capability_size = fgetxattr(fd, "security.capability", capability, sizeof(capability));
+    bool whole = limit < 0 || limit >= st.st_size;
+    /* What was copied before a crash is copied again; the file shows the lower data until the end.
+     */
+    if (st.st_size > 0) {
+        int err = copydata_copy(data, fd, whole ? st.st_size : limit, whole, copied);
+        if (!err && stack->features.sync && copied->bytes > 0 && fdatasync(fd) < 0)
+            err = -errno;
+        if (err)
+            return err;
+    }
+    /* The first write took setuid bits and capabilities away, as it does from anybody's file. */
+    int err = copymeta_owner_mode(fd, "", &st);
+    if (!err && capability_size > 0 && copied->means != COPYMEANS_NONE &&
+        fsetxattr(fd, "security.capability", capability, (size_t)capability_size, 0) < 0)
+        err = -errno;
+    if (!err)
+        err = copymeta_times(fd, "", &st);
+    return err ? err : ovlattr_remove(fd, "", OVLATTR_METACOPY);
+}

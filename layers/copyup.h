@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Copy-up: giving a lower object its place in the upper layer. Staged in the work directory, with
+ * everything that can be seen of it, and published by one link or rename; a crash leaves the lower
+ * object shown, or the upper one, which looks the same.
+ */
+#ifndef PLYFS_COPYUP_H
+#define PLYFS_COPYUP_H
+
+#include "copydata.h"
+#include "own.h"
+#include "stack.h"
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+struct copyup {
+    const struct stack *stack;
+    /* the object: its open parent, its name, what it looks like; of a metacopy file src_data is the
+     * open data, else -1 and the object itself is opened */
+    int src_dir;
+    const char *src_name;
+    struct stat src;
+    uint16_t src_layer;
+    int src_data;
+    /* its place: the open upper directory and the name in it */
+    int dst_dir;
+    const char *dst_name;
+    bool meta_only; /* leave the data below */
+    off_t limit;    /* how many bytes of the data are wanted; -1 is all */
+    const char
+        *redirect; /* for meta_only: where the data is, when its name does not tell; or NULL */
+    const char *index_name; /* hex name in the index of a hard-linked object; or NULL */
+    /* the result */
+    struct copied copied;
+};
+
+/* Copies up any object that is not a directory. -EEXIST when the place is taken. */
+must_check int copyup_object(struct copyup *job);
+
+/* Copies up a directory (not what is in it). -EEXIST when the place is taken. */
+must_check int copyup_dir(struct copyup *job);
+
+/* Copies an object that has lost its name (unlinked while open) into an upper file without one;
+ * returns the file, open for reading and writing. */
+must_check int copyup_orphan(struct copyup *job);
+
+/* Gives an indexed inode that is copied up already this name too. `lower` is its link count below.
+ */
+must_check int copyup_link_index(const struct stack *stack, const char *index_name, int dst_dir,
+                                 const char *dst_name, nlink_t shown);
+
+/* Copies the data that a metacopy file left below: `fd` is the upper file, open for writing, `data`
+ * the lower one; `limit` as above. Times and privileges stay as they were. The file is whole when
+ * the metacopy attribute goes, which is the last step. */
+must_check int copyup_complete(const struct stack *stack, int fd, int data, off_t limit,
+                               struct copied *copied);
+
+/* Writes the link count of an indexed inode relative to its upper one, as the kernel does. */
+must_check int copyup_write_nlink(const struct stack *stack, const char *index_name, nlink_t shown);
+
+#endif

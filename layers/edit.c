@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: the verbs of a directory. Where a whiteout stands at the name, what is made is staged and
+ * renamed over it (a directory: marked opaque first, then exchanged with it), so that what lies
+ * beneath never shows through in between.
+ */
+#include "edit.h"
+
+#include "copymeta.h"
+#include "fd.h"
+#include "resolve.h"
+#include "upper.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/xattr.h>
+
+#ifndef RENAME_WHITEOUT
+#define RENAME_WHITEOUT (1 << 2)
+#endif
+
+static int make_at(int dir, const char *name, const struct making *making, int *fd)
+{
+    mode_t perm = making->mode & 07777;
+    switch (making->mode & S_IFMT) {
+    case S_IFREG: {
+        int made = fd_open_name(dir, name, O_RDWR | O_CREAT | O_EXCL | making->flags, perm);
+        if (made < 0)
+            return made;
+        if (fd)
+            *fd = made;
+        else
+            close(made);
+        return 0;
+    }
+    case S_IFDIR:
+        return mkdirat(dir, name, perm) < 0 ? -errno : 0;
+    case S_IFLNK:
+        return symlinkat(making->target, dir, name) < 0 ? -errno : 0;
+    default:
+        return mknodat(dir, name, making->mode, making->rdev) < 0 ? -errno : 0;
+    }
+}
+
+/* Whether a new object in `dir` takes more from it than its place: a group, or a default ACL. */
+static bool dir_is_inherited_from(int dir)
+{
+    struct stat st;
+    char path[FD_PATH_MAX];
+    fd_proc_path(path, dir, "");
+    return fstat(dir, &st) < 0 || (st.st_mode & S_ISGID) ||
+           getxattr(path, "system.posix_acl_default", NULL, 0) > 0;
+}
+
+/* A place in the stage where a new object inherits what it would in `dir`: the stage itself, or a
+ * directory in it (named `temp`) that looks like `dir`. *place is to be closed when it has a name.
+ */
+static int stage_like(const struct stack *stack, int dir, char temp[UPPER_TEMP_MAX], int *place)
+{
+    temp[0] = 0;
+    *place = stack->stage;
+    if (!dir_is_inherited_from(dir))
+        return 0;
+    struct stat st;
+    upper_temp_name(temp);
+    if (fstat(dir, &st) < 0 || mkdirat(stack->stage, temp, 0700) < 0)
+        return -errno;
+    *place = fd_open_name(stack->stage, temp, O_RDONLY | O_DIRECTORY, 0);
+    if (*place < 0)
+        return *place;
+    int err = copymeta_owner_mode(*place, "", &st);
+    return err ? err : copymeta_xattrs(dir, "", *place, "");
+}
+
+/* Puts a staged object in the place of a whiteout. */
+static int publish_over(const struct stack *stack, int place, const char *staged,
+                        const struct editdir *dir, const char *name, bool is_dir)
+{
+    int err;
+    if (stack->able.whiteform == WHITEFORM_FILE) {
+        err = renameat(place, staged, dir->upper, name) < 0 ? -errno : 0;
+        return err ? err : upper_uncover(stack, dir->upper, name);
+    }
+    if (!is_dir)
+        return renameat(place, staged, dir->upper, name) < 0 ? -errno : 0;
+    if (renameat2(place, staged, dir->upper, name, RENAME_EXCHANGE) < 0)
+        return -errno;
+    return unlinkat(place, staged, 0) < 0 ? -errno : 0;
+}
+
+static int make_over_whiteout(const struct stack *stack, const struct editdir *dir,
+                              const char *name, const struct making *making, int *fd)
+{
+    char place_name[UPPER_TEMP_MAX], staged[UPPER_TEMP_MAX];
+    int place;
+    bool is_dir = S_ISDIR(making->mode), made = false;
+    int err = stage_like(stack, dir->upper, place_name, &place);
+    upper_temp_name(staged);
+    if (!err) {
+        err = make_at(place, staged, making, fd);
+        made = !err;
+    }
+    if (!err && is_dir)
+        err = upper_set_opaque(stack, place, staged);
+    if (!err)
+        err = publish_over(stack, place, staged, dir, name, is_dir);
+    if (err && made && fd)
+        own_close(fd);
+    if (err && made && place == stack->stage)
+        upper_discard(stack, staged);
+    if (place_name[0]) {
+        own_close(&place);
+        upper_discard(stack, place_name);
+    }
+    return err;
+}
+
+int edit_make(const struct stack *stack, const struct editdir *dir, const char *name,
+              const struct making *making, int *fd)
+{
+    struct stat st;
+    if (stack->able.whiteform == WHITEFORM_FILE &&
+        upper_look(stack, dir->upper, name, &st) == UPPER_WHITEOUT)
+        return make_over_whiteout(stack, dir, name, making, fd);
+    int err = make_at(dir->upper, name, making, fd);
+    if (err == -EEXIST && upper_look(stack, dir->upper, name, &st) == UPPER_WHITEOUT)
+        return make_over_whiteout(stack, dir, name, making, fd);
+    /* Nothing lies beneath a new name, but saying so saves later lookups the question. As in the
+     * kernel it may fail. */
+    if (!err && S_ISDIR(making->mode) && dir->sources && stack->able.space != OVLSPACE_NONE)
+        (void)!upper_set_opaque(stack, dir->upper, name);
+    return err;
+}
+
+static int link_at(int from_dir, const char *from_name, int dir, const char *name)
+{
+    char path[FD_PATH_MAX];
+    if (*from_name)
+        return linkat(from_dir, from_name, dir, name, 0) < 0 ? -errno : 0;
+    fd_proc_path(path, from_dir, "");
+    return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+int edit_link(const struct stack *stack, int from_dir, const char *from_name,
+              const struct editdir *dir, const char *name)
+{
+    struct stat st;
+    char temp[UPPER_TEMP_MAX];
+    int look = upper_look(stack, dir->upper, name, &st);
+    if (look < 0)
+        return look;
+    if (look != UPPER_WHITEOUT)
+        return link_at(from_dir, from_name, dir->upper, name);
+    upper_temp_name(temp);
+    int err = link_at(from_dir, from_name, stack->stage, temp);
+    if (err)
+        return err;
+    err = publish_over(stack, stack->stage, temp, dir, name, false);
+    if (err)
+        upper_discard(stack, temp);
+    return err;
+}
+
+int edit_remove(const struct stack *stack, const struct editdir *dir, const char *name,
+                bool in_upper, bool is_dir)
+{
+    int shows = resolve_lower_shows(stack, dir->sources, name);
+    if (shows < 0)
+        return shows;
+    if (!in_upper)
+        return upper_whiteout(stack, dir->upper, name);
+    return shows ? upper_cover(stack, dir->upper, name, is_dir)
+                 : upper_remove(stack, dir->upper, name, is_dir);
+}
+
+/* ---- rename ---- */
+
+/* Replaces an upper directory, empty in the union but full of whiteouts, by one without any. */
+static int clear_dir(const struct stack *stack, int dir, const char *name)
+{
+    char temp[UPPER_TEMP_MAX];
+    struct stat st;
+    upper_temp_name(temp);
+    int err = fd_stat(dir, name, &st);
+    if (err)
+        return err;
+    if (mkdirat(stack->stage, temp, 0700) < 0)
+        return -errno;
+    err = copymeta_owner_mode(stack->stage, temp, &st);
+    if (!err)
+        err = copymeta_xattrs(dir, name, stack->stage, temp);
+    if (!err)
+        err = upper_set_opaque(stack, stack->stage, temp);
+    if (!err)
+        err = copymeta_times(stack->stage, temp, &st);
+    if (!err && renameat2(stack->stage, temp, dir, name, RENAME_EXCHANGE) < 0)
+        err = -errno;
+    upper_discard(stack, temp);
+    return err;
+}
+
+/* The move itself, with a whiteout left behind when `cover`. */
+static int move(const struct stack *stack, const struct renaming *renaming, bool cover)
+{
+    const struct editdir *from = renaming->from, *to = renaming->to;
+    unsigned flags = cover && stack->able.rename_whiteout ? RENAME_WHITEOUT : 0;
+    /* In the `.wh.` form the mark comes first; it counts only when the name itself is gone. */
+    if (cover && stack->able.whiteform == WHITEFORM_FILE) {
+        int err = upper_whiteout(stack, from->upper, renaming->from_name);
+        if (err)
+            return err;
+    }
+    if (renameat2(from->upper, renaming->from_name, to->upper, renaming->to_name, flags) < 0)
+        return -errno;
+    if (cover && !flags && stack->able.whiteform == WHITEFORM_DEVICE)
+        return upper_whiteout(stack, from->upper, renaming->from_name);
+    return 0;
+}
+
+/* A directory moves onto a whiteout: exchanged with it, which covers the old name at once. */
+static int move_dir_over_whiteout(const struct stack *stack, const struct renaming *renaming,
+                                  bool cover)
+{
+    const struct editdir *from = renaming->from, *to = renaming->to;
+    if (renameat2(from->upper, renaming->from_name, to->upper, renaming->to_name, RENAME_EXCHANGE) <
+        0)
+        return -errno;
+    return cover ? 0 : upper_uncover(stack, from->upper, renaming->from_name);
+}
+
+static int move_dir(const struct stack *stack, const struct renaming *renaming, int look,
+                    const struct stat *target, bool cover)
+{
+    if (look == UPPER_WHITEOUT && stack->able.whiteform == WHITEFORM_DEVICE)
+        return move_dir_over_whiteout(stack, renaming, cover);
+    int err = move(stack, renaming, cover);
+    if ((err != -ENOTEMPTY && err != -EEXIST) || look != UPPER_OBJECT || !S_ISDIR(target->st_mode))
+        return err;
+    err = clear_dir(stack, renaming->to->upper, renaming->to_name);
+    return err ? err : move(stack, renaming, cover);
+}
+
+int edit_rename(const struct stack *stack, const struct renaming *renaming)
+{
+    const struct editdir *from = renaming->from, *to = renaming->to;
+    struct stat target;
+    if (renaming->exchange)
+        return renameat2(from->upper, renaming->from_name, to->upper, renaming->to_name,
+                         RENAME_EXCHANGE) < 0
+                   ? -errno
+                   : 0;
+    int shows = resolve_lower_shows(stack, from->sources, renaming->from_name);
+    int look = upper_look(stack, to->upper, renaming->to_name, &target);
+    if (shows < 0 || look < 0)
+        return shows < 0 ? shows : look;
+    bool cover = shows || renaming->leave_whiteout;
+    int err = renaming->is_dir ? move_dir(stack, renaming, look, &target, cover)
+                               : move(stack, renaming, cover);
+    if (!err && look == UPPER_WHITEOUT && stack->able.whiteform == WHITEFORM_FILE)
+        err = upper_uncover(stack, to->upper, renaming->to_name);
+    return err;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Opening files without ever being led out of a directory, and the small calls around that.
+ * Everything returns 0, a descriptor or a length on success, -errno on failure. Every descriptor is
+ * close-on-exec.
+ */
+#ifndef PLYFS_FD_H
+#define PLYFS_FD_H
+
+#include "own.h"
+
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+/* Room for "/proc/self/fd/NNNNNNNNNN/" and a name of 255 bytes. */
+#define FD_PATH_MAX 288
+
+/* Opens `path` (relative, any length, "" is the directory itself) beneath `root`; no symlink and no
+ * magic link is followed, no step leads out (openat2(2) RESOLVE_BENEATH and its kin). */
+must_check int fd_open_beneath(int root, const char *path, int flags);
+
+/* Opens one name in a directory, not following a symlink. `name` holds no slash. */
+must_check int fd_open_name(int dir, const char *name, int flags, mode_t mode);
+
+/* A second, independent open of what `fd` (O_PATH too) stands for. */
+must_check int fd_reopen(int fd, int flags);
+
+/* fstatat(2) of a name, never following; with name "" of the descriptor itself. */
+must_check int fd_stat(int dir, const char *name, struct stat *st);
+
+/* fchmodat(2) that refuses to follow a symlink (EOPNOTSUPP, as the VFS answers). */
+must_check int fd_chmod(int dir, const char *name, mode_t mode);
+
+/* Writes into `path` the name under /proc by which the *xattr calls reach (dir, name) without
+ * following a symlink at the end; with name "" the magic link of the descriptor, which has to be
+ * followed. Returns whether the caller must follow. */
+int fd_proc_path(char path[FD_PATH_MAX], int dir, const char *name);
+
+/* Writes everything, going on after short writes. */
+must_check int fd_write_all(int fd, const void *data, size_t size);
+
+/* True for "." and "..". */
+static inline int fd_is_dot(const char *name)
+{
+    return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
+}
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: keep descriptors open as long as they pay. Invariants: a listed ref is in its shard's hash
+ * and in its shard's list; a ref is freed when it is not listed and has no users; `users` and the
+ * links are protected by the shard's mutex. Cost: one mutex and one short chain for each call.
+ */
+#include "fdcache.h"
+
+#include "hash.h"
+
+#include <pthread.h>
+
+enum { SHARDS = 16, BUCKETS = 512 };
+
+struct shard {
+    pthread_mutex_t lock;
+    struct fdref *buckets[BUCKETS];
+    struct fdref ring; /* newest at ring.older, oldest at ring.newer; pinned ones are outside */
+    size_t kept, pinned;
+};
+
+struct fdcache {
+    size_t shard_limit;
+    struct shard shards[SHARDS];
+};
+
+static uint64_t spread(uint64_t key)
+{
+    key *= 0x9e3779b97f4a7c15u;
+    return key ^ key >> 32;
+}
+
+static struct shard *shard_of(struct fdcache *cache, uint64_t key)
+{
+    return &cache->shards[spread(key) % SHARDS];
+}
+
+static struct fdref **bucket_of(struct shard *shard, uint64_t key)
+{
+    return &shard->buckets[spread(key) / SHARDS % BUCKETS];
+}
+
+struct fdcache *fdcache_create(size_t limit)
+{
+    struct fdcache *cache = calloc(1, sizeof(*cache));
+    if (!cache)
+        return NULL;
+    cache->shard_limit = limit / SHARDS > 2 ? limit / SHARDS : 2;
+    for (int i = 0; i < SHARDS; i++) {
+        struct shard *shard = &cache->shards[i];
+        pthread_mutex_init(&shard->lock, NULL);
+        shard->ring.newer = shard->ring.older = &shard->ring;
+    }
+    return cache;
+}
+
+static void ring_remove(struct fdref *ref)
+{
+    ref->newer->older = ref->older;
+    ref->older->newer = ref->newer;
+}
+
+static void ring_add_newest(struct shard *shard, struct fdref *ref)
+{
+    ref->newer = &shard->ring;
+    ref->older = shard->ring.older;
+    ref->older->newer = ref;
+    shard->ring.older = ref;
+}
+
+/* Takes a ref out of the hash and the list. Returns it when nobody uses it: to be closed. */
+static struct fdref *unlist(struct shard *shard, struct fdref *ref)
+{
+    struct fdref **at = bucket_of(shard, ref->key);
+    while (*at != ref)
+        at = &(*at)->chain;
+    *at = ref->chain;
+    ref->listed = false;
+    if (ref->pinned) {
+        shard->pinned--;
+    } else {
+        ring_remove(ref);
+        shard->kept--;
+    }
+    return ref->users == 0 ? ref : NULL;
+}
+
+static void discard(struct fdref *ref)
+{
+    if (!ref)
+        return;
+    close(ref->fd);
+    free(ref);
+}
+
+void fdcache_destroy(struct fdcache *cache)
+{
+    if (!cache)
+        return;
+    for (int i = 0; i < SHARDS; i++) {
+        for (int b = 0; b < BUCKETS; b++) {
+            while (cache->shards[i].buckets[b])
+                discard(unlist(&cache->shards[i], cache->shards[i].buckets[b]));
+        }
+        pthread_mutex_destroy(&cache->shards[i].lock);
+    }
+    free(cache);
+}
+
+static struct fdref *lookup(struct shard *shard, uint64_t key)
+{
+    struct fdref *ref = *bucket_of(shard, key);
+    while (ref && ref->key != key)
+        ref = ref->chain;
+    return ref;
+}
+
+struct fdref *fdcache_get(struct fdcache *cache, uint64_t key)
+{
+    struct shard *shard = shard_of(cache, key);
+    pthread_mutex_lock(&shard->lock);
+    struct fdref *ref = lookup(shard, key);
+    if (ref) {
+        ref->users++;
+        if (!ref->pinned && ref != shard->ring.older) {
+            ring_remove(ref);
+            ring_add_newest(shard, ref);
+        }
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return ref;
+}
+
+/* The oldest ref without users, when there are too many; NULL otherwise. */
+static struct fdref *evict(struct shard *shard, size_t limit)
+{
+    if (shard->kept <= limit)
+        return NULL;
+    for (struct fdref *ref = shard->ring.newer; ref != &shard->ring; ref = ref->newer) {
+        if (ref->users == 0)
+            return unlist(shard, ref);
+    }
+    return NULL;
+}
+
+static struct fdref *insert(struct fdcache *cache, uint64_t key, int fd, bool writable, bool pinned)
+{
+    struct fdref *ref = malloc(sizeof(*ref));
+    if (!ref) {
+        close(fd);
+        return NULL;
+    }
+    struct shard *shard = shard_of(cache, key);
+    *ref = (struct fdref){.fd = fd, .writable = writable, .pinned = pinned, .key = key};
+    ref->listed = true;
+    ref->users = 1;
+    pthread_mutex_lock(&shard->lock);
+    struct fdref *old = lookup(shard, key);
+    struct fdref *dead = old ? unlist(shard, old) : NULL;
+    struct fdref **bucket = bucket_of(shard, key);
+    ref->chain = *bucket;
+    *bucket = ref;
+    if (pinned) {
+        shard->pinned++;
+    } else {
+        ring_add_newest(shard, ref);
+        shard->kept++;
+    }
+    struct fdref *oldest = evict(shard, cache->shard_limit);
+    pthread_mutex_unlock(&shard->lock);
+    discard(dead);
+    discard(oldest);
+    return ref;
+}
+
+struct fdref *fdcache_put(struct fdcache *cache, uint64_t key, int fd, bool writable)
+{
+    return insert(cache, key, fd, writable, false);
+}
+
+struct fdref *fdcache_pin(struct fdcache *cache, uint64_t key, int fd, bool writable)
+{
+    return insert(cache, key, fd, writable, true);
+}
+
+void fdcache_drop(struct fdcache *cache, uint64_t key)
+{
+    struct shard *shard = shard_of(cache, key);
+    pthread_mutex_lock(&shard->lock);
+    struct fdref *ref = lookup(shard, key);
+    struct fdref *dead = ref ? unlist(shard, ref) : NULL;
+    pthread_mutex_unlock(&shard->lock);
+    discard(dead);
+}
+
+void fdref_release(struct fdcache *cache, struct fdref *ref)
+{
+    if (!ref)
+        return;
+    struct shard *shard = shard_of(cache, ref->key);
+    pthread_mutex_lock(&shard->lock);
+    bool last = --ref->users == 0 && !ref->listed;
+    pthread_mutex_unlock(&shard->lock);
+    if (last)
+        discard(ref);
+}
+
+size_t fdcache_count(struct fdcache *cache)
+{
+    size_t count = 0;
+    for (int i = 0; i < SHARDS; i++) {
+        pthread_mutex_lock(&cache->shards[i].lock);
+        count += cache->shards[i].kept + cache->shards[i].pinned;
+        pthread_mutex_unlock(&cache->shards[i].lock);
+    }
+    return count;
+}

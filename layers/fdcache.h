@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A bounded cache of open descriptors: whoever needs one takes a reference, whoever is done gives
+ * it back, and the least recently used are closed when there are too many. A pinned descriptor is
+ * never closed for room: it is all that is left of an unlinked file.
+ *
+ * Locks: a mutex for each of 16 shards, held for a few instructions, never over a system call but
+ * close(2) (which is done after it).
+ */
+#ifndef PLYFS_FDCACHE_H
+#define PLYFS_FDCACHE_H
+
+#include "own.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct fdcache;
+
+/* A descriptor with a count of its users. Read `fd` and `writable`, touch nothing else. */
+struct fdref {
+    int fd;
+    bool writable;
+    bool pinned;
+    bool listed;
+    unsigned users;
+    uint64_t key;
+    struct fdref *chain, *newer, *older;
+};
+
+/* What a key speaks of; the low three bits of it. */
+enum fdkind { FDKIND_LOWER_DIR = 1, FDKIND_UPPER_DIR, FDKIND_DATA, FDKIND_ORPHAN };
+
+static inline uint64_t fdkey(enum fdkind kind, uint64_t id)
+{
+    return id << 3 | (uint64_t)kind;
+}
+
+/* Keeps at most `limit` unpinned descriptors. NULL when out of memory. */
+struct fdcache *fdcache_create(size_t limit);
+void fdcache_destroy(struct fdcache *cache);
+
+/* The cached descriptor with one more user, or NULL. */
+struct fdref *fdcache_get(struct fdcache *cache, uint64_t key);
+
+/* Puts `fd` in under `key`, in place of what was there, and returns it with one user. Takes
+ * ownership of fd in every case: on -ENOMEM (NULL) it is closed. */
+struct fdref *fdcache_put(struct fdcache *cache, uint64_t key, int fd, bool writable);
+
+/* As put, but never closed for room. */
+struct fdref *fdcache_pin(struct fdcache *cache, uint64_t key, int fd, bool writable);
+
+/* Forgets a key; the descriptor is closed with its last user. */
+void fdcache_drop(struct fdcache *cache, uint64_t key);
+
+/* Gives one use back. NULL is fine. */
+void fdref_release(struct fdcache *cache, struct fdref *ref);
+
+/* How many descriptors are kept now. */
+size_t fdcache_count(struct fdcache *cache);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The program's one voice on stderr. Levels: an error is for the user, a warning names something
+ * that works less well than it could, debug is shown by -d only.
+ */
+#ifndef PLYFS_LOG_H
+#define PLYFS_LOG_H
+
+#include <stdbool.h>
+
+/* Shows debug lines from now on. Call before threads exist. */
+void log_enable_debug(bool on);
+bool log_debug_enabled(void);
+
+/* Each writes "plyfs: " and the message and a newline to stderr, in one write. */
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: the grammar of overlay attributes. Both namespaces are read always, so that a layer written
+ * without privilege is understood by a mount with it and the reverse; only one is written. A user's
+ * own attribute of either prefix is stored escaped, so nobody can forge one through the mount.
+ */
+#include "ovlattr.h"
+
+#include "fd.h"
+
+#include <limits.h>
+#include <linux/limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+static const char *const SUFFIX[OVLATTR_COUNT] = {
+    [OVLATTR_OPAQUE] = "opaque",     [OVLATTR_REDIRECT] = "redirect",
+    [OVLATTR_METACOPY] = "metacopy", [OVLATTR_ORIGIN] = "origin",
+    [OVLATTR_IMPURE] = "impure",     [OVLATTR_NLINK] = "nlink",
+    [OVLATTR_WHITEOUT] = "whiteout", [OVLATTR_UPPER] = "upper",
+    [OVLATTR_INO] = "plyfs.ino",
+};
+
+static const char *const PREFIX[] = {
+    [OVLSPACE_TRUSTED] = "trusted.overlay.",
+    [OVLSPACE_USER] = "user.overlay.",
+};
+
+enum { SPACES = sizeof(PREFIX) / sizeof(PREFIX[0]) };
+
+static const char ESCAPE[] = "overlay.";
+static const char FUSE_OPAQUE[] = "user.fuseoverlayfs.opaque";
+static const char FUSE_PREFIX[] = "user.fuseoverlayfs.";
+
+static bool begins(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+/* What follows the prefix of either namespace, or NULL. */
+static const char *after_prefix(const char *name)
+{
+    for (int i = 0; i < SPACES; i++) {
+        if (begins(name, PREFIX[i]))
+            return name + strlen(PREFIX[i]);
+    }
+    return NULL;
+}
+
+static ovlset attr_bit(const char *disk_name)
+{
+    if (strcmp(disk_name, FUSE_OPAQUE) == 0)
+        return 1u << OVLATTR_OPAQUE;
+    const char *suffix = after_prefix(disk_name);
+    for (int attr = 0; suffix && attr < OVLATTR_COUNT; attr++) {
+        if (strcmp(suffix, SUFFIX[attr]) == 0)
+            return 1u << attr;
+    }
+    return 0;
+}
+
+ovlset ovlattr_list(int dir, const char *name)
+{
+    char path[FD_PATH_MAX], small[1024];
+    int follow = fd_proc_path(path, dir, name);
+    cleanup_free char *large = NULL;
+    char *names = small;
+    ssize_t length =
+        follow ? listxattr(path, small, sizeof(small)) : llistxattr(path, small, sizeof(small));
+    if (length < 0 && errno == ERANGE) {
+        names = large = malloc(XATTR_LIST_MAX);
+        if (!large)
+            return 0;
+        length = follow ? listxattr(path, large, XATTR_LIST_MAX)
+                        : llistxattr(path, large, XATTR_LIST_MAX);
+    }
+    ovlset set = 0;
+    for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1)
+        set |= attr_bit(names + at);
+    return set;
+}
+
+static ssize_t raw_get(const char *path, int follow, const char *name, void *value, size_t size)
+{
+    ssize_t length =
+        follow ? getxattr(path, name, value, size) : lgetxattr(path, name, value, size);
+    return length < 0 ? -errno : length;
+}
+
+ssize_t ovlattr_get(int dir, const char *name, enum ovlattr attr, void *value, size_t size)
+{
+    char path[FD_PATH_MAX], full[64];
+    int follow = fd_proc_path(path, dir, name);
+    for (int i = 0; i < SPACES; i++) {
+        snprintf(full, sizeof(full), "%s%s", PREFIX[i], SUFFIX[attr]);
+        ssize_t length = raw_get(path, follow, full, value, size);
+        if (length >= 0 || length == -ERANGE)
+            return length;
+    }
+    if (attr == OVLATTR_OPAQUE)
+        return raw_get(path, follow, FUSE_OPAQUE, value, size);
+    return -ENODATA;
+}
+
+int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr attr,
+                const void *value, size_t size)
+{
+    if (space == OVLSPACE_NONE)
+        return -EOPNOTSUPP;
+    char path[FD_PATH_MAX], full[64];
+    int follow = fd_proc_path(path, dir, name);
+    snprintf(full, sizeof(full), "%s%s", PREFIX[space], SUFFIX[attr]);
+    int done =
+        follow ? setxattr(path, full, value, size, 0) : lsetxattr(path, full, value, size, 0);
+    return done < 0 ? -errno : 0;
+}
+
+int ovlattr_remove(int dir, const char *name, enum ovlattr attr)
+{
+    char path[FD_PATH_MAX], full[64];
+    int follow = fd_proc_path(path, dir, name);
+    for (int i = 0; i < SPACES; i++) {
+        snprintf(full, sizeof(full), "%s%s", PREFIX[i], SUFFIX[attr]);
+        int done = follow ? removexattr(path, full) : lremovexattr(path, full);
+        /* An ordinary user is refused the other namespace: what is there is not his to remove. */
+        if (done < 0 && errno != ENODATA && errno != EPERM && errno != EOPNOTSUPP)
+            return -errno;
+    }
+    return 0;
+}
+
+bool ovlattr_is_private(const char *disk_name)
+{
+    if (begins(disk_name, FUSE_PREFIX))
+        return true;
+    const char *suffix = after_prefix(disk_name);
+    return suffix && !begins(suffix, ESCAPE);
+}
+
+int ovlattr_escape(const char *name, char *disk)
+{
+    const char *suffix = after_prefix(name);
+    int length = suffix ? snprintf(disk, XATTR_NAME_MAX + 1, "%.*s%s%s", (int)(suffix - name), name,
+                                   ESCAPE, suffix)
+                        : snprintf(disk, XATTR_NAME_MAX + 1, "%s", name);
+    return length > XATTR_NAME_MAX ? -EOPNOTSUPP : 0;
+}
+
+const char *ovlattr_unescape(const char *disk_name, char *buffer)
+{
+    if (ovlattr_is_private(disk_name))
+        return NULL;
+    const char *suffix = after_prefix(disk_name);
+    if (!suffix)
+        return disk_name;
+    snprintf(buffer, XATTR_NAME_MAX + 1, "%.*s%s", (int)(suffix - disk_name), disk_name,
+             suffix + strlen(ESCAPE));
+    return buffer;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The extended attributes by which overlay filesystems keep their books: names, reading, writing,
+ * and the escape by which a user's own attributes of that name are stored (kernel document
+ * overlayfs.rst, "Nesting overlayfs mounts": overlay.* becomes overlay.overlay.*).
+ */
+#ifndef PLYFS_OVLATTR_H
+#define PLYFS_OVLATTR_H
+
+#include "own.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Whose namespace the mount's own attributes are in; NONE where the upper takes none at all. */
+enum ovlspace { OVLSPACE_TRUSTED, OVLSPACE_USER, OVLSPACE_NONE };
+
+enum ovlattr {
+    OVLATTR_OPAQUE,
+    OVLATTR_REDIRECT,
+    OVLATTR_METACOPY,
+    OVLATTR_ORIGIN,
+    OVLATTR_IMPURE,
+    OVLATTR_NLINK,
+    OVLATTR_WHITEOUT,
+    OVLATTR_UPPER,
+    OVLATTR_INO, /* plyfs's own, hidden from the kernel by its prefix: see origin.h */
+    OVLATTR_COUNT
+};
+
+/* Which of the attributes a file has, from one listxattr(2): bit 1 << attr. */
+typedef uint32_t ovlset;
+
+static inline bool ovlset_has(ovlset set, enum ovlattr attr)
+{
+    return set >> attr & 1;
+}
+
+/* Lists what (dir, name) carries, in either namespace, and user.fuseoverlayfs.opaque as OPAQUE.
+ * An object that cannot be asked has none. */
+ovlset ovlattr_list(int dir, const char *name);
+
+/* Reads one, in whichever namespace it is. The length, or -errno (-ENODATA, -ERANGE...). */
+must_check ssize_t ovlattr_get(int dir, const char *name, enum ovlattr attr, void *value,
+                               size_t size);
+
+/* Writes one in the mount's namespace; -EOPNOTSUPP in OVLSPACE_NONE. */
+must_check int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr attr,
+                           const void *value, size_t size);
+
+/* Removes one from every namespace; a missing one is fine. */
+must_check int ovlattr_remove(int dir, const char *name, enum ovlattr attr);
+
+/* True for an attribute that belongs to an overlay's books as it lies on disk, and is never shown.
+ */
+bool ovlattr_is_private(const char *disk_name);
+
+/* The name on disk of a user's attribute: escaped when it would be taken for ours. `disk` has
+ * XATTR_NAME_MAX + 1 bytes. -EOPNOTSUPP when the escaped name is too long. */
+must_check int ovlattr_escape(const char *name, char *disk);
+
+/* The user's name of an attribute on disk: a pointer into `disk_name` or into `buffer`
+ * (XATTR_NAME_MAX + 1 bytes); NULL when it is private. */
+const char *ovlattr_unescape(const char *disk_name, char *buffer);
+
+#endif

@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: decide what a name means. A walk goes through the sealed sources of the parent directory,
+ * top to bottom; a redirect found on the way sends it elsewhere (a sibling name in the same
+ * sources, or an absolute path in the layers beneath). Each step asks one source for one name.
+ *
+ * Invariants: a walk only ever goes down the stack, so redirects in circles end; a step opens
+ * nothing but single names in directories opened beneath the layer's root.
+ *
+ * Cost: a name in an upper directory is one stat and one llistxattr; a name in one source one stat;
+ * a name in many sources one hash lookup and the stats of the layers that have it.
+ */
+#include "resolve.h"
+
+#include "fd.h"
+#include "merge.h"
+#include "whiteout.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the walk ---- */
+
+struct walk {
+    const struct stack *stack;
+    const struct sources *from; /* the list being walked; borrowed */
+    unsigned at, end;           /* next index into it, and where it ends */
+    const char *tail;           /* the name, or the absolute path, looked for in each source */
+    char *owned;                /* storage of tail after a redirect */
+    bool checked;               /* a merge has already weighed the `.wh.` files */
+};
+
+/* What one step found. */
+struct found {
+    struct stat st;
+    uint16_t layer;
+    char *path; /* from the layer's root; owned by found */
+    bool last;  /* nothing lies beneath this layer */
+};
+
+static void found_finish(struct found *found)
+{
+    free(found->path);
+    found->path = NULL;
+}
+
+static void walk_finish(struct walk *walk)
+{
+    free(walk->owned);
+}
+
+/* Begins a walk for a plain name, narrowed to the sources that have it where a merge can tell. */
+static int walk_begin(struct walk *walk, const struct stack *stack, const struct sources *sources,
+                      const char *name, bool narrow)
+{
+    *walk = (struct walk){.stack = stack, .from = sources, .tail = name};
+    walk->end = sources ? sources->count : 0;
+    if (!sources || sources->count < 2 || !narrow)
+        return 0;
+    int err = 0;
+    struct merge *merge = merge_get(stack, sources, &err);
+    if (!merge)
+        return err;
+    const struct merge_name *known = merge_find(merge, name);
+    if (!known || known->hidden) {
+        walk->end = 0;
+    } else {
+        walk->at = known->first;
+        walk->end = known->last + 1u;
+    }
+    walk->checked = true;
+    merge_release(stack->merges, merge);
+    return 0;
+}
+
+/* Whether a redirect value can be true: absolute without odd components, or one sibling name. */
+static bool redirect_is_sane(const char *value)
+{
+    if (value[0] != '/')
+        return value[0] && !strchr(value, '/') && !fd_is_dot(value);
+    for (const char *at = value; *at;) {
+        at += *at == '/';
+        size_t length = strcspn(at, "/");
+        if (length == 0 || length > NAME_MAX || (length == 1 && at[0] == '.') ||
+            (length == 2 && at[0] == '.' && at[1] == '.'))
+            return false;
+        at += length;
+    }
+    return true;
+}
+
+/* Sends the walk to where `value`, found in `layer`, points. Takes ownership of value. */
+static int walk_redirect(struct walk *walk, unsigned layer, char *value)
+{
+    cleanup_free char *owned = value;
+    if (!redirect_is_sane(value))
+        return -EIO;
+    if (value[0] == '/') {
+        memmove(value, value + 1, strlen(value));
+        walk->from = walk->stack->root;
+        walk->at = 0;
+        walk->end = walk->from ? walk->from->count : 0;
+        while (walk->at < walk->end && walk->from->at[walk->at].layer <= layer)
+            walk->at++;
+    } else {
+        const char *slash = strrchr(walk->tail, '/');
+        if (slash) {
+            char *joined = NULL;
+            if (asprintf(&joined, "%.*s/%s", (int)(slash - walk->tail), walk->tail, value) < 0)
+                return -ENOMEM;
+            free(owned);
+            owned = joined;
+        }
+        /* Under its other name the sources were not weighed: every one beneath is asked. */
+        if (walk->from)
+            walk->end = walk->from->count;
+    }
+    free(walk->owned);
+    walk->tail = walk->owned = steal_ptr(&owned);
+    walk->checked = false;
+    return 0;
+}
+
+/* Reads the redirect of (dir, name). NULL and 0 when it has none. */
+static char *read_redirect(int dir, const char *name, int *err)
+{
+    char *value = malloc(PATH_MAX + 1);
+    if (!value) {
+        *err = -ENOMEM;
+        return NULL;
+    }
+    ssize_t length = ovlattr_get(dir, name, OVLATTR_REDIRECT, value, PATH_MAX);
+    if (length < 0) {
+        free(value);
+        *err = length == -ENODATA ? 0 : (int)length;
+        return NULL;
+    }
+    value[length] = 0;
+    *err = strlen(value) == (size_t)length ? 0 : -EIO;
+    if (*err) {
+        free(value);
+        return NULL;
+    }
+    return value;
+}
+
+static bool dot_wh_exists(int dir, const char *name)
+{
+    char white[NAME_MAX + sizeof(WHITEOUT_PREFIX)];
+    struct stat st;
+    if (snprintf(white, sizeof(white), WHITEOUT_PREFIX "%s", name) > NAME_MAX)
+        return false;
+    return fd_stat(dir, white, &st) == 0;
+}
+
+enum step { STEP_ABSENT, STEP_FOUND, STEP_STOP };
+
+/* Asks an open source for one name. STEP_STOP: a whiteout, nothing beneath counts. */
+static int ask(const struct walk *walk, const struct source *source, int dir, const char *name,
+               struct stat *st)
+{
+    if (whiteout_is_name(name))
+        return STEP_ABSENT;
+    int err = fd_stat(dir, name, st);
+    if (err == -ENOENT || err == -ENAMETOOLONG || err == -ENOTDIR)
+        return !walk->checked && walk->at < walk->end && dot_wh_exists(dir, name) ? STEP_STOP
+                                                                                  : STEP_ABSENT;
+    if (err)
+        return err;
+    if (whiteout_is_device(st))
+        return STEP_STOP;
+    if (walk->stack->layers[source->layer].xwhiteouts && S_ISREG(st->st_mode) && st->st_size == 0 &&
+        ovlset_has(ovlattr_list(dir, name), OVLATTR_WHITEOUT))
+        return STEP_STOP;
+    return STEP_FOUND;
+}
+
+static char *join(const char *front, const char *tail)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s%s%s", front, *front ? "/" : "", tail) < 0)
+        return NULL;
+    return path;
+}
+
+/* Whether the directory `path` of `layer` is opaque: 1 or 0, or -errno. */
+static int dir_is_opaque(const struct stack *stack, unsigned layer, const char *path, ovlset *attrs)
+{
+    int err = 0;
+    char value = 0;
+    struct stat st;
+    struct fdref *ref = stack_lower_dir(stack, layer, path, &err);
+    if (!ref)
+        return err;
+    *attrs = ovlattr_list(ref->fd, "");
+    int opaque = ovlset_has(*attrs, OVLATTR_OPAQUE) &&
+                 ovlattr_get(ref->fd, "", OVLATTR_OPAQUE, &value, 1) == 1 && value == 'y';
+    if (!opaque)
+        opaque = fd_stat(ref->fd, WHITEOUT_OPAQUE, &st) == 0;
+    fdref_release(stack->fds, ref);
+    return opaque;
+}
+
+/* Where the layers beneath are to look instead, when a component of `path` is itself redirected.
+ * `rest` is what follows that component in the path; `now` is the path so far, given and replaced.
+ */
+static int reroute(char **now, const char *rest, char *value)
+{
+    cleanup_free char *owned = value;
+    char *joined = NULL;
+    if (!redirect_is_sane(value))
+        return -EIO;
+    size_t keep = strlen(*now) - strlen(rest) - 1; /* up to the end of the component */
+    while (keep > 0 && (*now)[keep - 1] != '/')
+        keep--;
+    int length = value[0] == '/' ? asprintf(&joined, "%s/%s", value + 1, rest)
+                                 : asprintf(&joined, "%.*s%s/%s", (int)keep, *now, value, rest);
+    if (length < 0)
+        return -ENOMEM;
+    free(*now);
+    *now = joined;
+    return 0;
+}
+
+/* Weighs the directory `prefix`, whose parent's path ends at `leaf`, on the way of a redirect. */
+static int weigh_parent(const struct walk *walk, const struct source *source, char *prefix,
+                        bool *stop_after, char **value)
+{
+    int err = 0;
+    struct stat st;
+    char *parent_end = strrchr(prefix, '/');
+    const char *leaf = parent_end ? parent_end + 1 : prefix;
+    cleanup_free char *parent = strndup(prefix, parent_end ? (size_t)(parent_end - prefix) : 0);
+    if (!parent)
+        return -ENOMEM;
+    struct fdref *ref = stack_lower_dir(walk->stack, source->layer, parent, &err);
+    if (!ref)
+        return err == -ENOENT ? STEP_ABSENT : err;
+    int step = ask(walk, source, ref->fd, leaf, &st);
+    if (step == STEP_FOUND && !S_ISDIR(st.st_mode))
+        step = STEP_STOP;
+    ovlset attrs = 0;
+    int opaque = step == STEP_FOUND ? dir_is_opaque(walk->stack, source->layer, prefix, &attrs) : 0;
+    if (opaque > 0)
+        *stop_after = true;
+    if (opaque >= 0 && ovlset_has(attrs, OVLATTR_REDIRECT))
+        *value = read_redirect(ref->fd, leaf, &err);
+    fdref_release(walk->stack->fds, ref);
+    return opaque < 0 ? opaque : err ? err : step;
+}
+
+/* The components of an absolute redirect but the last are weighed in the layer they lie in: a
+ * whiteout, a file or an opaque directory among them ends the walk there, a redirect sends the
+ * layers beneath elsewhere (*next, owned by the caller). Returns a step. */
+static int weigh_parents(const struct walk *walk, const struct source *source, const char *path,
+                         bool *stop_after, char **next)
+{
+    cleanup_free char *prefix = strdup(path);
+    cleanup_free char *now = strdup(path);
+    bool moved = false;
+    if (!prefix || !now)
+        return -ENOMEM;
+    for (char *slash = strchr(prefix, '/'); slash; slash = strchr(slash + 1, '/')) {
+        char *value = NULL;
+        *slash = 0;
+        int step = weigh_parent(walk, source, prefix, stop_after, &value);
+        *slash = '/';
+        if (step != STEP_FOUND) {
+            free(value);
+            return step;
+        }
+        if (value) {
+            int err = reroute(&now, slash + 1, value);
+            if (err)
+                return err;
+            moved = true;
+        }
+    }
+    *next = moved ? steal_ptr(&now) : NULL;
+    return STEP_FOUND;
+}
+
+/* One source of the walk. */
+static int walk_step(struct walk *walk, const struct source *source, struct found *found)
+{
+    int err = 0;
+    bool stop_after = false;
+    cleanup_free char *next = NULL;
+    if (strchr(walk->tail, '/')) {
+        int step = weigh_parents(walk, source, walk->tail, &stop_after, &next);
+        if (step != STEP_FOUND)
+            return step;
+    }
+    cleanup_free char *full = join(source->path, walk->tail);
+    if (!full)
+        return -ENOMEM;
+    char *leaf = strrchr(full, '/');
+    cleanup_free char *parent = strndup(full, leaf ? (size_t)(leaf - full) : 0);
+    struct fdref *ref = parent ? stack_lower_dir(walk->stack, source->layer, parent, &err) : NULL;
+    if (!ref)
+        return parent ? (err == -ENOENT || err == -ENOTDIR ? STEP_ABSENT : err) : -ENOMEM;
+    int step = ask(walk, source, ref->fd, leaf ? leaf + 1 : full, &found->st);
+    fdref_release(walk->stack->fds, ref);
+    if (stop_after)
+        walk->at = walk->end;
+    if (next) {
+        free(walk->owned);
+        walk->tail = walk->owned = steal_ptr(&next);
+    }
+    if (step == STEP_FOUND) {
+        found->layer = source->layer;
+        found->path = steal_ptr(&full);
+        found->last = source->layer + 1u == walk->stack->count || stop_after;
+    }
+    return step;
+}
+
+/* The next layer that has the name: 1, or 0 at the end, or -errno. */
+static int walk_next(struct walk *walk, struct found *found)
+{
+    while (walk->at < walk->end) {
+        const struct source *source = &walk->from->at[walk->at++];
+        int step = walk_step(walk, source, found);
+        if (step == STEP_FOUND)
+            return 1;
+        if (step == STEP_STOP)
+            walk->at = walk->end;
+        else if (step < 0)
+            return step;
+    }
+    return 0;
+}
+
+/* ---- directories and data ---- */
+
+/* Goes on with a directory walk after `found`: follows its redirect, ends at its opaque mark. */
+static int walk_past_dir(struct walk *walk, const struct found *found)
+{
+    if (found->last) {
+        walk->at = walk->end;
+        return 0;
+    }
+    ovlset attrs = 0;
+    int opaque = dir_is_opaque(walk->stack, found->layer, found->path, &attrs);
+    if (opaque < 0)
+        return opaque;
+    if (opaque) {
+        walk->at = walk->end;
+        return 0;
+    }
+    if (!ovlset_has(attrs, OVLATTR_REDIRECT))
+        return 0;
+    int err = 0;
+    struct fdref *ref = stack_lower_dir(walk->stack, found->layer, found->path, &err);
+    if (!ref)
+        return err;
+    char *value = read_redirect(ref->fd, "", &err);
+    fdref_release(walk->stack->fds, ref);
+    return value ? walk_redirect(walk, found->layer, value) : err;
+}
+
+/* Collects the sources of a directory; `first`, when given, is a step already made. */
+static int collect_dirs(struct walk *walk, struct found *first, struct entry *entry)
+{
+    struct sources_builder builder = {0};
+    struct found found = {0};
+    int more = 1, err = 0;
+    if (first) {
+        found = *first;
+        first->path = NULL;
+    } else {
+        more = walk_next(walk, &found);
+    }
+    while (more > 0 && !err && S_ISDIR(found.st.st_mode)) {
+        if (builder.count == 0)
+            entry->ino = stack_ino(walk->stack, found.layer, found.st.st_ino);
+        err = sources_add(&builder, found.layer, found.path,
+                          walk->stack->layers[found.layer].xwhiteouts);
+        if (!err)
+            err = walk_past_dir(walk, &found);
+        found_finish(&found);
+        if (!err)
+            more = walk_next(walk, &found);
+    }
+    found_finish(&found);
+    if (!err && more < 0)
+        err = more;
+    if (err) {
+        sources_builder_finish(&builder);
+        return err;
+    }
+    entry->sources = sources_build(&builder, &err);
+    return err;
+}
+
+/* Opens the parent of a found file, to ask its attributes by name. */
+static struct fdref *found_parent(const struct stack *stack, const struct found *found,
+                                  const char **leaf, int *err)
+{
+    const char *slash = strrchr(found->path, '/');
+    *leaf = slash ? slash + 1 : found->path;
+    cleanup_free char *parent = strndup(found->path, slash ? (size_t)(slash - found->path) : 0);
+    *err = -ENOMEM;
+    return parent ? stack_lower_dir(stack, found->layer, parent, err) : NULL;
+}
+
+/* Finds the data of a metacopy file further down. */
+static int collect_data(struct walk *walk, struct entry *entry)
+{
+    for (;;) {
+        struct found found = {0};
+        int more = walk_next(walk, &found);
+        if (more <= 0)
+            return more < 0 ? more : -EIO;
+        cleanup_free char *path = found.path;
+        if (!S_ISREG(found.st.st_mode))
+            return -EIO;
+        const char *leaf;
+        int err = 0;
+        struct fdref *ref = found.last ? NULL : found_parent(walk->stack, &found, &leaf, &err);
+        if (err)
+            return err;
+        ovlset attrs = ref ? ovlattr_list(ref->fd, leaf) : 0;
+        char *value = ovlset_has(attrs, OVLATTR_METACOPY) && ovlset_has(attrs, OVLATTR_REDIRECT)
+                          ? read_redirect(ref->fd, leaf, &err)
+                          : NULL;
+        fdref_release(walk->stack->fds, ref);
+        if (!ovlset_has(attrs, OVLATTR_METACOPY)) {
+            entry->metacopy = true;
+            entry->data.layer = found.layer;
+            entry->data.path = steal_ptr(&path);
+            entry->st.st_blocks = found.st.st_blocks;
+            return 0;
+        }
+        if (value)
+            err = walk_redirect(walk, found.layer, value);
+        if (err)
+            return err;
+    }
+}
+
+/* ---- the hard-link index ---- */
+
+nlink_t resolve_nlink(const struct stack *stack, int dir, const char *name, nlink_t upper,
+                      nlink_t lower, nlink_t fallback)
+{
+    char text[16];
+    (void)stack;
+    ssize_t length = ovlattr_get(dir, name, OVLATTR_NLINK, text, sizeof(text) - 1);
+    if (length < 2)
+        return fallback;
+    text[length] = 0;
+    long count = strtol(text + 1, NULL, 10) + (text[0] == 'U' ? (long)upper : (long)lower);
+    bool known = text[0] == 'U' || (text[0] == 'L' && lower > 0);
+    return known && count > 0 ? (nlink_t)count : fallback;
+}
+
+/* Looks a lower file with several links up in the index: shown is then the upper inode. */
+static int consult_index(const struct stack *stack, const struct found *found, struct entry *entry)
+{
+    const char *leaf;
+    int err = 0;
+    struct origin origin;
+    char hex[ORIGIN_HEX_MAX];
+    struct stat st;
+    struct fdref *ref = found_parent(stack, found, &leaf, &err);
+    if (!ref)
+        return err;
+    origin_of(&stack->backings[stack->layers[found->layer].fs], ref->fd, leaf, &origin);
+    fdref_release(stack->fds, ref);
+    if (origin.size == 0)
+        return 0;
+    origin_hex(&origin, hex);
+    entry->index_name = strdup(hex);
+    if (!entry->index_name)
+        return -ENOMEM;
+    entry->indexed = true;
+    if (fd_stat(stack->index, hex, &st) < 0 ||
+        (st.st_mode & S_IFMT) != (found->st.st_mode & S_IFMT))
+        return 0;
+    entry->st = st;
+    entry->layer = 0;
+    entry->st.st_nlink =
+        resolve_nlink(stack, stack->index, hex, st.st_nlink, found->st.st_nlink, st.st_nlink);
+    entry->metacopy = ovlset_has(ovlattr_list(stack->index, hex), OVLATTR_METACOPY);
+    return 0;
+}
+
+/* ---- the two halves ---- */
+
+/* A file or directory that the sealed sources show. `found` is the first step of `walk`. */
+static int settle_lower(struct walk *walk, struct found *found, struct entry *entry)
+{
+    const struct stack *stack = walk->stack;
+    entry->present = true;
+    entry->st = found->st;
+    entry->layer = found->layer;
+    entry->ino = stack_ino(stack, found->layer, found->st.st_ino);
+    if (S_ISDIR(found->st.st_mode)) {
+        return collect_dirs(walk, found, entry);
+    }
+    if (found->st.st_nlink > 1 && stack->index >= 0) {
+        int err = consult_index(stack, found, entry);
+        if (err)
+            return err;
+        if (entry->layer == 0 && !entry->metacopy)
+            return 0;
+        if (entry->layer == 0) {
+            /* The copied-up inode has metadata alone: its data is what this name shows below. */
+            entry->data.layer = found->layer;
+            entry->data.path = steal_ptr(&found->path);
+            entry->st.st_blocks = found->st.st_blocks;
+            return 0;
+        }
+    }
+    if (!S_ISREG(found->st.st_mode) || found->last)
+        return 0;
+    const char *leaf;
+    int err = 0;
+    struct fdref *ref = found_parent(stack, found, &leaf, &err);
+    if (!ref)
+        return err;
+    ovlset attrs = ovlattr_list(ref->fd, leaf);
+    char *value = ovlset_has(attrs, OVLATTR_METACOPY) && ovlset_has(attrs, OVLATTR_REDIRECT)
+                      ? read_redirect(ref->fd, leaf, &err)
+                      : NULL;
+    fdref_release(stack->fds, ref);
+    if (err || !ovlset_has(attrs, OVLATTR_METACOPY))
+        return err;
+    if (!value && walk->from)
+        walk->end = walk->from->count;
+    if (value)
+        err = walk_redirect(walk, found->layer, value);
+    return err ? err : collect_data(walk, entry);
+}
+
+static int resolve_lower(const struct stack *stack, const struct sources *sources, const char *name,
+                         struct entry *entry)
+{
+    struct walk walk;
+    struct found found = {0};
+    int err = walk_begin(&walk, stack, sources, name, true);
+    if (err)
+        return err;
+    int more = walk_next(&walk, &found);
+    err = more > 0 ? settle_lower(&walk, &found, entry) : more;
+    found_finish(&found);
+    walk_finish(&walk);
+    return err;
+}
+
+/* What is beneath an upper directory or an upper metacopy file. */
+static int settle_beneath(const struct stack *stack, int upper, const struct sources *sources,
+                          const char *name, ovlset attrs, struct entry *entry)
+{
+    struct walk walk;
+    int err = 0;
+    char *value = ovlset_has(attrs, OVLATTR_REDIRECT) ? read_redirect(upper, name, &err) : NULL;
+    if (err)
+        return err;
+    err = walk_begin(&walk, stack, sources, name, value == NULL);
+    if (!err && value)
+        err = walk_redirect(&walk, 0, value);
+    else
+        free(value);
+    if (!err)
+        err = S_ISDIR(entry->st.st_mode) ? collect_dirs(&walk, NULL, entry)
+                                         : collect_data(&walk, entry);
+    walk_finish(&walk);
+    return err;
+}
+
+static bool upper_is_opaque(const struct stack *stack, int upper, const char *name, ovlset attrs)
+{
+    char value = 0;
+    if (ovlset_has(attrs, OVLATTR_OPAQUE) &&
+        ovlattr_get(upper, name, OVLATTR_OPAQUE, &value, 1) == 1 && value == 'y')
+        return true;
+    if (stack->able.space != OVLSPACE_NONE && stack->able.whiteform == WHITEFORM_DEVICE)
+        return false;
+    struct stat st;
+    cleanup_fd int dir = fd_open_name(upper, name, O_PATH | O_DIRECTORY, 0);
+    return dir >= 0 && fd_stat(dir, WHITEOUT_OPAQUE, &st) == 0;
+}
+
+static int settle_upper(const struct stack *stack, int upper, const struct sources *sources,
+                        const char *name, struct entry *entry)
+{
+    int err;
+    ovlset attrs = ovlattr_list(upper, name);
+    entry->present = entry->linked = true;
+    entry->layer = 0;
+    entry->ino = stack_ino(stack, 0, entry->st.st_ino);
+    if (S_ISDIR(entry->st.st_mode)) {
+        entry->opaque = upper_is_opaque(stack, upper, name, attrs);
+        entry->impure = ovlset_has(attrs, OVLATTR_IMPURE);
+        return entry->opaque ? 0 : settle_beneath(stack, upper, sources, name, attrs, entry);
+    }
+    if (attrs == 0)
+        return 0;
+    uint64_t ino;
+    if (stack_origin_ino(stack, upper, name, attrs, &ino) == 0)
+        entry->ino = ino;
+    if (ovlset_has(attrs, OVLATTR_METACOPY) && S_ISREG(entry->st.st_mode)) {
+        err = settle_beneath(stack, upper, sources, name, attrs, entry);
+        if (err)
+            return err;
+    }
+    if (!ovlset_has(attrs, OVLATTR_NLINK) || stack->index < 0)
+        return 0;
+    struct origin origin;
+    char hex[ORIGIN_HEX_MAX];
+    struct stat st;
+    ssize_t size = ovlattr_get(upper, name, OVLATTR_ORIGIN, origin.bytes, sizeof(origin.bytes));
+    if (size <= 0)
+        return 0;
+    origin.size = (size_t)size;
+    origin_hex(&origin, hex);
+    /* Only an entry that is this very inode is believed. */
+    if (fd_stat(stack->index, hex, &st) < 0 || st.st_ino != entry->st.st_ino ||
+        st.st_dev != entry->st.st_dev)
+        return 0;
+    entry->index_name = strdup(hex);
+    if (!entry->index_name)
+        return -ENOMEM;
+    entry->indexed = true;
+    entry->st.st_nlink = resolve_nlink(stack, upper, name, entry->st.st_nlink, 0, 1);
+    return 0;
+}
+
+int resolve_name(const struct stack *stack, int upper, const struct sources *sources,
+                 const char *name, struct entry *entry)
+{
+    *entry = (struct entry){0};
+    if (upper < 0)
+        return resolve_lower(stack, sources, name, entry);
+    bool files = stack->able.whiteform == WHITEFORM_FILE;
+    if (files && whiteout_is_name(name))
+        return 0;
+    int err = fd_stat(upper, name, &entry->st);
+    if (err == 0 && !whiteout_is_device(&entry->st))
+        return settle_upper(stack, upper, sources, name, entry);
+    if (err && err != -ENOENT)
+        return err;
+    entry->whiteout = err == 0 || (files && dot_wh_exists(upper, name));
+    return entry->whiteout ? 0 : resolve_lower(stack, sources, name, entry);
+}
+
+int resolve_root(const struct stack *stack, struct entry *entry)
+{
+    *entry = (struct entry){.present = true, .linked = true};
+    unsigned layer = stack->writable ? 0 : 1;
+    int err = fd_stat(stack->layers[layer].root, "", &entry->st);
+    if (err)
+        return err;
+    entry->layer = (uint16_t)layer;
+    entry->ino = stack_ino(stack, layer, entry->st.st_ino);
+    entry->sources = sources_hold(stack->root);
+    return 0;
+}
+
+int resolve_lower_shows(const struct stack *stack, const struct sources *sources, const char *name)
+{
+    struct walk walk;
+    struct found found = {0};
+    int err = walk_begin(&walk, stack, sources, name, true);
+    if (err)
+        return err;
+    int more = walk_next(&walk, &found);
+    found_finish(&found);
+    walk_finish(&walk);
+    return more;
+}

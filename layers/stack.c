@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: hold the layers open and answer for what is true of all of them: inode numbers, origins,
+ * open directories.
+ */
+#include "stack.h"
+
+#include "fd.h"
+#include "hash.h"
+#include "merge.h"
+#include "sources.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/* The index of the filesystem `dev`, added when it is new. */
+static int stack_backing(struct stack *stack, int dir, dev_t dev)
+{
+    for (unsigned i = 0; i < stack->backing_count; i++) {
+        if (stack->backings[i].dev == dev)
+            return (int)i;
+    }
+    if (stack->backing_count == sizeof(stack->backings) / sizeof(stack->backings[0]))
+        return -EMFILE;
+    backing_probe(&stack->backings[stack->backing_count], dir, dev);
+    return (int)stack->backing_count++;
+}
+
+static int layer_open(struct stack *stack, struct layer *layer, const char *path)
+{
+    struct stat st;
+    layer->path = strdup(path);
+    if (!layer->path)
+        return -ENOMEM;
+    /* The one open by path: it is the user's own word, symlinks and all. */
+    layer->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (layer->root < 0)
+        return -errno;
+    if (fstat(layer->root, &st) < 0)
+        return -errno;
+    int fs = stack_backing(stack, layer->root, st.st_dev);
+    if (fs < 0)
+        return fs;
+    layer->fs = (uint8_t)fs;
+    return 0;
+}
+
+static int stack_root_sources(struct stack *stack)
+{
+    struct sources_builder builder = {0};
+    int err = 0;
+    for (unsigned i = 1; i < stack->count && !err; i++) {
+        struct layer *layer = &stack->layers[i];
+        char value = 0;
+        /* Only a layer whose root says so may hold attribute whiteouts, as in the kernel. */
+        layer->xwhiteouts = ovlset_has(ovlattr_list(layer->root, ""), OVLATTR_OPAQUE) &&
+                            ovlattr_get(layer->root, "", OVLATTR_OPAQUE, &value, 1) == 1 &&
+                            value == 'x';
+        err = sources_add(&builder, (uint16_t)i, "", layer->xwhiteouts);
+    }
+    if (err)
+        sources_builder_finish(&builder);
+    else
+        stack->root = sources_build(&builder, &err);
+    return err;
+}
+
+int stack_open(struct stack *stack, const char *const *paths, unsigned count, bool writable,
+               struct fdcache *fds, unsigned *culprit)
+{
+    static atomic_uint serial;
+    *stack = (struct stack){.writable = writable, .stage = -1, .index = -1, .fds = fds};
+    stack->serial = atomic_fetch_add(&serial, 1);
+    *culprit = 0;
+    if (count + !writable > STACK_LAYERS_MAX)
+        return -E2BIG;
+    stack->count = count + !writable;
+    stack->layers = calloc(stack->count, sizeof(*stack->layers));
+    stack->merges = mergecache_create(1u << 26);
+    if (!stack->layers || !stack->merges)
+        return -ENOMEM;
+    for (unsigned i = 0; i < stack->count; i++)
+        stack->layers[i].root = -1;
+    for (unsigned i = 0; i < count; i++) {
+        *culprit = i;
+        int err = layer_open(stack, &stack->layers[i + !writable], paths[i]);
+        if (err)
+            return err;
+    }
+    return stack_root_sources(stack);
+}
+
+void stack_close(struct stack *stack)
+{
+    for (unsigned i = 0; stack->layers && i < stack->count; i++) {
+        own_close(&stack->layers[i].root);
+        free(stack->layers[i].path);
+    }
+    free(stack->layers);
+    own_close(&stack->stage);
+    own_close(&stack->index);
+    sources_release(stack->root);
+    mergecache_destroy(stack->merges);
+    *stack = (struct stack){.stage = -1, .index = -1};
+}
+
+static uint64_t compose_ino(const struct stack *stack, unsigned fs, uint64_t real)
+{
+    if (stack->backing_count < 2)
+        return real;
+    if (real >> 56 == 0)
+        return real | (uint64_t)fs << 56;
+    /* A filesystem that uses the high bits itself: mixed, so that a collision is a matter of 2^-64.
+     */
+    return hash_bytes(&real, sizeof(real), fs) | 1ull << 63;
+}
+
+uint64_t stack_ino(const struct stack *stack, unsigned layer, uint64_t real)
+{
+    return compose_ino(stack, stack->layers[layer].fs, real);
+}
+
+int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlset attrs,
+                     uint64_t *ino)
+{
+    struct origin origin;
+    struct stat st;
+    if (ovlset_has(attrs, OVLATTR_INO)) {
+        uint64_t own;
+        if (ovlattr_get(dir, name, OVLATTR_INO, &own, sizeof(own)) != sizeof(own))
+            return -ESTALE;
+        *ino = own;
+        return 0;
+    }
+    if (!ovlset_has(attrs, OVLATTR_ORIGIN) || !stack->able.handles)
+        return -ESTALE;
+    ssize_t size = ovlattr_get(dir, name, OVLATTR_ORIGIN, origin.bytes, sizeof(origin.bytes));
+    if (size <= 0)
+        return -ESTALE;
+    origin.size = (size_t)size;
+    for (unsigned fs = 0; fs < stack->backing_count; fs++) {
+        if (origin_stat(&stack->backings[fs], &origin, &st) == 0) {
+            *ino = compose_ino(stack, fs, st.st_ino);
+            return 0;
+        }
+    }
+    return -ESTALE;
+}
+
+struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const char *path, int *err)
+{
+    /* Sixty-one bits of hash stand for (layer, path): a collision among the directories that are
+     * open at once is less likely than a broken memory cell. */
+    uint64_t key = fdkey(FDKIND_LOWER_DIR,
+                         hash_bytes(path, strlen(path), (uint64_t)stack->serial << 16 | layer));
+    struct fdref *ref = fdcache_get(stack->fds, key);
+    *err = 0;
+    if (ref)
+        return ref;
+    int fd = fd_open_beneath(stack->layers[layer].root, path, O_PATH | O_DIRECTORY);
+    if (fd < 0) {
+        *err = fd;
+        return NULL;
+    }
+    ref = fdcache_put(stack->fds, key, fd, false);
+    *err = ref ? 0 : -ENOMEM;
+    return ref;
+}

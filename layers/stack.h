@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A stack: an ordered list of layers. Slot 0 is the writable layer, or absent; the rest are sealed,
+ * topmost first. Immutable once opened, but for what the locks of its caches protect.
+ */
+#ifndef PLYFS_STACK_H
+#define PLYFS_STACK_H
+
+#include "fdcache.h"
+#include "origin.h"
+#include "ovlattr.h"
+#include "own.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+struct sources;
+
+enum { STACK_LAYERS_MAX = 4096 };
+
+struct layer {
+    int root;        /* open for reading; owned */
+    char *path;      /* as the user gave it; for messages */
+    uint8_t fs;      /* index into stack.backings */
+    bool xwhiteouts; /* its root is marked opaque=x: it may hold attribute whiteouts */
+};
+
+/* How a deleted name is recorded in the upper layer. */
+enum whiteform { WHITEFORM_DEVICE, WHITEFORM_FILE };
+
+/* What the upper's filesystem can do, found out in the work directory; see probe.h. */
+struct abilities {
+    enum ovlspace space;
+    enum whiteform whiteform;
+    bool tmpfile;         /* O_TMPFILE and linkat of it */
+    bool rename_whiteout; /* RENAME_WHITEOUT */
+    bool handles;         /* handles may be opened: CAP_DAC_READ_SEARCH */
+    bool chown;           /* files may be given away */
+};
+
+/* What may be written that an older reader would not understand. */
+struct features {
+    bool redirect;
+    bool metacopy;
+    bool index;
+    bool sync; /* false: volatile, nothing is synced */
+};
+
+struct stack {
+    unsigned count; /* layers, slot 0 included */
+    bool writable;  /* slot 0 is there */
+    struct layer *layers;
+    unsigned backing_count;
+    struct backing backings[256];
+    int stage; /* work/work: where changes are staged; -1 when read-only */
+    int index; /* work/index, or -1 */
+    struct abilities able;
+    struct features features;
+    struct fdcache *fds;  /* borrowed: one cache serves every tree of a mount */
+    unsigned serial;      /* tells the stacks of one process apart, in the cache's keys */
+    struct sources *root; /* lower sources of the root directory; NULL when there are none */
+    struct mergecache *merges;
+};
+
+/* Opens the layers of an already filled-in plan. `paths` is topmost first; when `writable`,
+ * paths[0] is the upper. On failure *culprit is the index of the path that is at fault. */
+must_check int stack_open(struct stack *stack, const char *const *paths, unsigned count,
+                          bool writable, struct fdcache *fds, unsigned *culprit);
+void stack_close(struct stack *stack);
+
+/* The inode number shown for `real` on layer `layer`: unique over all layers. Where there is one
+ * filesystem it is the real one; else the filesystem's index is in the highest byte, as the
+ * kernel's xino does. */
+uint64_t stack_ino(const struct stack *stack, unsigned layer, uint64_t real);
+
+/* The number of a copied-up file: its origin's. -ESTALE when it cannot be told. */
+must_check int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlset attrs,
+                                uint64_t *ino);
+
+/* The directory `path` of `layer`, from the cache or opened beneath its root. NULL and *err. */
+struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const char *path,
+                              int *err);
+
+#endif

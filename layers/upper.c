@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: single changes of the writable layer, each of which is whole or not there at every instant.
+ *
+ *   whiteout over an object:  make the whiteout in the stage, rename it over the object
+ *                             (a directory: exchange the two, then clear the stage)
+ *   `.wh.` form:              make `.wh.NAME` first, remove NAME then; while both are there NAME
+ * counts
+ */
+#include "upper.h"
+
+#include "fd.h"
+#include "log.h"
+#include "whiteout.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#ifndef RENAME_WHITEOUT
+#define RENAME_WHITEOUT (1 << 2)
+#endif
+
+void upper_temp_name(char name[UPPER_TEMP_MAX])
+{
+    static atomic_ullong counter;
+    snprintf(name, UPPER_TEMP_MAX, "#%llx", atomic_fetch_add(&counter, 1));
+}
+
+static int make_device_whiteout(int dir, const char *name)
+{
+    return mknodat(dir, name, S_IFCHR, makedev(0, 0)) < 0 ? -errno : 0;
+}
+
+static int make_empty_file(int dir, const char *name)
+{
+    int fd = fd_open_name(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
+}
+
+/* ---- removing trees ---- */
+
+static int remove_tree(int dir, const char *name);
+
+static int remove_children(int fd)
+{
+    cleanup_dir DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return -ENOMEM;
+    }
+    int result = 0;
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        int err = fd_is_dot(entry->d_name) ? 0 : remove_tree(fd, entry->d_name);
+        result = err ? err : result;
+    }
+    return result;
+}
+
+static int remove_tree(int dir, const char *name)
+{
+    if (unlinkat(dir, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -errno;
+    if (unlinkat(dir, name, AT_REMOVEDIR) == 0)
+        return 0;
+    if (errno != ENOTEMPTY && errno != EEXIST)
+        return -errno;
+    int fd = fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
+    if (fd == -EACCES && fd_chmod(dir, name, 0700) == 0)
+        fd = fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    int err = remove_children(fd);
+    if (err)
+        return err;
+    return unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+void upper_discard(const struct stack *stack, const char *temp)
+{
+    int err = remove_tree(stack->stage, temp);
+    if (err)
+        log_debug("left in the work directory: %s (%s)", temp, strerror(-err));
+}
+
+/* ---- whiteouts ---- */
+
+int upper_whiteout(const struct stack *stack, int dir, const char *name)
+{
+    if (stack->able.whiteform == WHITEFORM_DEVICE)
+        return make_device_whiteout(dir, name);
+    char white[NAME_MAX + sizeof(WHITEOUT_PREFIX)];
+    if (snprintf(white, sizeof(white), WHITEOUT_PREFIX "%s", name) > NAME_MAX)
+        return -ENAMETOOLONG;
+    int err = make_empty_file(dir, white);
+    return err == -EEXIST ? 0 : err;
+}
+
+static int cover_with_device(const struct stack *stack, int dir, const char *name, bool is_dir)
+{
+    char temp[UPPER_TEMP_MAX];
+    upper_temp_name(temp);
+    int err = make_device_whiteout(stack->stage, temp);
+    if (err)
+        return err;
+    if (!is_dir) {
+        if (renameat(stack->stage, temp, dir, name) == 0)
+            return 0;
+        err = -errno;
+    } else {
+        err = renameat2(stack->stage, temp, dir, name, RENAME_EXCHANGE) < 0 ? -errno : 0;
+    }
+    upper_discard(stack, temp);
+    return err;
+}
+
+int upper_cover(const struct stack *stack, int dir, const char *name, bool is_dir)
+{
+    if (stack->able.whiteform == WHITEFORM_DEVICE)
+        return cover_with_device(stack, dir, name, is_dir);
+    int err = upper_whiteout(stack, dir, name);
+    return err ? err : upper_remove(stack, dir, name, is_dir);
+}
+
+int upper_remove(const struct stack *stack, int dir, const char *name, bool is_dir)
+{
+    if (unlinkat(dir, name, is_dir ? AT_REMOVEDIR : 0) == 0)
+        return 0;
+    if (!is_dir || (errno != ENOTEMPTY && errno != EEXIST))
+        return -errno;
+    char temp[UPPER_TEMP_MAX];
+    upper_temp_name(temp);
+    if (renameat(dir, name, stack->stage, temp) < 0)
+        return -errno;
+    upper_discard(stack, temp);
+    return 0;
+}
+
+int upper_uncover(const struct stack *stack, int dir, const char *name)
+{
+    struct stat st;
+    char white[NAME_MAX + sizeof(WHITEOUT_PREFIX)];
+    if (stack->able.whiteform == WHITEFORM_DEVICE) {
+        int err = fd_stat(dir, name, &st);
+        if (err == 0 && whiteout_is_device(&st) && unlinkat(dir, name, 0) < 0)
+            err = -errno;
+        return err == -ENOENT ? 0 : err;
+    }
+    if (snprintf(white, sizeof(white), WHITEOUT_PREFIX "%s", name) > NAME_MAX)
+        return 0;
+    return unlinkat(dir, white, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int upper_set_opaque(const struct stack *stack, int dir, const char *name)
+{
+    if (stack->able.space != OVLSPACE_NONE)
+        return ovlattr_set(stack->able.space, dir, name, OVLATTR_OPAQUE, "y", 1);
+    cleanup_fd int fd = fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    int err = make_empty_file(fd, WHITEOUT_OPAQUE);
+    return err == -EEXIST ? 0 : err;
+}
+
+int upper_look(const struct stack *stack, int dir, const char *name, struct stat *st)
+{
+    int err = fd_stat(dir, name, st);
+    if (err == 0)
+        return whiteout_is_device(st) ? UPPER_WHITEOUT : UPPER_OBJECT;
+    if (err != -ENOENT)
+        return err;
+    char white[NAME_MAX + sizeof(WHITEOUT_PREFIX)];
+    if (stack->able.whiteform == WHITEFORM_DEVICE ||
+        snprintf(white, sizeof(white), WHITEOUT_PREFIX "%s", name) > NAME_MAX)
+        return UPPER_NOTHING;
+    return fd_stat(dir, white, st) == 0 ? UPPER_WHITEOUT : UPPER_NOTHING;
+}
+
+/* ---- opening: locks, sweep, probes ---- */
+
+static int open_lock(const char *path, enum upper_fault busy, enum upper_fault *fault)
+{
+    cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno == EWOULDBLOCK)
+            *fault = busy;
+        return -errno;
+    }
+    return steal_fd(&fd);
+}
+
+static int make_dir(int parent, const char *name, int *fd)
+{
+    if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    *fd = fd_open_name(parent, name, O_RDONLY | O_DIRECTORY, 0);
+    return *fd < 0 ? *fd : 0;
+}
+
+static bool has_incompat(int stage)
+{
+    struct stat st;
+    cleanup_fd int dir = fd_open_name(stage, "incompat", O_PATH | O_DIRECTORY, 0);
+    return dir >= 0 && fd_stat(dir, "volatile", &st) == 0;
+}
+
+int upper_mark_volatile(const struct stack *stack)
+{
+    int fd = -1;
+    int err = make_dir(stack->stage, "incompat", &fd);
+    cleanup_fd int incompat = fd;
+    if (!err)
+        err = make_empty_file(incompat, "volatile");
+    return err;
+}
+
+/* Whether a whiteout device can be made here, and is one when looked at: some network filesystems
+ * say yes and make something else. */
+static bool probe_whiteout(int stage)
+{
+    struct stat st;
+    char temp[UPPER_TEMP_MAX];
+    upper_temp_name(temp);
+    bool works = make_device_whiteout(stage, temp) == 0 && fd_stat(stage, temp, &st) == 0 &&
+                 whiteout_is_device(&st);
+    (void)remove_tree(stage, temp);
+    return works;
+}
+
+static enum ovlspace probe_space(int stage, bool force_user)
+{
+    char temp[UPPER_TEMP_MAX];
+    upper_temp_name(temp);
+    if (mkdirat(stage, temp, 0700) < 0)
+        return OVLSPACE_NONE;
+    enum ovlspace space = OVLSPACE_NONE;
+    if (!force_user && ovlattr_set(OVLSPACE_TRUSTED, stage, temp, OVLATTR_OPAQUE, "y", 1) == 0)
+        space = OVLSPACE_TRUSTED;
+    else if (ovlattr_set(OVLSPACE_USER, stage, temp, OVLATTR_OPAQUE, "y", 1) == 0)
+        space = OVLSPACE_USER;
+    (void)remove_tree(stage, temp);
+    return space;
+}
+
+static bool probe_tmpfile(int stage)
+{
+    char temp[UPPER_TEMP_MAX], path[FD_PATH_MAX];
+    upper_temp_name(temp);
+    cleanup_fd int fd = openat(stage, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return false;
+    fd_proc_path(path, fd, "");
+    bool works = linkat(AT_FDCWD, path, stage, temp, AT_SYMLINK_FOLLOW) == 0;
+    (void)remove_tree(stage, temp);
+    return works;
+}
+
+static bool probe_rename_whiteout(int stage)
+{
+    char from[UPPER_TEMP_MAX], to[UPPER_TEMP_MAX];
+    struct stat st;
+    upper_temp_name(from);
+    upper_temp_name(to);
+    bool works = make_empty_file(stage, from) == 0 &&
+                 renameat2(stage, from, stage, to, RENAME_WHITEOUT) == 0 &&
+                 fd_stat(stage, from, &st) == 0 && whiteout_is_device(&st);
+    (void)remove_tree(stage, from);
+    (void)remove_tree(stage, to);
+    return works;
+}
+
+static void probe_all(struct stack *stack, bool force_user)
+{
+    struct origin origin;
+    struct stat st;
+    struct backing *backing = &stack->backings[stack->layers[0].fs];
+    stack->able.space = probe_space(stack->stage, force_user);
+    stack->able.whiteform = probe_whiteout(stack->stage) ? WHITEFORM_DEVICE : WHITEFORM_FILE;
+    stack->able.tmpfile = probe_tmpfile(stack->stage);
+    stack->able.rename_whiteout =
+        stack->able.whiteform == WHITEFORM_DEVICE && probe_rename_whiteout(stack->stage);
+    stack->able.chown = geteuid() == 0;
+    origin_of(backing, stack->stage, "", &origin);
+    stack->able.handles = origin.size > 0 && origin_stat(backing, &origin, &st) == 0;
+    log_debug("upper: attributes %s, whiteouts %s, O_TMPFILE %s, RENAME_WHITEOUT %s, handles %s",
+              stack->able.space == OVLSPACE_TRUSTED ? "trusted.overlay"
+              : stack->able.space == OVLSPACE_USER  ? "user.overlay"
+                                                    : "none",
+              stack->able.whiteform == WHITEFORM_DEVICE ? "device 0:0" : ".wh. files",
+              stack->able.tmpfile ? "yes" : "no", stack->able.rename_whiteout ? "yes" : "no",
+              stack->able.handles ? "yes" : "no");
+}
+
+/* The index needs attributes and, for every lower filesystem, handles; the kernel refuses an upper
+ * whose index was made for another root, so its two root marks are kept as it keeps them. */
+static int open_index(struct stack *stack, int work)
+{
+    struct origin origin;
+    if (!stack->features.index)
+        return 0;
+    if (stack->able.space == OVLSPACE_NONE || stack->count < 2) {
+        stack->features.index = false;
+        return 0;
+    }
+    origin_of(&stack->backings[stack->layers[1].fs], stack->layers[1].root, "", &origin);
+    if (origin.size == 0) {
+        log_debug("index off: the lower filesystem has no file handles");
+        stack->features.index = false;
+        return 0;
+    }
+    int err = make_dir(work, "index", &stack->index);
+    if (err)
+        return err;
+    int root = stack->layers[0].root;
+    if (!ovlset_has(ovlattr_list(root, ""), OVLATTR_ORIGIN))
+        err = ovlattr_set(stack->able.space, root, "", OVLATTR_ORIGIN, origin.bytes, origin.size);
+    return err;
+}
+
+int upper_open(struct stack *stack, const char *work, bool force_user, int lock_fds[2],
+               enum upper_fault *fault)
+{
+    struct stat upper_st, work_st;
+    *fault = UPPER_FAULT_NONE;
+    lock_fds[0] = open_lock(stack->layers[0].path, UPPER_FAULT_UPPER_BUSY, fault);
+    if (lock_fds[0] < 0)
+        return lock_fds[0];
+    *fault = UPPER_FAULT_WORK;
+    lock_fds[1] = open_lock(work, UPPER_FAULT_WORK_BUSY, fault);
+    if (lock_fds[1] < 0)
+        return lock_fds[1];
+    if (fstat(stack->layers[0].root, &upper_st) < 0 || fstat(lock_fds[1], &work_st) < 0)
+        return -errno;
+    if (upper_st.st_dev != work_st.st_dev) {
+        *fault = UPPER_FAULT_OTHER_FS;
+        return -EXDEV;
+    }
+    int err = make_dir(lock_fds[1], "work", &stack->stage);
+    if (err)
+        return err;
+    if (has_incompat(stack->stage)) {
+        *fault = UPPER_FAULT_INCOMPATIBLE;
+        return -EINVAL;
+    }
+    int sweep = fd_open_name(stack->stage, ".", O_RDONLY | O_DIRECTORY, 0);
+    err = sweep < 0 ? sweep : remove_children(sweep);
+    if (err)
+        return err;
+    probe_all(stack, force_user);
+    err = open_index(stack, lock_fds[1]);
+    if (!err)
+        *fault = UPPER_FAULT_NONE;
+    return err;
+}
