@@ -8,6 +8,7 @@
 #include "resolve.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 /* Descriptors that belonged to a node which is no more. */
 static void node_is_gone(void *context, uint32_t index)
@@ -35,9 +36,21 @@ static int pin_directory(struct mount *mount, uint32_t index, int fd)
     return ref ? 0 : -ENOMEM;
 }
 
-int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count, struct fdcache *fds)
+/* As many descriptors as the hard limit has, and half of them for the cache. */
+static struct fdcache *make_fdcache(void)
 {
-    *mount = (struct mount){.trees = trees, .tree_count = tree_count, .fds = fds};
+    struct rlimit limit = {.rlim_cur = 1024, .rlim_max = 1024};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t most = limit.rlim_cur / 2;
+    return fdcache_create(most > 8192 ? 8192 : (size_t)most);
+}
+
+int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count)
+{
+    *mount = (struct mount){.trees = trees, .tree_count = tree_count};
     mount->will_be_slow = slow_is_fine;
     pthread_rwlockattr_t attr;
     pthread_rwlockattr_init(&attr);
@@ -45,12 +58,16 @@ int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count, str
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&mount->names, &attr);
     pthread_rwlockattr_destroy(&attr);
+    mount->fds = make_fdcache();
     mount->listings = listings_create(32u << 20);
     mount->nodes = node_table_create(node_is_gone, mount);
-    if (!mount->listings || !mount->nodes)
-        return -ENOMEM;
+    return mount->fds && mount->listings && mount->nodes ? 0 : -ENOMEM;
+}
+
+int mount_make_root(struct mount *mount)
+{
     cleanup_entry struct entry root = {0};
-    struct stack *stack = &trees[0].stack;
+    struct stack *stack = &mount->trees[0].stack;
     int err = resolve_root(stack, &root);
     if (!err)
         err = node_make_root(mount->nodes, &root);

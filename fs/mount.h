@@ -55,9 +55,10 @@ struct mount {
     void (*will_be_slow)(void);
 };
 
-/* Makes the table and caches, takes the trees over, makes the root node. */
-must_check int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count,
-                          struct fdcache *fds);
+/* Makes the table, the caches and the locks. The trees are the caller's; they are opened before the root
+ * node is made. A mount that was initialised is finished in every case. */
+must_check int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count);
+must_check int mount_make_root(struct mount *mount);
 void mount_finish(struct mount *mount);
 
 static inline struct stack *mount_stack(struct mount *mount, const struct node_view *view)

@@ -13,6 +13,10 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#define META                                                                                       \
+    (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID | FUSE_SET_ATTR_ATIME |            \
+     FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW)
+
 static void reply_current_attr(fuse_req_t req, uint64_t ino)
 {
     struct mount *mount = ops_mount(req);
@@ -45,7 +49,18 @@ int op_kill_privileges(int fd)
     return kept != mode && fchmod(fd, kept) < 0 ? -errno : 0;
 }
 
-static int set_size(struct mount *mount, uint64_t ino, off_t size, bool kill)
+/* truncate(2) leaves the time of a file alone whose size stays, ftruncate(2) does not. With the writeback
+ * cache the kernel keeps the times itself, and sends them when they are to change. */
+static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
+{
+    char path[FD_PATH_MAX];
+    fd_proc_path(path, fd, "");
+    if ((!by_descriptor || mount->rules.writeback) && truncate(path, size) == 0)
+        return 0;
+    return ftruncate(fd, size) < 0 ? -errno : 0;
+}
+
+static int set_size(struct mount *mount, uint64_t ino, off_t size, int valid, bool by_descriptor)
 {
     cleanup_view struct node_view view;
     int err = node_view(mount->nodes, ino, &view);
@@ -59,8 +74,8 @@ static int set_size(struct mount *mount, uint64_t ino, off_t size, bool kill)
     struct fdref *ref = find_data(mount, &view, true, &err);
     if (!ref)
         return err;
-    err = ftruncate(ref->fd, size) < 0 ? -errno : 0;
-    if (!err && kill)
+    err = cut(mount, ref->fd, size, by_descriptor);
+    if (!err && (valid & FUSE_SET_ATTR_KILL_PRIV))
         err = op_kill_privileges(ref->fd);
     fdref_release(mount->fds, ref);
     return err;
@@ -70,10 +85,6 @@ static int set_owner(const struct spot *spot, const struct stat *attr, int valid
 {
     uid_t uid = valid & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
     gid_t gid = valid & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
-    struct stat before;
-    int err = fd_stat(spot->ref->fd, spot->name, &before);
-    if (err)
-        return err;
     if (fchownat(spot->ref->fd, spot->name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
         return -errno;
     return 0;
@@ -109,7 +120,8 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
         return err;
     names_read(mount);
     err = find_spot(mount, &view, &spot);
-    if (!err && (valid & owner))
+    /* Nothing to set means chown(2) of -1 and -1, which still takes setuid bits away. */
+    if (!err && ((valid & owner) || !(valid & (META | FUSE_SET_ATTR_SIZE))))
         err = set_owner(&spot, attr, valid);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
         err = fd_chmod(spot.ref->fd, spot.name, attr->st_mode & 07777);
@@ -130,15 +142,11 @@ static const char *setattr_cause(int valid)
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
                 struct fuse_file_info *fi)
 {
-    (void)fi;
     struct mount *mount = ops_mount(req);
     int err = 0;
     if (valid & FUSE_SET_ATTR_SIZE)
-        err = set_size(mount, ino, attr->st_size, valid & FUSE_SET_ATTR_KILL_PRIV);
-    const int meta = FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID |
-                     FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
-                     FUSE_SET_ATTR_MTIME_NOW;
-    if (!err && (valid & meta)) {
+        err = set_size(mount, ino, attr->st_size, valid, fi != NULL);
+    if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE))) {
         cleanup_view struct node_view view;
         err = node_view(mount->nodes, ino, &view);
         if (!err)

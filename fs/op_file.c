@@ -112,7 +112,8 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     (void)fi;
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view;
-    if (mount->rules.profile == PROFILE_TRACKED && node_view(mount->nodes, ino, &view) == 0) {
+    int err = node_view(mount->nodes, ino, &view);
+    if (!err && mount->rules.profile == PROFILE_TRACKED) {
         int32_t backing = node_released(mount->nodes, view.index);
         if (backing > 0)
             fuse_passthrough_close(req, backing);
@@ -120,12 +121,23 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_done(req);
 }
 
-/* A buffer for each thread, made at its first read. */
+/* A buffer for each thread, made at its first read and freed with it. */
+static pthread_key_t buffer_key;
+static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
+
+static void make_buffer_key(void)
+{
+    pthread_key_create(&buffer_key, free);
+}
+
 static char *read_buffer(void)
 {
     static _Thread_local char *buffer;
-    if (!buffer)
+    if (!buffer) {
+        pthread_once(&buffer_once, make_buffer_key);
         buffer = aligned_alloc(4096, READ_MAX);
+        pthread_setspecific(buffer_key, buffer);
+    }
     return buffer;
 }
 

@@ -72,13 +72,14 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
 static void make_and_reply(fuse_req_t req, uint64_t parent, const char *name,
                            const struct making *making)
 {
+    struct mount *mount = ops_mount(req); /* the request is gone after the reply */
     struct target target;
     int err = make(req, &target, parent, name, making, NULL);
     if (err)
         reply_error(req, err);
     else
         op_reply_lookup(req, &target.view, name);
-    target_finish(ops_mount(req), &target);
+    target_finish(mount, &target);
 }
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)

@@ -13,7 +13,6 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/vfs.h>
 
 /* ---- overlaps ---- */
@@ -145,18 +144,6 @@ static int find_mountpoint(struct options *options)
         return -ENOTDIR;
     }
     return 0;
-}
-
-/* As many descriptors as the hard limit has, and half of them for the cache. */
-static struct fdcache *make_fdcache(void)
-{
-    struct rlimit limit = {.rlim_cur = 1024, .rlim_max = 1024};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        getrlimit(RLIMIT_NOFILE, &limit);
-    rlim_t most = limit.rlim_cur / 2;
-    return fdcache_create(most > 8192 ? 8192 : (size_t)most);
 }
 
 static int open_layers(const struct options *options, struct stack *stack, struct fdcache *fds)
@@ -316,10 +303,10 @@ static void settle_rules(const struct options *options, const struct stack *stac
     rules->timeout = options->timeout >= 0 ? options->timeout : 86400.0 * 365;
 }
 
-static int open_trees(struct options *options, struct mount *mount, struct tree *tree,
-                      struct fdcache *fds, int lock_fds[2])
+static int open_tree(struct options *options, struct mount *mount, struct tree *tree,
+                     int lock_fds[2])
 {
-    int err = open_layers(options, &tree->stack, fds);
+    int err = open_layers(options, &tree->stack, mount->fds);
     if (err)
         return err;
     tree->read_only = !tree->stack.writable;
@@ -330,7 +317,7 @@ static int open_trees(struct options *options, struct mount *mount, struct tree 
     if (!err)
         err = open_upper(options, &tree->stack, lock_fds);
     if (!err)
-        err = mount_init(mount, tree, 1, fds);
+        err = mount_make_root(mount);
     if (!err)
         settle_rules(options, &tree->stack, &mount->rules);
     return err;
@@ -342,12 +329,18 @@ int plan_open(struct options *options, struct mount *mount, int lock_fds[2])
     int err = find_mountpoint(options);
     if (err)
         return err;
-    struct fdcache *fds = make_fdcache();
     struct tree *tree = calloc(1, sizeof(*tree));
-    err = fds && tree ? open_trees(options, mount, tree, fds, lock_fds) : -ENOMEM;
+    if (!tree)
+        return -ENOMEM;
+    tree->stack.stage = tree->stack.index = -1;
+    err = mount_init(mount, tree, 1);
+    if (!err)
+        err = open_tree(options, mount, tree, lock_fds);
     if (err) {
         own_close(&lock_fds[0]);
         own_close(&lock_fds[1]);
+        mount_finish(mount);
+        free(tree);
     }
     return err;
 }

@@ -168,6 +168,16 @@ static int set_books(const struct copyup *job, const struct staged *staged)
     return err;
 }
 
+/* A file that is cut short on its way up is what truncate(2) would have left: changed now. */
+static int set_times(const struct copyup *job, int dir, const char *name)
+{
+    struct stat times = job->src;
+    bool whole = job->limit < 0 || job->limit >= job->src.st_size || !S_ISREG(job->src.st_mode);
+    if (!whole && !job->meta_only)
+        times.st_mtim = (struct timespec){.tv_nsec = UTIME_NOW};
+    return copymeta_times(dir, name, &times);
+}
+
 static int dress(struct copyup *job, const struct staged *staged)
 {
     int dir = staged_dir(job, staged);
@@ -178,7 +188,7 @@ static int dress(struct copyup *job, const struct staged *staged)
     if (!err)
         err = set_books(job, staged);
     if (!err)
-        err = copymeta_times(dir, name, &job->src);
+        err = set_times(job, dir, name);
     return err;
 }
 
@@ -268,7 +278,7 @@ int copyup_orphan(struct copyup *job)
         err = copymeta_xattrs(job->src_dir, job->src_name, staged_dir(job, &staged),
                               staged_name(&staged));
     if (!err)
-        err = copymeta_times(staged_dir(job, &staged), staged_name(&staged), &job->src);
+        err = set_times(job, staged_dir(job, &staged), staged_name(&staged));
     int fd = err ? err : steal_fd(&staged.fd);
     staged_finish(job, &staged);
     return fd;

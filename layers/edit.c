@@ -88,6 +88,23 @@ static int publish_over(const struct stack *stack, int place, const char *staged
     return unlinkat(place, staged, 0) < 0 ? -errno : 0;
 }
 
+/* A directory that its maker could not write into (mkdir of mode 0 happens) could not be marked either:
+ * it is its maker's own for a moment, in the stage. */
+static int make_opaque_dir(const struct stack *stack, int place, const char *staged,
+                           const struct making *making)
+{
+    struct stat st;
+    const struct making open = {.mode = making->mode | S_IRWXU};
+    int err = make_at(place, staged, &open, NULL);
+    if (!err)
+        err = upper_set_opaque(stack, place, staged);
+    if (!err && (making->mode & S_IRWXU) != S_IRWXU)
+        err = fd_stat(place, staged, &st);
+    if (!err && (making->mode & S_IRWXU) != S_IRWXU)
+        err = fd_chmod(place, staged, st.st_mode & 07777 & (making->mode | ~(mode_t)S_IRWXU));
+    return err;
+}
+
 static int make_over_whiteout(const struct stack *stack, const struct editdir *dir,
                               const char *name, const struct making *making, int *fd)
 {
@@ -97,11 +114,10 @@ static int make_over_whiteout(const struct stack *stack, const struct editdir *d
     int err = stage_like(stack, dir->upper, place_name, &place);
     upper_temp_name(staged);
     if (!err) {
-        err = make_at(place, staged, making, fd);
+        err = is_dir ? make_opaque_dir(stack, place, staged, making)
+                     : make_at(place, staged, making, fd);
         made = !err;
     }
-    if (!err && is_dir)
-        err = upper_set_opaque(stack, place, staged);
     if (!err)
         err = publish_over(stack, place, staged, dir, name, is_dir);
     if (err && made && fd)

@@ -95,7 +95,7 @@ ssize_t ovlattr_get(int dir, const char *name, enum ovlattr attr, void *value, s
     for (int i = 0; i < SPACES; i++) {
         snprintf(full, sizeof(full), "%s%s", PREFIX[i], SUFFIX[attr]);
         ssize_t length = raw_get(path, follow, full, value, size);
-        if (length >= 0 || length == -ERANGE)
+        if (length >= 0 || length == -ERANGE || length == -EACCES)
             return length;
     }
     if (attr == OVLATTR_OPAQUE)

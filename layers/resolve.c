@@ -575,9 +575,12 @@ static int settle_beneath(const struct stack *stack, int upper, const struct sou
 static bool upper_is_opaque(const struct stack *stack, int upper, const char *name, ovlset attrs)
 {
     char value = 0;
-    if (ovlset_has(attrs, OVLATTR_OPAQUE) &&
-        ovlattr_get(upper, name, OVLATTR_OPAQUE, &value, 1) == 1 && value == 'y')
-        return true;
+    if (ovlset_has(attrs, OVLATTR_OPAQUE)) {
+        /* One that may not be read (a directory of mode 0, without privilege) was set by us. */
+        ssize_t size = ovlattr_get(upper, name, OVLATTR_OPAQUE, &value, 1);
+        if (size == -EACCES || (size == 1 && value == 'y'))
+            return true;
+    }
     if (stack->able.space != OVLSPACE_NONE && stack->able.whiteform == WHITEFORM_DEVICE)
         return false;
     struct stat st;

@@ -194,10 +194,15 @@ static int open_lock(const char *path, enum upper_fault busy, enum upper_fault *
     cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EWOULDBLOCK)
-            *fault = busy;
-        return -errno;
+    /* A daemon whose mount has just gone holds its lock for a moment still, so a busy one is asked again
+     * for a second and a half. */
+    const struct timespec pause = {.tv_nsec = 5000000};
+    for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (errno != EWOULDBLOCK || tries == 300) {
+            *fault = errno == EWOULDBLOCK ? busy : *fault;
+            return -errno;
+        }
+        nanosleep(&pause, NULL);
     }
     return steal_fd(&fd);
 }
