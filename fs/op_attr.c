@@ -49,8 +49,8 @@ int op_kill_privileges(int fd)
     return kept != mode && fchmod(fd, kept) < 0 ? -errno : 0;
 }
 
-/* truncate(2) leaves the time of a file alone whose size stays, ftruncate(2) does not. With the writeback
- * cache the kernel keeps the times itself, and sends them when they are to change. */
+/* truncate(2) leaves the time of a file alone whose size stays, ftruncate(2) does not. With the
+ * writeback cache the kernel keeps the times itself, and sends them when they are to change. */
 static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
 {
     char path[FD_PATH_MAX];
