@@ -55,8 +55,8 @@ struct mount {
     void (*will_be_slow)(void);
 };
 
-/* Makes the table, the caches and the locks. The trees are the caller's; they are opened before the root
- * node is made. A mount that was initialised is finished in every case. */
+/* Makes the table, the caches and the locks. The trees are the caller's; they are opened before the
+ * root node is made. A mount that was initialised is finished in every case. */
 must_check int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count);
 must_check int mount_make_root(struct mount *mount);
 void mount_finish(struct mount *mount);

@@ -49,8 +49,8 @@ int op_kill_privileges(int fd)
     return kept != mode && fchmod(fd, kept) < 0 ? -errno : 0;
 }
 
-/* truncate(2) leaves the time of a file alone whose size stays, ftruncate(2) does not. With the writeback
- * cache the kernel keeps the times itself, and sends them when they are to change. */
+/* truncate(2) leaves the time of a file alone whose size stays, ftruncate(2) does not. With the
+ * writeback cache the kernel keeps the times itself, and sends them when they are to change. */
 static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
 {
     char path[FD_PATH_MAX];
@@ -60,7 +60,7 @@ static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
     return ftruncate(fd, size) < 0 ? -errno : 0;
 }
 
-static int set_size(struct mount *mount, uint64_t ino, off_t size, int valid, bool by_descriptor)
+int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descriptor, bool kill)
 {
     cleanup_view struct node_view view;
     int err = node_view(mount->nodes, ino, &view);
@@ -75,7 +75,7 @@ static int set_size(struct mount *mount, uint64_t ino, off_t size, int valid, bo
     if (!ref)
         return err;
     err = cut(mount, ref->fd, size, by_descriptor);
-    if (!err && (valid & FUSE_SET_ATTR_KILL_PRIV))
+    if (!err && kill)
         err = op_kill_privileges(ref->fd);
     fdref_release(mount->fds, ref);
     return err;
@@ -145,7 +145,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
     struct mount *mount = ops_mount(req);
     int err = 0;
     if (valid & FUSE_SET_ATTR_SIZE)
-        err = set_size(mount, ino, attr->st_size, valid, fi != NULL);
+        err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_PRIV);
     if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE))) {
         cleanup_view struct node_view view;
         err = node_view(mount->nodes, ino, &view);
