@@ -65,7 +65,7 @@ static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
     return ftruncate(fd, size) < 0 ? -errno : 0;
 }
 
-static int set_size(struct mount *mount, uint64_t ino, off_t size, int valid, bool by_descriptor)
+int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descriptor, bool kill)
 {
     cleanup_view struct node_view view;
     int err = node_view(mount->nodes, ino, &view);
@@ -80,7 +80,7 @@ static int set_size(struct mount *mount, uint64_t ino, off_t size, int valid, bo
     if (!ref)
         return err;
     err = cut(mount, ref->fd, size, by_descriptor);
-    if (!err && (valid & FUSE_SET_ATTR_KILL_SUID))
+    if (!err && kill)
         err = op_kill_privileges(ref->fd);
     fdref_release(mount->fds, ref);
     return err;
@@ -165,7 +165,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
     struct mount *mount = ops_mount(req);
     int err = 0;
     if (valid & FUSE_SET_ATTR_SIZE)
-        err = set_size(mount, ino, attr->st_size, valid, fi != NULL);
+        err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_SUID);
     if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE))) {
         cleanup_view struct node_view view;
         err = node_view(mount->nodes, ino, &view);
