@@ -49,8 +49,8 @@ int op_kill_privileges(int fd)
     return kept != mode && fchmod(fd, kept) < 0 ? -errno : 0;
 }
 
-/* truncate(2) leaves the time of a file alone whose size stays, ftruncate(2) does not. With the writeback
- * cache the kernel keeps the times itself, and sends them when they are to change. */
+/* truncate(2) leaves the time of a file alone whose size stays, ftruncate(2) does not. With the
+ * writeback cache the kernel keeps the times itself, and sends them when they are to change. */
 static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
 {
     char path[FD_PATH_MAX];
@@ -113,11 +113,15 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
     const int owner = FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
     const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
                       FUSE_SET_ATTR_MTIME_NOW;
+    /* A write that is under way puts the time back that it found: it must not find half of this. */
+    const bool in_turn = mount->rules.writeback && (valid & times);
     cleanup_view struct node_view view;
     struct spot spot = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (err)
         return err;
+    if (in_turn)
+        node_lock(mount->nodes, view.index);
     names_read(mount);
     err = find_spot(mount, &view, &spot);
     /* Nothing to set means chown(2) of -1 and -1, which still takes setuid bits away. */
@@ -128,6 +132,8 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
     if (!err && (valid & times))
         err = set_times(&spot, attr, valid);
     names_end(mount);
+    if (in_turn)
+        node_unlock(mount->nodes, view.index);
     spot_finish(mount, &spot);
     return err;
 }
