@@ -109,6 +109,8 @@ void node_unlock(struct node_table *table, uint32_t index);
 /* The node is in the upper now: `set` and `clear` are flags, real is its inode number there. */
 void node_promoted(struct node_table *table, uint32_t index, unsigned set, unsigned clear,
                    uint64_t upper_ino);
+/* The node is shown under another inode number from now on. */
+void node_set_ino(struct node_table *table, uint32_t index, uint64_t ino);
 void node_set_flags(struct node_table *table, uint32_t index, unsigned set, unsigned clear);
 
 /* Replaces what a file keeps beyond its layer (takes the reference; NULL clears it), or the sources

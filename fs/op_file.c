@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { READ_MAX = 1 << 20 };
 
@@ -181,6 +182,36 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
     reply_bytes(req, buffer, got);
 }
 
+/* With the writeback cache the kernel stamps a file itself, and sends the time only where it
+ * differs from the one it has already (two changes within one tick of its clock do not). So a
+ * change of data must leave the time in the backing file as it is; the node's lock keeps a SETATTR
+ * from between. */
+struct held_time {
+    bool held;
+    struct timespec mtime;
+};
+
+static struct held_time hold_time(struct mount *mount, uint64_t ino, int fd)
+{
+    struct stat st;
+    if (!mount->rules.writeback)
+        return (struct held_time){0};
+    node_lock(mount->nodes, (uint32_t)ino);
+    if (fstat(fd, &st) < 0)
+        st.st_mtim.tv_nsec = UTIME_OMIT;
+    return (struct held_time){.held = true, .mtime = st.st_mtim};
+}
+
+static void put_time_back(struct mount *mount, uint64_t ino, int fd, const struct held_time *time)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, time->mtime};
+    if (!time->held)
+        return;
+    /* A file that is not ours to date keeps the time of the change, which is not wrong by much. */
+    (void)!futimens(fd, times);
+    node_unlock(mount->nodes, (uint32_t)ino);
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
               struct fuse_file_info *fi)
 {
@@ -190,6 +221,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     if (!ref)
         return reply_error(req, err);
     size_t put = 0;
+    const struct held_time time = hold_time(mount, ino, ref->fd);
     while (put < size && !err) {
         ssize_t now = pwrite(ref->fd, data + put, size - put, offset + (off_t)put);
         if (now < 0 && errno == EINTR)
@@ -201,6 +233,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         int killed = op_kill_privileges(ref->fd);
         err = killed ? killed : err;
     }
+    put_time_back(mount, ino, ref->fd, &time);
     fdref_release(mount->fds, ref);
     if (err && put == 0)
         return reply_error(req, err);
@@ -246,9 +279,11 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     if (!ref)
         return reply_error(req, err);
     mount->will_be_slow();
+    const struct held_time time = hold_time(mount, ino, ref->fd);
     err = fallocate(ref->fd, mode, offset, length) < 0 ? -errno : 0;
     if (!err && fuse_req_ctx(req)->uid != 0)
         err = op_kill_privileges(ref->fd);
+    put_time_back(mount, ino, ref->fd, &time);
     fdref_release(mount->fds, ref);
     reply_error(req, err);
 }
@@ -266,8 +301,10 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
     ssize_t done = -1;
     if (from) {
         mount->will_be_slow();
+        const struct held_time time = hold_time(mount, out, to->fd);
         done = copy_file_range(from->fd, &in_offset, to->fd, &out_offset, length, (unsigned)flags);
         err = done < 0 ? -errno : 0;
+        put_time_back(mount, out, to->fd, &time);
     }
     if (done > 0 && fuse_req_ctx(req)->uid != 0)
         err = op_kill_privileges(to->fd);

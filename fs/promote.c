@@ -87,6 +87,10 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
         unsigned clear = job->meta_only ? 0 : NODE_METACOPY;
         unsigned set = NODE_LINKED | (job->meta_only ? (unsigned)NODE_METACOPY : 0);
         node_promoted(mount->nodes, view->index, set, clear, made.st_ino);
+        /* As in the kernel's overlayfs (ovl_getattr): the lower number stays with the other names.
+         */
+        if (job->torn)
+            node_set_ino(mount->nodes, view->index, stack_ino(job->stack, 0, made.st_ino));
     }
     fdref_release(mount->fds, place);
     spot_finish(mount, &spot);

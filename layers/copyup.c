@@ -136,8 +136,8 @@ static int set_origin(const struct copyup *job, const struct staged *staged)
     struct origin origin;
     const struct stack *stack = job->stack;
     bool is_dir = S_ISDIR(job->src.st_mode);
-    /* Without an index the links of a lower inode part ways: they must not share a number. */
-    if (!is_dir && job->src.st_nlink > 1 && !job->index_name)
+    /* The links of a lower inode that part ways must not share a number. */
+    if (job->torn)
         return 0;
     origin_of(&stack->backings[stack->layers[job->src_layer].fs], job->src_dir, job->src_name,
               &origin);
@@ -241,6 +241,7 @@ static int run(struct copyup *job)
 {
     struct staged staged;
     job->copied = (struct copied){0};
+    job->torn = !S_ISDIR(job->src.st_mode) && job->src.st_nlink > 1 && !job->index_name;
     int err = make_staged(job, &staged);
     if (!err && S_ISREG(job->src.st_mode))
         err = copy_data(job, &staged);
