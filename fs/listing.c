@@ -213,7 +213,7 @@ static int take_single_lower(struct building *build, int dir, const struct diren
         dtype = (uint8_t)IFTODT(st.st_mode);
         if (whiteout_is_device(&st) ||
             (source->xwhiteouts && S_ISREG(st.st_mode) && st.st_size == 0 &&
-             ovlset_has(ovlattr_list(dir, entry->d_name), OVLATTR_WHITEOUT)))
+             ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, entry->d_name), OVLATTR_WHITEOUT)))
             return 0;
     }
     return add_name(build, entry->d_name, stack_ino(build->stack, source->layer, entry->d_ino),

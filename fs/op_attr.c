@@ -151,6 +151,8 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
     if (!err && (valid & times))
         err = set_times(&spot, attr, valid);
     names_end(mount);
+    if (!err && (valid & FUSE_SET_ATTR_MODE) && (attr->st_mode & (S_ISUID | S_ISGID)))
+        node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
     if (in_turn)
         node_unlock(mount->nodes, view.index);
     spot_finish(mount, &spot);
