@@ -20,7 +20,7 @@
 static void reply_current_attr(fuse_req_t req, uint64_t ino)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct stat st;
     int err = node_view(mount->nodes, ino, &view);
     if (!err)
@@ -66,7 +66,7 @@ static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
 
 int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descriptor, bool kill)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (!err)
         err = promote_data(mount, view.index, size, "truncate");
@@ -127,15 +127,29 @@ static bool is_empty_chown(struct mount *mount, const struct node_view *view, in
     return false;
 }
 
+/* chown(2) of -1 and -1. The kernel has asked for no permission, because it sees nothing that
+ * changes: taking setuid bits away is the owner's right. */
+static int set_no_owner(const struct spot *spot, uid_t caller)
+{
+    struct stat st;
+    int err = fd_stat(spot->ref->fd, spot->name, &st);
+    if (err || S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)))
+        return err;
+    if (caller != 0 && caller != st.st_uid)
+        return -EPERM;
+    return set_owner(spot, &st, 0);
+}
+
 /* Everything but the size; the node is in the upper. */
-static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, int valid)
+static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
+                    uid_t caller)
 {
     const int owner = FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
     const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
                       FUSE_SET_ATTR_MTIME_NOW;
     /* A write that is under way puts the time back that it found: it must not find half of this. */
     const bool in_turn = mount->rules.writeback && (valid & times);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct spot spot = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (err)
@@ -144,8 +158,10 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
         node_lock(mount->nodes, view.index);
     names_read(mount);
     err = find_spot(mount, &view, &spot);
-    if (!err && ((valid & owner) || is_empty_chown(mount, &view, valid)))
+    if (!err && (valid & owner))
         err = set_owner(&spot, attr, valid);
+    else if (!err && is_empty_chown(mount, &view, valid))
+        err = set_no_owner(&spot, caller);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
         err = fd_chmod(spot.ref->fd, spot.name, attr->st_mode & 07777);
     if (!err && (valid & times))
@@ -174,12 +190,12 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
     if (valid & FUSE_SET_ATTR_SIZE)
         err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_SUID);
     if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE))) {
-        cleanup_view struct node_view view;
+        cleanup_view struct node_view view = {0};
         err = node_view(mount->nodes, ino, &view);
         if (!err)
             err = promote_meta(mount, view.index, setattr_cause(valid));
         if (!err)
-            err = set_meta(mount, ino, attr, valid);
+            err = set_meta(mount, ino, attr, valid, fuse_req_ctx(req)->uid);
     }
     if (err)
         return reply_error(req, err);
@@ -189,7 +205,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
 void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct statvfs st;
     int err = node_view(mount->nodes, ino, &view);
     if (err)

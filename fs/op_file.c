@@ -21,7 +21,7 @@ enum { READ_MAX = 1 << 20 };
 static struct fdref *writable_data(struct mount *mount, uint64_t ino, off_t limit,
                                    const char *cause, int *err)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     *err = node_view(mount->nodes, ino, &view);
     if (*err)
         return NULL;
@@ -39,7 +39,7 @@ static struct fdref *writable_data(struct mount *mount, uint64_t ino, off_t limi
 
 static struct fdref *readable_data(struct mount *mount, uint64_t ino, int *err)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     *err = node_view(mount->nodes, ino, &view);
     return *err ? NULL : find_data(mount, &view, false, err);
 }
@@ -102,7 +102,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct mount *mount = ops_mount(req);
     if (mount->rules.profile == PROFILE_STATELESS)
         return reply_error(req, -ENOSYS);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (!err)
         err = promote_for_open(mount, &view, fi->flags);
@@ -127,7 +127,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (!err && mount->rules.profile == PROFILE_TRACKED) {
         int32_t backing = node_released(mount->nodes, view.index);
@@ -226,7 +226,7 @@ struct held_privileges {
 static struct held_privileges hold_privileges(struct mount *mount, uint64_t ino, int fd,
                                               const struct fuse_file_info *fi)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct held_privileges held = {0};
     struct stat st;
     if (!fi->writepage || node_view(mount->nodes, ino, &view) != 0)
@@ -298,7 +298,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 {
     (void)fi;
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (err || !node_is(&view, NODE_UPPER) || !mount_stack(mount, &view)->features.sync)
         return reply_error(req, err);
@@ -385,7 +385,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct f
 {
     (void)fi;
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (err)
         return reply_error(req, err);

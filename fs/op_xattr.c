@@ -67,7 +67,7 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
                   int flags)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct place place = {0};
     char disk[XATTR_NAME_MAX + 1];
     int err = node_view(mount->nodes, ino, &view);
@@ -102,7 +102,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 {
     struct mount *mount = ops_mount(req);
     int err = change(req, ino, name, value, size, flags);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     if (node_view(mount->nodes, ino, &view) == 0 && !err &&
         strcmp(name, "security.capability") == 0)
         node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
@@ -112,7 +112,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
 /* A removal that would find nothing copies nothing up. */
 static int look_before_removal(struct mount *mount, uint64_t ino, const char *name)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct place place = {0};
     char disk[XATTR_NAME_MAX + 1];
     int err = node_view(mount->nodes, ino, &view);
@@ -136,7 +136,7 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     int err = look_before_removal(mount, ino, name);
     if (!err)
         err = change(req, ino, name, NULL, 0, 0);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     if (node_view(mount->nodes, ino, &view) == 0 && strcmp(name, "security.capability") == 0)
         node_set_flags(mount->nodes, view.index, err ? 0 : NODE_UNCAPPED, 0);
     reply_error(req, err);
@@ -193,7 +193,7 @@ static size_t show_names(enum ovlspace space, char *names, size_t length)
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct place place = {0};
     char names[XATTR_LIST_MAX];
     int err = node_view(mount->nodes, ino, &view);

@@ -44,7 +44,7 @@ static int absolute(struct mount *mount, const struct node_view *view, char **pa
         return -ENOMEM;
     uint32_t at = view->index;
     while (at != NODE_ROOT) {
-        cleanup_view struct node_view step;
+        cleanup_view struct node_view step = {0};
         int err = node_view_index(mount->nodes, at, &step);
         if (err)
             return err;
