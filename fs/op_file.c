@@ -79,10 +79,21 @@ void op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_fil
 static int promote_for_open(struct mount *mount, const struct node_view *view, int flags)
 {
     struct node_opens opens = node_opens(mount->nodes, view->index);
-    if ((flags & O_ACCMODE) == O_RDONLY || !mount->rules.passthrough ||
+    if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_TRUNC) || !mount->rules.passthrough ||
         (opens.count > 0 && opens.backing == 0))
         return 0;
-    return promote_data(mount, view->index, flags & O_TRUNC ? 0 : -1, "open");
+    return promote_data(mount, view->index, -1, "open");
+}
+
+static bool must_kill(fuse_req_t req, const struct fuse_file_info *fi)
+{
+#ifdef HAVE_KILL_SUIDGID
+    (void)req;
+    return fi->kill_suidgid;
+#else
+    /* This libfuse does not pass the kernel's word on: whoever is not root loses the bits. */
+    return !fi->writepage && fuse_req_ctx(req)->uid != 0;
+#endif
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -94,6 +105,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     int err = node_view(mount->nodes, ino, &view);
     if (!err)
         err = promote_for_open(mount, &view, fi->flags);
+    /* open(2) of O_TRUNC changes the times of an empty file too, as ftruncate(2) does. */
+    if (!err && (fi->flags & O_TRUNC))
+        err = op_set_size(mount, ino, 0, true, must_kill(req, fi));
     if (err)
         return reply_error(req, err);
     uint32_t index = view.index;
@@ -196,17 +210,6 @@ static void put_time_back(struct mount *mount, uint64_t ino, int fd, const struc
     /* A file that is not ours to date keeps the time of the change, which is not wrong by much. */
     (void)!futimens(fd, times);
     node_unlock(mount->nodes, (uint32_t)ino);
-}
-
-static bool must_kill(fuse_req_t req, const struct fuse_file_info *fi)
-{
-#ifdef HAVE_KILL_SUIDGID
-    (void)req;
-    return fi->kill_suidgid;
-#else
-    /* This libfuse does not pass the kernel's word on: whoever is not root loses the bits. */
-    return !fi->writepage && fuse_req_ctx(req)->uid != 0;
-#endif
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
@@ -312,16 +315,45 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
     reply_written(req, (size_t)done);
 }
 
+/* The kernel asks without writing back what it holds (fs/fuse/file.c, fuse_lseek), so a hole of the
+ * backing file may have content by now. Such pages come from a mapping, or from the writeback
+ * cache.
+ */
+static bool holes_are_true(struct mount *mount, const struct node_view *view)
+{
+    struct node_opens opens = node_opens(mount->nodes, view->index);
+    return mount->trees[view->tree].read_only || (opens.count > 0 && opens.backing > 0);
+}
+
+/* Without holes: all is data, up to the end. */
+static off_t seek_plainly(int fd, off_t offset, int whence)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (offset < 0 || offset >= st.st_size)
+        return -ENXIO;
+    return whence == SEEK_DATA ? offset : st.st_size;
+}
+
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
 {
     (void)fi;
     struct mount *mount = ops_mount(req);
-    int err = 0;
-    struct fdref *ref = readable_data(mount, ino, &err);
+    cleanup_view struct node_view view;
+    int err = node_view(mount->nodes, ino, &view);
+    if (err)
+        return reply_error(req, err);
+    bool true_holes = holes_are_true(mount, &view);
+    /* The kernel alone knows the size then; told so, it answers for itself. */
+    if (!true_holes && mount->rules.writeback)
+        return reply_error(req, -ENOSYS);
+    struct fdref *ref = find_data(mount, &view, false, &err);
     if (!ref)
         return reply_error(req, err);
-    off_t found = lseek(ref->fd, offset, whence);
-    err = found < 0 ? -errno : 0;
+    off_t found =
+        true_holes ? lseek(ref->fd, offset, whence) : seek_plainly(ref->fd, offset, whence);
+    err = found >= 0 ? 0 : true_holes ? -errno : (int)found;
     fdref_release(mount->fds, ref);
     if (err)
         return reply_error(req, err);
