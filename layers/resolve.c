@@ -649,7 +649,7 @@ int resolve_name(const struct stack *stack, int upper, const struct sources *sou
     if (upper < 0)
         return resolve_lower(stack, sources, name, entry);
     bool files = stack->able.whiteform == WHITEFORM_FILE;
-    if (files && whiteout_is_name(name))
+    if ((files && whiteout_is_name(name)) || whiteout_is_opaque_file(upper, name))
         return 0;
     int err = fd_stat(upper, name, &entry->st);
     if (err == 0 && !whiteout_is_device(&entry->st))

@@ -552,6 +552,13 @@ def test_fuse_overlayfs_opaque_attribute_is_read(sandbox):
         assert os.listxattr(mount / "user") == []
 
 
+def _of_fuse_overlayfs(mount):
+    """What fuse-overlayfs shows, but for the time of the root, which it tells as it was before."""
+    records = listing(mount, times="ns", links=False)
+    del records["."]["mtime"]
+    return records
+
+
 def _fuse_overlayfs_changes(d):
     os.unlink(d / "file")
     kit.shutil.rmtree(d / "dir")
@@ -571,13 +578,13 @@ def test_layers_left_by_fuse_overlayfs_are_read(sandbox, use):
     with Mounted(sandbox, "fuse-overlayfs", bench.layers, bench.upper, bench.work,
                  form="o") as mount:
         _fuse_overlayfs_changes(mount / "d")
-        theirs = listing(mount, times="ns", links=False)
+        theirs = _of_fuse_overlayfs(mount)
     if use == "upper":
         view = bench.ours()
     else:
         view = Mounted(sandbox, OURS, [bench.upper] + bench.layers, form="o", options=["ro"])
     with view as mount:
-        assert_same(theirs, listing(mount, times="ns", links=False))
+        assert_same(theirs, _of_fuse_overlayfs(mount))
 
 
 def test_layers_left_by_fuse_overlayfs_without_privilege_are_read(sandbox):
@@ -595,13 +602,13 @@ def test_layers_left_by_fuse_overlayfs_without_privilege_are_read(sandbox):
     def change():
         mount = Mounted(sandbox, "fuse-overlayfs", layers, upper, work, at=at, form="o").mount()
         _fuse_overlayfs_changes(mount / "d")
-        records = listing(mount, times="ns", links=False)
+        records = _of_fuse_overlayfs(mount)
         mount.unmount()
         return records
 
     theirs = kit.in_child(change, kit.become_root_of_a_namespace)
     with sandbox.plyfs([upper] + layers) as mount:
-        assert_same(theirs, listing(mount, times="ns", links=False))
+        assert_same(theirs, _of_fuse_overlayfs(mount))
 
 
 # ---- without privilege: user.overlay.* ----------------------------------------------------------
