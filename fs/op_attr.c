@@ -50,9 +50,8 @@ int op_kill_privileges(int fd)
 }
 
 /* With the writeback cache the kernel keeps the times itself: it sends them when they are to
- * change, and a cut that changes nothing must not change the one on disk. Without it a cut of no
- * effect to 0 may be O_TRUNC, which sets the time, or truncate(2), which does not; the first is the
- * one in use. */
+ * change, and a cut that changes nothing must not change the one on disk. Without it truncate(2),
+ * unlike ftruncate(2), leaves the time of a file alone whose size stays. */
 static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
 {
     char path[FD_PATH_MAX];
@@ -60,7 +59,7 @@ static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
     if (mount->rules.writeback && fstat(fd, &st) == 0 && st.st_size == size)
         return 0;
     fd_proc_path(path, fd, "");
-    if (!by_descriptor && size > 0 && truncate(path, size) == 0)
+    if (!by_descriptor && truncate(path, size) == 0)
         return 0;
     return ftruncate(fd, size) < 0 ? -errno : 0;
 }
@@ -152,6 +151,8 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
     if (!err && (valid & times))
         err = set_times(&spot, attr, valid);
     names_end(mount);
+    if (!err && (valid & FUSE_SET_ATTR_MODE) && (attr->st_mode & (S_ISUID | S_ISGID)))
+        node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
     if (in_turn)
         node_unlock(mount->nodes, view.index);
     spot_finish(mount, &spot);

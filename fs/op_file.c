@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 enum { READ_MAX = 1 << 20 };
 
@@ -212,6 +213,47 @@ static void put_time_back(struct mount *mount, uint64_t ino, int fd, const struc
     node_unlock(mount->nodes, (uint32_t)ino);
 }
 
+/* A page written back now was changed before privileges were given to the file that the write would
+ * take away: they are put back. Only a file whose privileges were set since it is known can be in
+ * that case. */
+struct held_privileges {
+    bool held;
+    mode_t mode;
+    ssize_t size;
+    char capability[64];
+};
+
+static struct held_privileges hold_privileges(struct mount *mount, uint64_t ino, int fd,
+                                              const struct fuse_file_info *fi)
+{
+    cleanup_view struct node_view view;
+    struct held_privileges held = {0};
+    struct stat st;
+    if (!fi->writepage || node_view(mount->nodes, ino, &view) != 0)
+        return held;
+    if (!node_is(&view, NODE_PRIVILEGED) || fstat(fd, &st) < 0)
+        return held;
+    held.held = true;
+    held.mode = st.st_mode & 07777;
+    held.size = fgetxattr(fd, "security.capability", held.capability, sizeof(held.capability));
+    return held;
+}
+
+static int put_privileges_back(int fd, const struct held_privileges *held)
+{
+    struct stat st;
+    if (!held->held)
+        return 0;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if ((st.st_mode & 07777) != held->mode && fchmod(fd, held->mode) < 0)
+        return -errno;
+    if (held->size > 0 &&
+        fsetxattr(fd, "security.capability", held->capability, (size_t)held->size, 0) < 0)
+        return -errno;
+    return 0;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
               struct fuse_file_info *fi)
 {
@@ -222,6 +264,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         return reply_error(req, err);
     size_t put = 0;
     const struct held_time time = hold_time(mount, ino, ref->fd);
+    const struct held_privileges privileges = hold_privileges(mount, ino, ref->fd, fi);
     while (put < size && !err) {
         ssize_t now = pwrite(ref->fd, data + put, size - put, offset + (off_t)put);
         if (now < 0 && errno == EINTR)
@@ -233,6 +276,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         int killed = op_kill_privileges(ref->fd);
         err = killed ? killed : err;
     }
+    int restored = put > 0 ? put_privileges_back(ref->fd, &privileges) : 0;
+    err = restored ? restored : err;
     put_time_back(mount, ino, ref->fd, &time);
     fdref_release(mount->fds, ref);
     if (err && put == 0)

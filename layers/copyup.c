@@ -184,7 +184,7 @@ static int dress(struct copyup *job, const struct staged *staged)
     const char *name = staged_name(staged);
     int err = copymeta_owner_mode(dir, name, &job->src);
     if (!err)
-        err = copymeta_xattrs(job->src_dir, job->src_name, dir, name);
+        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name);
     if (!err)
         err = set_books(job, staged);
     if (!err)
@@ -276,8 +276,8 @@ int copyup_orphan(struct copyup *job)
     if (!err)
         err = copymeta_owner_mode(staged_dir(job, &staged), staged_name(&staged), &job->src);
     if (!err)
-        err = copymeta_xattrs(job->src_dir, job->src_name, staged_dir(job, &staged),
-                              staged_name(&staged));
+        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name,
+                              staged_dir(job, &staged), staged_name(&staged));
     if (!err)
         err = set_times(job, staged_dir(job, &staged), staged_name(&staged));
     int fd = err ? err : steal_fd(&staged.fd);
@@ -334,5 +334,5 @@ int copyup_complete(const struct stack *stack, int fd, int data, off_t limit, st
         err = -errno;
     if (!err)
         err = copymeta_times(fd, "", &st);
-    return err ? err : ovlattr_remove(fd, "", OVLATTR_METACOPY);
+    return err ? err : ovlattr_remove(stack->able.space, fd, "", OVLATTR_METACOPY);
 }

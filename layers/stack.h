@@ -69,6 +69,12 @@ must_check int stack_open(struct stack *stack, const char *const *paths, unsigne
                           bool writable, struct fdcache *fds, unsigned *culprit);
 void stack_close(struct stack *stack);
 
+/* Where the books of the upper layer are read. */
+static inline enum ovlwhere stack_upper_where(const struct stack *stack)
+{
+    return ovlwhere_upper(stack->able.space);
+}
+
 /* The inode number shown for `real` on layer `layer`: unique over all layers. Where there is one
  * filesystem it is the real one; else the filesystem's index is in the highest byte, as the
  * kernel's xino does. */

@@ -5,12 +5,11 @@
 #include "whiteout.h"
 
 #include "fd.h"
-#include "ovlattr.h"
 
-bool whiteout_is_opaque_file(int dir, const char *name)
+bool whiteout_is_opaque_file(enum ovlwhere where, int dir, const char *name)
 {
     struct stat st;
     return strcmp(name, WHITEOUT_OPAQUE) == 0 && fd_stat(dir, name, &st) == 0 &&
            S_ISREG(st.st_mode) && st.st_size == 0 && (st.st_mode & 07777) == 0700 &&
-           ovlset_has(ovlattr_list(dir, ""), OVLATTR_OPAQUE);
+           ovlset_has(ovlattr_list(where, dir, ""), OVLATTR_OPAQUE);
 }
