@@ -247,9 +247,12 @@ static void fix_rare_attr(struct mount *mount, const struct node_view *view,
     struct stat data;
     if (!node_is(view, NODE_UPPER) || !view->more)
         return;
-    if (view->more->index_name)
+    if (view->more->index_name) {
+        /* The index entry is a link that is not shown. */
+        nlink_t fallback = st->st_nlink > 0 ? st->st_nlink - 1 : 0;
         st->st_nlink = resolve_nlink(mount_stack(mount, view), spot->ref->fd, spot->name,
-                                     st->st_nlink, 0, st->st_nlink > 1 ? st->st_nlink - 1 : 1);
+                                     st->st_nlink, 0, fallback);
+    }
     if (!node_is(view, NODE_METACOPY))
         return;
     cleanup_fd int fd = find_metacopy_data(mount, view);

@@ -4,13 +4,12 @@
  * tree is number 0; every node says which tree it is in.
  *
  * Lock order, outermost first:
- *   1. mount.names (rwlock): held shared by whoever turns a node into a path or a descriptor, for
- * the few system calls that this takes; held exclusively while a name is moved or removed. Never
- *      held over a copy of data, never taken twice by one thread.
- *   2. node locks (node.h), directory before file, lower index before higher among files; they are
- *      taken before mount.names, never inside it.
- *   3. the mutexes inside the node table, the caches and the merges: leaves, nothing is taken
- * inside. All are given back before a reply is sent; after a reply nothing touches the node.
+ *   1. node locks (node.h): directory before file, lower index before higher among files;
+ *   2. mount.names (rwlock): held shared by whoever turns a node into a path or a descriptor, for
+ *      the few system calls that this takes; held exclusively while a name is moved or removed;
+ *      never over a copy of data, never taken twice by one thread;
+ *   3. the mutexes in the node table, the caches and the merges: leaves, nothing is taken inside.
+ * All are given back before a reply is sent; after a reply nothing touches the node.
  */
 #ifndef PLYFS_MOUNT_H
 #define PLYFS_MOUNT_H

@@ -49,13 +49,18 @@ int op_kill_privileges(int fd)
     return kept != mode && fchmod(fd, kept) < 0 ? -errno : 0;
 }
 
-/* truncate(2) leaves the time of a file alone whose size stays, ftruncate(2) does not. With the
- * writeback cache the kernel keeps the times itself, and sends them when they are to change. */
+/* With the writeback cache the kernel keeps the times itself: it sends them when they are to
+ * change, and a cut that changes nothing must not change the one on disk. Without it a cut of no
+ * effect to 0 may be O_TRUNC, which sets the time, or truncate(2), which does not; the first is the
+ * one in use. */
 static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
 {
     char path[FD_PATH_MAX];
+    struct stat st;
+    if (mount->rules.writeback && fstat(fd, &st) == 0 && st.st_size == size)
+        return 0;
     fd_proc_path(path, fd, "");
-    if ((!by_descriptor || mount->rules.writeback) && truncate(path, size) == 0)
+    if (!by_descriptor && size > 0 && truncate(path, size) == 0)
         return 0;
     return ftruncate(fd, size) < 0 ? -errno : 0;
 }
@@ -107,6 +112,22 @@ static int set_times(const struct spot *spot, const struct stat *attr, int valid
     return utimensat(spot->ref->fd, spot->name, times, flags) < 0 ? -errno : 0;
 }
 
+/* A SETATTR that sets nothing is one of two things that the kernel does not tell apart: chown(2) of
+ * -1 and -1, which takes setuid bits away, or the end of taking capabilities away at a write, which
+ * leaves them. The first changes the change time, which the kernel says when it keeps the times;
+ * the second comes right after a REMOVEXATTR. */
+static bool is_empty_chown(struct mount *mount, const struct node_view *view, int valid)
+{
+    if (valid & (META | FUSE_SET_ATTR_SIZE))
+        return false;
+    if (mount->rules.writeback)
+        return valid & FUSE_SET_ATTR_CTIME;
+    if (!node_is(view, NODE_UNCAPPED))
+        return true;
+    node_set_flags(mount->nodes, view->index, 0, NODE_UNCAPPED);
+    return false;
+}
+
 /* Everything but the size; the node is in the upper. */
 static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, int valid)
 {
@@ -120,8 +141,7 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
         return err;
     names_read(mount);
     err = find_spot(mount, &view, &spot);
-    /* Nothing to set means chown(2) of -1 and -1, which still takes setuid bits away. */
-    if (!err && ((valid & owner) || !(valid & (META | FUSE_SET_ATTR_SIZE))))
+    if (!err && ((valid & owner) || is_empty_chown(mount, &view, valid)))
         err = set_owner(&spot, attr, valid);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
         err = fd_chmod(spot.ref->fd, spot.name, attr->st_mode & 07777);
@@ -145,7 +165,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
     struct mount *mount = ops_mount(req);
     int err = 0;
     if (valid & FUSE_SET_ATTR_SIZE)
-        err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_PRIV);
+        err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_SUID);
     if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE))) {
         cleanup_view struct node_view view;
         err = node_view(mount->nodes, ino, &view);

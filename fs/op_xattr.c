@@ -129,8 +129,14 @@ static int look_before_removal(struct mount *mount, uint64_t ino, const char *na
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    int err = look_before_removal(ops_mount(req), ino, name);
-    reply_error(req, err ? err : change(req, ino, name, NULL, 0, 0));
+    struct mount *mount = ops_mount(req);
+    int err = look_before_removal(mount, ino, name);
+    if (!err)
+        err = change(req, ino, name, NULL, 0, 0);
+    cleanup_view struct node_view view;
+    if (node_view(mount->nodes, ino, &view) == 0 && strcmp(name, "security.capability") == 0)
+        node_set_flags(mount->nodes, view.index, err ? 0 : NODE_UNCAPPED, 0);
+    reply_error(req, err);
 }
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)

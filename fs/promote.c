@@ -177,7 +177,9 @@ static int complete(struct mount *mount, const struct node_view *view, off_t lim
     struct spot spot;
     names_read(mount);
     int err = find_spot(mount, view, &spot);
-    cleanup_fd int fd = err ? err : fd_open_name(spot.ref->fd, spot.name, O_RDWR, 0);
+    cleanup_fd int fd = err          ? err
+                        : *spot.name ? fd_open_name(spot.ref->fd, spot.name, O_RDWR, 0)
+                                     : fd_reopen(spot.ref->fd, O_RDWR);
     names_end(mount);
     spot_finish(mount, &spot);
     if (fd < 0)

@@ -88,8 +88,8 @@ static int publish_over(const struct stack *stack, int place, const char *staged
     return unlinkat(place, staged, 0) < 0 ? -errno : 0;
 }
 
-/* A directory that its maker could not write into (mkdir of mode 0 happens) could not be marked either:
- * it is its maker's own for a moment, in the stage. */
+/* A directory that its maker could not write into (mkdir of mode 0 happens) could not be marked
+ * either: it is its maker's own for a moment, in the stage. */
 static int make_opaque_dir(const struct stack *stack, int place, const char *staged,
                            const struct making *making)
 {

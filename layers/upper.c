@@ -4,8 +4,8 @@
  *
  *   whiteout over an object:  make the whiteout in the stage, rename it over the object
  *                             (a directory: exchange the two, then clear the stage)
- *   `.wh.` form:              make `.wh.NAME` first, remove NAME then; while both are there NAME
- * counts
+ *   `.wh.` form:              make `.wh.NAME` first, remove NAME then; NAME counts while both are
+ *                             there
  */
 #include "upper.h"
 
@@ -194,8 +194,8 @@ static int open_lock(const char *path, enum upper_fault busy, enum upper_fault *
     cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    /* A daemon whose mount has just gone holds its lock for a moment still, so a busy one is asked again
-     * for a second and a half. */
+    /* A daemon whose mount has just gone holds its lock for a moment still, so a busy one is asked
+     * again for a second and a half. */
     const struct timespec pause = {.tv_nsec = 5000000};
     for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
         if (errno != EWOULDBLOCK || tries == 300) {
