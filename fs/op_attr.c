@@ -136,7 +136,7 @@ static int set_no_owner(const struct spot *spot, uid_t caller)
     if (err || S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)))
         return err;
     if (caller != 0 && caller != st.st_uid)
-        return -EPERM;
+        return mount->rules.writeback ? -EPERM : 0;
     return set_owner(spot, &st, 0);
 }
 
@@ -161,7 +161,7 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
     if (!err && (valid & owner))
         err = set_owner(&spot, attr, valid);
     else if (!err && is_empty_chown(mount, &view, valid))
-        err = set_no_owner(&spot, caller);
+        err = set_no_owner(mount, &spot, caller);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
         err = fd_chmod(spot.ref->fd, spot.name, attr->st_mode & 07777);
     if (!err && (valid & times))
