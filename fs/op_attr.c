@@ -128,8 +128,9 @@ static bool is_empty_chown(struct mount *mount, const struct node_view *view, in
 }
 
 /* chown(2) of -1 and -1. The kernel has asked for no permission, because it sees nothing that
- * changes: taking setuid bits away is the owner's right. */
-static int set_no_owner(const struct spot *spot, uid_t caller)
+ * changes: taking setuid bits away is the owner's right. Where it may also be the first half of a
+ * write (the kernel not keeping the times), the write itself takes them, and this does nothing. */
+static int set_no_owner(const struct mount *mount, const struct spot *spot, uid_t caller)
 {
     struct stat st;
     int err = fd_stat(spot->ref->fd, spot->name, &st);
