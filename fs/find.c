@@ -27,7 +27,7 @@ struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
     cleanup_free uint32_t *owned = NULL;
     uint32_t at = index;
     while (!ref && !*err) {
-        cleanup_view struct node_view view;
+        cleanup_view struct node_view view = {0};
         *err = node_view_index(mount->nodes, at, &view);
         if (*err)
             break;
@@ -49,7 +49,7 @@ struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
         ref = fdcache_get(mount->fds, fdkey(FDKIND_UPPER_DIR, at));
     }
     while (ref && chain.used > 0) {
-        cleanup_view struct node_view view;
+        cleanup_view struct node_view view = {0};
         uint32_t next = chain.at[--chain.used];
         int fd = node_view_index(mount->nodes, next, &view);
         if (fd == 0)
@@ -88,7 +88,7 @@ static int find_upper_file(struct mount *mount, const struct node_view *view, st
 /* A file below: in the source of its parent that is the node's layer. */
 static int find_lower_file(struct mount *mount, const struct node_view *view, struct spot *spot)
 {
-    cleanup_view struct node_view parent;
+    cleanup_view struct node_view parent = {0};
     struct stack *stack = mount_stack(mount, view);
     int err = node_view_index(mount->nodes, view->parent, &parent);
     if (err)
@@ -187,7 +187,7 @@ static int open_data(struct mount *mount, const struct node_view *view, bool wri
 /* Whether the backing file that `view` speaks of is still the node's. */
 static bool still_backed_by(struct mount *mount, const struct node_view *view)
 {
-    cleanup_view struct node_view now;
+    cleanup_view struct node_view now = {0};
     unsigned same = NODE_UPPER | NODE_METACOPY;
     return node_view(mount->nodes, view->id, &now) == 0 &&
            (now.flags & same) == (view->flags & same);
@@ -200,7 +200,7 @@ struct fdref *find_data(struct mount *mount, const struct node_view *view, bool 
         *err = -EROFS;
         return NULL;
     }
-    if (node_is(view, NODE_ORPHAN)) {
+    if (node_is(view, NODE_ORPHAN) && !node_is(view, NODE_METACOPY)) {
         struct fdref *ref = fdcache_get(mount->fds, fdkey(FDKIND_ORPHAN, view->index));
         if (ref && (ref->writable || !write))
             return ref;
@@ -247,9 +247,12 @@ static void fix_rare_attr(struct mount *mount, const struct node_view *view,
     struct stat data;
     if (!node_is(view, NODE_UPPER) || !view->more)
         return;
-    if (view->more->index_name)
+    if (view->more->index_name) {
+        /* The index entry is a link that is not shown. */
+        nlink_t fallback = st->st_nlink > 0 ? st->st_nlink - 1 : 0;
         st->st_nlink = resolve_nlink(mount_stack(mount, view), spot->ref->fd, spot->name,
-                                     st->st_nlink, 0, st->st_nlink > 1 ? st->st_nlink - 1 : 1);
+                                     st->st_nlink, 0, fallback);
+    }
     if (!node_is(view, NODE_METACOPY))
         return;
     cleanup_fd int fd = find_metacopy_data(mount, view);

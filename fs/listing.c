@@ -179,6 +179,8 @@ static int take_upper(struct building *build, int dir, const struct dirent *entr
         const char *hidden = whiteout_hidden_name(name);
         return hidden ? cover(build, hidden) : 0;
     }
+    if (whiteout_is_opaque_file(stack_upper_where(build->stack), dir, name))
+        return 0;
     uint8_t dtype = entry->d_type;
     if (dtype == DT_CHR || dtype == DT_UNKNOWN) {
         if (fd_stat(dir, name, &st) < 0)
@@ -213,7 +215,7 @@ static int take_single_lower(struct building *build, int dir, const struct diren
         dtype = (uint8_t)IFTODT(st.st_mode);
         if (whiteout_is_device(&st) ||
             (source->xwhiteouts && S_ISREG(st.st_mode) && st.st_size == 0 &&
-             ovlset_has(ovlattr_list(dir, entry->d_name), OVLATTR_WHITEOUT)))
+             ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, entry->d_name), OVLATTR_WHITEOUT)))
             return 0;
     }
     return add_name(build, entry->d_name, stack_ino(build->stack, source->layer, entry->d_ino),

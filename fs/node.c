@@ -753,6 +753,17 @@ void node_promoted(struct node_table *table, uint32_t index, unsigned set, unsig
     pthread_mutex_unlock(&table->lock);
 }
 
+void node_set_ino(struct node_table *table, uint32_t index, uint64_t ino)
+{
+    pthread_mutex_lock(&table->lock);
+    bool listed = table->at[index].flags & NODE_BY_INO;
+    ino_detach(table, index);
+    table->at[index].ino = ino;
+    if (listed)
+        ino_attach(table, index);
+    pthread_mutex_unlock(&table->lock);
+}
+
 void node_set_more(struct node_table *table, uint32_t index, struct filemore *more)
 {
     pthread_mutex_lock(&table->lock);

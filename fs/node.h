@@ -30,18 +30,18 @@ enum { NODE_ROOT = 1 };
 #define NODE_NONE 0u
 
 enum node_flag {
-    NODE_UPPER = 1 << 0,    /* it has a part in the upper layer */
-    NODE_LINKED = 1 << 1,   /* its primary name is in the upper directory */
-    NODE_METACOPY = 1 << 2, /* in the upper, but its data is still below */
-    NODE_INDEXED =
-        1 << 3,           /* hard-linked below: reached through the index once it is in the upper */
-    NODE_ORPHAN = 1 << 4, /* it has no name any more; a pinned descriptor stands for it */
-    NODE_IMPURE = 1 << 5, /* a directory marked impure */
-    NODE_ALIAS = 1 << 6,  /* not a node: a further name of one */
-    NODE_BUSY = 1 << 7,   /* somebody holds its lock */
-    NODE_BY_INO = 1 << 8, /* it is found by its inode number too */
-    NODE_WRITTEN =
-        1 << 9, /* written past the page cache (passthrough): cached pages may be stale */
+    NODE_UPPER = 1 << 0,       /* it has a part in the upper layer */
+    NODE_LINKED = 1 << 1,      /* its primary name is in the upper directory */
+    NODE_METACOPY = 1 << 2,    /* in the upper, but its data is still below */
+    NODE_INDEXED = 1 << 3,     /* hard-linked below: in the upper it is reached through the index */
+    NODE_ORPHAN = 1 << 4,      /* it has no name any more; a pinned descriptor stands for it */
+    NODE_IMPURE = 1 << 5,      /* a directory marked impure */
+    NODE_ALIAS = 1 << 6,       /* not a node: a further name of one */
+    NODE_BUSY = 1 << 7,        /* somebody holds its lock */
+    NODE_BY_INO = 1 << 8,      /* it is found by its inode number too */
+    NODE_PRIVILEGED = 1 << 11, /* setuid or capabilities were set since it was made: see op_write */
+    NODE_UNCAPPED = 1 << 10,   /* its capabilities were removed just now: see op_setattr */
+    NODE_WRITTEN = 1 << 9,     /* written in passthrough: cached pages may be stale */
 };
 
 /* What a node that is not a directory needs beyond its layer; immutable and counted. */
@@ -109,6 +109,8 @@ void node_unlock(struct node_table *table, uint32_t index);
 /* The node is in the upper now: `set` and `clear` are flags, real is its inode number there. */
 void node_promoted(struct node_table *table, uint32_t index, unsigned set, unsigned clear,
                    uint64_t upper_ino);
+/* The node is shown under another inode number from now on. */
+void node_set_ino(struct node_table *table, uint32_t index, uint64_t ino);
 void node_set_flags(struct node_table *table, uint32_t index, unsigned set, unsigned clear);
 
 /* Replaces what a file keeps beyond its layer (takes the reference; NULL clears it), or the sources

@@ -20,7 +20,7 @@
 static void reply_current_attr(fuse_req_t req, uint64_t ino)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct stat st;
     int err = node_view(mount->nodes, ino, &view);
     if (!err)
@@ -49,20 +49,24 @@ int op_kill_privileges(int fd)
     return kept != mode && fchmod(fd, kept) < 0 ? -errno : 0;
 }
 
-/* truncate(2) leaves the time of a file alone whose size stays, ftruncate(2) does not. With the
- * writeback cache the kernel keeps the times itself, and sends them when they are to change. */
+/* With the writeback cache the kernel keeps the times itself: it sends them when they are to
+ * change, and a cut that changes nothing must not change the one on disk. Without it truncate(2),
+ * unlike ftruncate(2), leaves the time of a file alone whose size stays. */
 static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
 {
     char path[FD_PATH_MAX];
+    struct stat st;
+    if (mount->rules.writeback && fstat(fd, &st) == 0 && st.st_size == size)
+        return 0;
     fd_proc_path(path, fd, "");
-    if ((!by_descriptor || mount->rules.writeback) && truncate(path, size) == 0)
+    if (!by_descriptor && truncate(path, size) == 0)
         return 0;
     return ftruncate(fd, size) < 0 ? -errno : 0;
 }
 
-static int set_size(struct mount *mount, uint64_t ino, off_t size, int valid, bool by_descriptor)
+int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descriptor, bool kill)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (!err)
         err = promote_data(mount, view.index, size, "truncate");
@@ -75,7 +79,7 @@ static int set_size(struct mount *mount, uint64_t ino, off_t size, int valid, bo
     if (!ref)
         return err;
     err = cut(mount, ref->fd, size, by_descriptor);
-    if (!err && (valid & FUSE_SET_ATTR_KILL_PRIV))
+    if (!err && kill)
         err = op_kill_privileges(ref->fd);
     fdref_release(mount->fds, ref);
     return err;
@@ -107,27 +111,67 @@ static int set_times(const struct spot *spot, const struct stat *attr, int valid
     return utimensat(spot->ref->fd, spot->name, times, flags) < 0 ? -errno : 0;
 }
 
+/* A SETATTR that sets nothing is one of two things that the kernel does not tell apart: chown(2) of
+ * -1 and -1, which takes setuid bits away, or the end of taking capabilities away at a write, which
+ * leaves them. The first changes the change time, which the kernel says when it keeps the times;
+ * the second comes right after a REMOVEXATTR. */
+static bool is_empty_chown(struct mount *mount, const struct node_view *view, int valid)
+{
+    if (valid & (META | FUSE_SET_ATTR_SIZE))
+        return false;
+    if (mount->rules.writeback)
+        return valid & FUSE_SET_ATTR_CTIME;
+    if (!node_is(view, NODE_UNCAPPED))
+        return true;
+    node_set_flags(mount->nodes, view->index, 0, NODE_UNCAPPED);
+    return false;
+}
+
+/* chown(2) of -1 and -1. The kernel has asked for no permission, because it sees nothing that
+ * changes: taking setuid bits away is the owner's right. Where it may also be the first half of a
+ * write (the kernel not keeping the times), the write itself takes them, and this does nothing. */
+static int set_no_owner(const struct mount *mount, const struct spot *spot, uid_t caller)
+{
+    struct stat st;
+    int err = fd_stat(spot->ref->fd, spot->name, &st);
+    if (err || S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)))
+        return err;
+    if (caller != 0 && caller != st.st_uid)
+        return mount->rules.writeback ? -EPERM : 0;
+    return set_owner(spot, &st, 0);
+}
+
 /* Everything but the size; the node is in the upper. */
-static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, int valid)
+static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
+                    uid_t caller)
 {
     const int owner = FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
     const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
                       FUSE_SET_ATTR_MTIME_NOW;
-    cleanup_view struct node_view view;
+    /* A write that is under way puts the time back that it found: it must not find half of this. */
+    const bool in_turn = mount->rules.writeback && (valid & times);
+    cleanup_view struct node_view view = {0};
     struct spot spot = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (err)
         return err;
+    if (in_turn)
+        node_lock(mount->nodes, view.index);
     names_read(mount);
     err = find_spot(mount, &view, &spot);
-    /* Nothing to set means chown(2) of -1 and -1, which still takes setuid bits away. */
-    if (!err && ((valid & owner) || !(valid & (META | FUSE_SET_ATTR_SIZE))))
+    if (!err && (valid & owner))
         err = set_owner(&spot, attr, valid);
+    else if (!err && is_empty_chown(mount, &view, valid))
+        err = set_no_owner(mount, &spot, caller);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
         err = fd_chmod(spot.ref->fd, spot.name, attr->st_mode & 07777);
     if (!err && (valid & times))
         err = set_times(&spot, attr, valid);
     names_end(mount);
+    if (!err && (valid & FUSE_SET_ATTR_MODE) && (attr->st_mode & (S_ISUID | S_ISGID)))
+        node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
+    if (in_turn)
+        node_unlock(mount->nodes, view.index);
     spot_finish(mount, &spot);
     return err;
 }
@@ -145,14 +189,14 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
     struct mount *mount = ops_mount(req);
     int err = 0;
     if (valid & FUSE_SET_ATTR_SIZE)
-        err = set_size(mount, ino, attr->st_size, valid, fi != NULL);
+        err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_SUID);
     if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE))) {
-        cleanup_view struct node_view view;
+        cleanup_view struct node_view view = {0};
         err = node_view(mount->nodes, ino, &view);
         if (!err)
             err = promote_meta(mount, view.index, setattr_cause(valid));
         if (!err)
-            err = set_meta(mount, ino, attr, valid);
+            err = set_meta(mount, ino, attr, valid, fuse_req_ctx(req)->uid);
     }
     if (err)
         return reply_error(req, err);
@@ -162,7 +206,7 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
 void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct statvfs st;
     int err = node_view(mount->nodes, ino, &view);
     if (err)

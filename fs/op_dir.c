@@ -31,7 +31,7 @@ void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_
 {
     (void)fi;
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (err || !node_is(&view, NODE_UPPER) || node_is(&view, NODE_ORPHAN) ||
         !mount_stack(mount, &view)->features.sync)
@@ -88,7 +88,7 @@ static bool add_dot(struct page *page, const char *name, uint64_t ino, off_t coo
 /* The number of the directory above, as shown; its own for the root. */
 static uint64_t parent_ino(struct page *page)
 {
-    cleanup_view struct node_view parent;
+    cleanup_view struct node_view parent = {0};
     return node_view_index(page->mount->nodes, page->dir->parent, &parent) == 0 ? parent.ino
                                                                                 : page->dir->ino;
 }
@@ -97,7 +97,7 @@ static uint64_t parent_ino(struct page *page)
  * just gone is left out. */
 static bool add_looked_up(struct page *page, const char *name, off_t cookie)
 {
-    cleanup_entry struct entry entry;
+    cleanup_entry struct entry entry = {0};
     cleanup_view struct node_view view = {0};
     struct fuse_entry_param record;
     uint64_t id;
@@ -124,7 +124,7 @@ static bool add_listed(struct page *page, const struct listing *listing, uint32_
         return add_looked_up(page, name, (off_t)listed->cookie);
     uint64_t ino = listed->ino;
     if (ino == 0) {
-        cleanup_entry struct entry entry;
+        cleanup_entry struct entry entry = {0};
         if (op_resolve(page->mount, page->dir, name, &entry) != 0 || !entry.present)
             return true;
         ino = entry.ino;
@@ -156,7 +156,7 @@ static int fill_page(struct page *page, uint64_t cookie)
 static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view dir;
+    cleanup_view struct node_view dir = {0};
     int err = node_view(mount->nodes, ino, &dir);
     if (err)
         return reply_error(req, err);

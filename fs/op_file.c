@@ -12,6 +12,8 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
 
 enum { READ_MAX = 1 << 20 };
 
@@ -19,7 +21,7 @@ enum { READ_MAX = 1 << 20 };
 static struct fdref *writable_data(struct mount *mount, uint64_t ino, off_t limit,
                                    const char *cause, int *err)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     *err = node_view(mount->nodes, ino, &view);
     if (*err)
         return NULL;
@@ -37,7 +39,7 @@ static struct fdref *writable_data(struct mount *mount, uint64_t ino, off_t limi
 
 static struct fdref *readable_data(struct mount *mount, uint64_t ino, int *err)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     *err = node_view(mount->nodes, ino, &view);
     return *err ? NULL : find_data(mount, &view, false, err);
 }
@@ -78,10 +80,21 @@ void op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_fil
 static int promote_for_open(struct mount *mount, const struct node_view *view, int flags)
 {
     struct node_opens opens = node_opens(mount->nodes, view->index);
-    if ((flags & O_ACCMODE) == O_RDONLY || !mount->rules.passthrough ||
+    if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_TRUNC) || !mount->rules.passthrough ||
         (opens.count > 0 && opens.backing == 0))
         return 0;
-    return promote_data(mount, view->index, flags & O_TRUNC ? 0 : -1, "open");
+    return promote_data(mount, view->index, -1, "open");
+}
+
+static bool must_kill(fuse_req_t req, const struct fuse_file_info *fi)
+{
+#ifdef HAVE_KILL_SUIDGID
+    (void)req;
+    return fi->kill_suidgid;
+#else
+    /* This libfuse does not pass the kernel's word on: whoever is not root loses the bits. */
+    return !fi->writepage && fuse_req_ctx(req)->uid != 0;
+#endif
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -89,10 +102,13 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct mount *mount = ops_mount(req);
     if (mount->rules.profile == PROFILE_STATELESS)
         return reply_error(req, -ENOSYS);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (!err)
         err = promote_for_open(mount, &view, fi->flags);
+    /* open(2) of O_TRUNC changes the times of an empty file too, as ftruncate(2) does. */
+    if (!err && (fi->flags & O_TRUNC))
+        err = op_set_size(mount, ino, 0, true, must_kill(req, fi));
     if (err)
         return reply_error(req, err);
     uint32_t index = view.index;
@@ -111,7 +127,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)fi;
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (!err && mount->rules.profile == PROFILE_TRACKED) {
         int32_t backing = node_released(mount->nodes, view.index);
@@ -167,15 +183,75 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
     reply_bytes(req, buffer, got);
 }
 
-static bool must_kill(fuse_req_t req, const struct fuse_file_info *fi)
+/* With the writeback cache the kernel stamps a file itself, and sends the time only where it
+ * differs from the one it has already (two changes within one tick of its clock do not). So a
+ * change of data must leave the time in the backing file as it is; the node's lock keeps a SETATTR
+ * from between. */
+struct held_time {
+    bool held;
+    struct timespec mtime;
+};
+
+static struct held_time hold_time(struct mount *mount, uint64_t ino, int fd)
 {
-#ifdef HAVE_KILL_SUIDGID
-    (void)req;
-    return fi->kill_suidgid;
-#else
-    /* This libfuse does not pass the kernel's word on: whoever is not root loses the bits. */
-    return !fi->writepage && fuse_req_ctx(req)->uid != 0;
-#endif
+    struct stat st;
+    if (!mount->rules.writeback)
+        return (struct held_time){0};
+    node_lock(mount->nodes, (uint32_t)ino);
+    if (fstat(fd, &st) < 0)
+        st.st_mtim.tv_nsec = UTIME_OMIT;
+    return (struct held_time){.held = true, .mtime = st.st_mtim};
+}
+
+static void put_time_back(struct mount *mount, uint64_t ino, int fd, const struct held_time *time)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, time->mtime};
+    if (!time->held)
+        return;
+    /* A file that is not ours to date keeps the time of the change, which is not wrong by much. */
+    (void)!futimens(fd, times);
+    node_unlock(mount->nodes, (uint32_t)ino);
+}
+
+/* A page written back now was changed before privileges were given to the file that the write would
+ * take away: they are put back. Only a file whose privileges were set since it is known can be in
+ * that case. */
+struct held_privileges {
+    bool held;
+    mode_t mode;
+    ssize_t size;
+    char capability[64];
+};
+
+static struct held_privileges hold_privileges(struct mount *mount, uint64_t ino, int fd,
+                                              const struct fuse_file_info *fi)
+{
+    cleanup_view struct node_view view = {0};
+    struct held_privileges held = {0};
+    struct stat st;
+    if (!fi->writepage || node_view(mount->nodes, ino, &view) != 0)
+        return held;
+    if (!node_is(&view, NODE_PRIVILEGED) || fstat(fd, &st) < 0)
+        return held;
+    held.held = true;
+    held.mode = st.st_mode & 07777;
+    held.size = fgetxattr(fd, "security.capability", held.capability, sizeof(held.capability));
+    return held;
+}
+
+static int put_privileges_back(int fd, const struct held_privileges *held)
+{
+    struct stat st;
+    if (!held->held)
+        return 0;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if ((st.st_mode & 07777) != held->mode && fchmod(fd, held->mode) < 0)
+        return -errno;
+    if (held->size > 0 &&
+        fsetxattr(fd, "security.capability", held->capability, (size_t)held->size, 0) < 0)
+        return -errno;
+    return 0;
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
@@ -187,6 +263,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     if (!ref)
         return reply_error(req, err);
     size_t put = 0;
+    const struct held_time time = hold_time(mount, ino, ref->fd);
+    const struct held_privileges privileges = hold_privileges(mount, ino, ref->fd, fi);
     while (put < size && !err) {
         ssize_t now = pwrite(ref->fd, data + put, size - put, offset + (off_t)put);
         if (now < 0 && errno == EINTR)
@@ -198,6 +276,9 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         int killed = op_kill_privileges(ref->fd);
         err = killed ? killed : err;
     }
+    int restored = put > 0 ? put_privileges_back(ref->fd, &privileges) : 0;
+    err = restored ? restored : err;
+    put_time_back(mount, ino, ref->fd, &time);
     fdref_release(mount->fds, ref);
     if (err && put == 0)
         return reply_error(req, err);
@@ -217,7 +298,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
 {
     (void)fi;
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (err || !node_is(&view, NODE_UPPER) || !mount_stack(mount, &view)->features.sync)
         return reply_error(req, err);
@@ -243,9 +324,11 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     if (!ref)
         return reply_error(req, err);
     mount->will_be_slow();
+    const struct held_time time = hold_time(mount, ino, ref->fd);
     err = fallocate(ref->fd, mode, offset, length) < 0 ? -errno : 0;
     if (!err && fuse_req_ctx(req)->uid != 0)
         err = op_kill_privileges(ref->fd);
+    put_time_back(mount, ino, ref->fd, &time);
     fdref_release(mount->fds, ref);
     reply_error(req, err);
 }
@@ -263,8 +346,10 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
     ssize_t done = -1;
     if (from) {
         mount->will_be_slow();
+        const struct held_time time = hold_time(mount, out, to->fd);
         done = copy_file_range(from->fd, &in_offset, to->fd, &out_offset, length, (unsigned)flags);
         err = done < 0 ? -errno : 0;
+        put_time_back(mount, out, to->fd, &time);
     }
     if (done > 0 && fuse_req_ctx(req)->uid != 0)
         err = op_kill_privileges(to->fd);
@@ -275,16 +360,45 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
     reply_written(req, (size_t)done);
 }
 
+/* The kernel asks without writing back what it holds (fs/fuse/file.c, fuse_lseek), so a hole of the
+ * backing file may have content by now. Such pages come from a mapping, or from the writeback
+ * cache.
+ */
+static bool holes_are_true(struct mount *mount, const struct node_view *view)
+{
+    struct node_opens opens = node_opens(mount->nodes, view->index);
+    return mount->trees[view->tree].read_only || (opens.count > 0 && opens.backing > 0);
+}
+
+/* Without holes: all is data, up to the end. */
+static off_t seek_plainly(int fd, off_t offset, int whence)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (offset < 0 || offset >= st.st_size)
+        return -ENXIO;
+    return whence == SEEK_DATA ? offset : st.st_size;
+}
+
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
 {
     (void)fi;
     struct mount *mount = ops_mount(req);
-    int err = 0;
-    struct fdref *ref = readable_data(mount, ino, &err);
+    cleanup_view struct node_view view = {0};
+    int err = node_view(mount->nodes, ino, &view);
+    if (err)
+        return reply_error(req, err);
+    bool true_holes = holes_are_true(mount, &view);
+    /* The kernel alone knows the size then; told so, it answers for itself. */
+    if (!true_holes && mount->rules.writeback)
+        return reply_error(req, -ENOSYS);
+    struct fdref *ref = find_data(mount, &view, false, &err);
     if (!ref)
         return reply_error(req, err);
-    off_t found = lseek(ref->fd, offset, whence);
-    err = found < 0 ? -errno : 0;
+    off_t found =
+        true_holes ? lseek(ref->fd, offset, whence) : seek_plainly(ref->fd, offset, whence);
+    err = found >= 0 ? 0 : true_holes ? -errno : (int)found;
     fdref_release(mount->fds, ref);
     if (err)
         return reply_error(req, err);

@@ -28,6 +28,9 @@ static void init_profile(struct mount *mount, struct fuse_conn_info *conn)
     rules->passthrough = offer(conn, FUSE_CAP_PASSTHROUGH, rules->passthrough && !stateless);
     if (rules->passthrough)
         conn->max_backing_stack_depth = 1;
+    /* O_TRUNC comes as a SETATTR of the size, by which it copies nothing up. But passthrough copies
+     * up at OPEN, which therefore must know of it. */
+    offer(conn, FUSE_CAP_ATOMIC_O_TRUNC, rules->passthrough);
 }
 
 void op_init(void *userdata, struct fuse_conn_info *conn)
@@ -54,8 +57,6 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
     /* All changes come through us, so cached pages are never stale for a changed mtime. */
     offer(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
     offer(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, true);
-    /* O_TRUNC comes as a SETATTR of the size, by which it copies nothing up. */
-    offer(conn, FUSE_CAP_ATOMIC_O_TRUNC, false);
     /* Reading requests through a pipe costs more calls than it saves, and without CAP_SYS_RESOURCE
      * a pipe made anew for each. */
     offer(conn, FUSE_CAP_SPLICE_READ, false);

@@ -41,7 +41,7 @@ static size_t argument_size(unsigned command)
 
 static int open_node(struct mount *mount, uint64_t ino)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct spot spot = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (err)
@@ -73,7 +73,7 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg,
         return reply_error(req, -ENOTTY);
     int err = 0;
     if (is_set(command)) {
-        cleanup_view struct node_view view;
+        cleanup_view struct node_view view = {0};
         memcpy(&value, in, size);
         err = node_view(mount->nodes, ino, &view);
         if (!err)

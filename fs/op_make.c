@@ -168,7 +168,7 @@ static void reply_created(fuse_req_t req, uint64_t id, const struct stat *st,
     struct mount *mount = ops_mount(req);
     fi->keep_cache = 1;
     if (mount->rules.profile == PROFILE_TRACKED) {
-        cleanup_view struct node_view view;
+        cleanup_view struct node_view view = {0};
         node_lock(mount->nodes, (uint32_t)id);
         if (node_view(mount->nodes, id, &view) == 0)
             op_count_open(req, &view, fi);
@@ -182,7 +182,7 @@ static void create_existing(fuse_req_t req, const struct node_view *dir, const c
                             struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_entry struct entry entry;
+    cleanup_entry struct entry entry = {0};
     uint64_t id = 0;
     int err = op_resolve(mount, dir, name, &entry);
     if (!err && (!entry.present || !S_ISREG(entry.st.st_mode)))

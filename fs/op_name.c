@@ -38,7 +38,7 @@ int op_resolve(struct mount *mount, const struct node_view *parent, const char *
 void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char *name)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_entry struct entry entry;
+    cleanup_entry struct entry entry = {0};
     cleanup_view struct node_view view = {0};
     uint64_t id = 0;
     int err = op_resolve(mount, parent, name, &entry);
@@ -58,7 +58,7 @@ void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char 
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    cleanup_view struct node_view dir;
+    cleanup_view struct node_view dir = {0};
     int err = node_view(ops_mount(req)->nodes, parent, &dir);
     if (err)
         return reply_error(req, err);
@@ -81,7 +81,7 @@ void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forg
 void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct spot spot = {0};
     char target[PATH_MAX + 1];
     int err = node_view(mount->nodes, ino, &view);

@@ -58,7 +58,8 @@ void op_drop_index(struct mount *mount, const struct node_view *victim)
     if (!name || !node_is(victim, NODE_UPPER) || fd_stat(stack->index, name, &st) < 0)
         return;
     char text[16] = "";
-    ssize_t length = ovlattr_get(stack->index, name, OVLATTR_NLINK, text, sizeof(text) - 1);
+    ssize_t length = ovlattr_get(stack_upper_where(stack), stack->index, name, OVLATTR_NLINK, text,
+                                 sizeof(text) - 1);
     if (length > 1 && text[0] == 'U' && (long)st.st_nlink + strtol(text + 1, NULL, 10) <= 0)
         unlinkat(stack->index, name, 0);
 }
@@ -94,7 +95,7 @@ static int remove_locked(struct mount *mount, const struct node_view *dir, const
 static int prepare_victim(struct mount *mount, const struct node_view *dir, const char *name,
                           uint32_t index)
 {
-    cleanup_view struct node_view victim;
+    cleanup_view struct node_view victim = {0};
     int err = node_view_index(mount->nodes, index, &victim);
     if (err)
         return err;
@@ -105,7 +106,7 @@ static int prepare_victim(struct mount *mount, const struct node_view *dir, cons
 
 static int remove_name(struct mount *mount, uint64_t parent, const char *name, bool is_dir)
 {
-    cleanup_view struct node_view dir;
+    cleanup_view struct node_view dir = {0};
     int err = node_view(mount->nodes, parent, &dir);
     if (!err)
         err = promote_dir(mount, dir.index, is_dir ? "rmdir" : "unlink");
@@ -118,7 +119,7 @@ static int remove_name(struct mount *mount, uint64_t parent, const char *name, b
     err = prepare_victim(mount, &dir, name, index);
     if (err)
         return err;
-    cleanup_view struct node_view victim;
+    cleanup_view struct node_view victim = {0};
     node_lock(mount->nodes, index);
     err = node_view_index(mount->nodes, index, &victim);
     if (!err && is_dir) {

@@ -67,16 +67,14 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
                   int flags)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct place place = {0};
     char disk[XATTR_NAME_MAX + 1];
-    int err = ovlattr_escape(name, disk);
+    int err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = ovlattr_escape(mount_stack(mount, &view)->able.space, name, disk);
     if (!err && !mount->rules.acl && is_acl(name))
         err = -EOPNOTSUPP;
-    if (!err)
-        err = node_view(mount->nodes, ino, &view);
-    else
-        view = (struct node_view){0};
     if (!err)
         err = promote_meta(mount, view.index, value ? "setxattr" : "removexattr");
     if (err)
@@ -102,19 +100,24 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                  int flags)
 {
-    reply_error(req, change(req, ino, name, value, size, flags));
+    struct mount *mount = ops_mount(req);
+    int err = change(req, ino, name, value, size, flags);
+    cleanup_view struct node_view view = {0};
+    if (node_view(mount->nodes, ino, &view) == 0 && !err &&
+        strcmp(name, "security.capability") == 0)
+        node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
+    reply_error(req, err);
 }
 
 /* A removal that would find nothing copies nothing up. */
 static int look_before_removal(struct mount *mount, uint64_t ino, const char *name)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct place place = {0};
     char disk[XATTR_NAME_MAX + 1];
-    int err = ovlattr_escape(name, disk);
-    if (err)
-        return err;
-    err = node_view(mount->nodes, ino, &view);
+    int err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = ovlattr_escape(mount_stack(mount, &view)->able.space, name, disk);
     if (err || mount->trees[view.tree].read_only)
         return err ? err : -EROFS;
     err = place_begin(mount, &view, &place);
@@ -129,8 +132,14 @@ static int look_before_removal(struct mount *mount, uint64_t ino, const char *na
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
-    int err = look_before_removal(ops_mount(req), ino, name);
-    reply_error(req, err ? err : change(req, ino, name, NULL, 0, 0));
+    struct mount *mount = ops_mount(req);
+    int err = look_before_removal(mount, ino, name);
+    if (!err)
+        err = change(req, ino, name, NULL, 0, 0);
+    cleanup_view struct node_view view = {0};
+    if (node_view(mount->nodes, ino, &view) == 0 && strcmp(name, "security.capability") == 0)
+        node_set_flags(mount->nodes, view.index, err ? 0 : NODE_UNCAPPED, 0);
+    reply_error(req, err);
 }
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
@@ -140,11 +149,12 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     struct place place = {0};
     char disk[XATTR_NAME_MAX + 1];
     cleanup_free char *value = size ? malloc(size) : NULL;
-    int err = size && !value ? -ENOMEM : ovlattr_escape(name, disk);
-    if (err == -EOPNOTSUPP || (is_acl(name) && !mount->rules.acl))
-        return reply_error(req, is_acl(name) ? -EOPNOTSUPP : -ENODATA);
-    if (!err)
-        err = node_view(mount->nodes, ino, &view);
+    int err = size && !value ? -ENOMEM : node_view(mount->nodes, ino, &view);
+    if (!err && is_acl(name) && !mount->rules.acl)
+        err = -EOPNOTSUPP;
+    /* A name that is too long once it is escaped was never set. */
+    if (!err && ovlattr_escape(mount_stack(mount, &view)->able.space, name, disk) != 0)
+        err = -ENODATA;
     if (err)
         return reply_error(req, err);
     ssize_t got = -1;
@@ -163,13 +173,13 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 }
 
 /* Leaves out what is private and undoes escapes, in place; returns the new length. */
-static size_t show_names(char *names, size_t length)
+static size_t show_names(enum ovlspace space, char *names, size_t length)
 {
     char buffer[XATTR_NAME_MAX + 1];
     size_t kept = 0;
     for (size_t at = 0; at < length;) {
         size_t size = strlen(names + at) + 1;
-        const char *shown = ovlattr_unescape(names + at, buffer);
+        const char *shown = ovlattr_unescape(space, names + at, buffer);
         if (shown) {
             size_t shown_size = strlen(shown) + 1;
             memmove(names + kept, shown, shown_size);
@@ -183,7 +193,7 @@ static size_t show_names(char *names, size_t length)
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct place place = {0};
     char names[XATTR_LIST_MAX];
     int err = node_view(mount->nodes, ino, &view);
@@ -199,7 +209,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     place_end(mount, &place);
     if (err)
         return reply_error(req, err);
-    size_t shown = show_names(names, (size_t)length);
+    size_t shown = show_names(mount_stack(mount, &view)->able.space, names, (size_t)length);
     if (size == 0)
         return reply_xattr_size(req, shown);
     if (shown > size)

@@ -37,6 +37,10 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
                 struct fuse_file_info *fi);
 void op_statfs(fuse_req_t req, fuse_ino_t ino);
 
+/* Cuts or extends a file. `by_descriptor`: as ftruncate(2), which changes the times also of a file
+ * whose size stays; `kill`: and takes privileges away. */
+int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descriptor, bool kill);
+
 /* Takes setuid, setgid and capabilities away where a change by an unprivileged caller must. */
 int op_kill_privileges(int fd);
 

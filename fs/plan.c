@@ -231,11 +231,26 @@ static int default_work(struct options *options)
     return err;
 }
 
+static bool in_first_user_namespace(void)
+{
+    FILE *map = fopen("/proc/self/uid_map", "re");
+    unsigned long inside = 1, outside = 1, count = 0;
+    if (!map)
+        return false;
+    int read = fscanf(map, "%lu %lu %lu", &inside, &outside, &count);
+    fclose(map);
+    return read == 3 && inside == 0 && outside == 0 && count >= 4294967295UL;
+}
+
 static int open_upper(const struct options *options, struct stack *stack, int lock_fds[2])
 {
     enum upper_fault fault;
-    if (!stack->writable)
+    if (!stack->writable) {
+        /* Nothing is written, but what is shown depends on whose books would be kept. */
+        bool trusted = geteuid() == 0 && in_first_user_namespace() && !options->userxattr;
+        stack->able.space = trusted ? OVLSPACE_TRUSTED : OVLSPACE_USER;
         return 0;
+    }
     int err = upper_open(stack, options->work, options->userxattr, lock_fds, &fault);
     if (err) {
         tell_upper_fault(options, fault, err);
@@ -259,17 +274,6 @@ static int open_upper(const struct options *options, struct stack *stack, int lo
 }
 
 /* ---- the profile ---- */
-
-static bool in_first_user_namespace(void)
-{
-    FILE *map = fopen("/proc/self/uid_map", "re");
-    unsigned long inside = 1, outside = 1, count = 0;
-    if (!map)
-        return false;
-    int read = fscanf(map, "%lu %lu %lu", &inside, &outside, &count);
-    fclose(map);
-    return read == 3 && inside == 0 && outside == 0 && count >= 4294967295UL;
-}
 
 /* The kernel hands files to passthrough for the administrator of the machine alone, and never files
  * of a filesystem that is stacked itself. */

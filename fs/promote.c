@@ -38,7 +38,7 @@ static void tell(const struct node_view *view, const struct copyup *job, const c
 
 int promote_mark_impure(struct mount *mount, uint32_t index)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view_index(mount->nodes, index, &view);
     struct stack *stack = mount_stack(mount, &view);
     if (err || node_is(&view, NODE_IMPURE) || stack->able.space == OVLSPACE_NONE)
@@ -87,6 +87,10 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
         unsigned clear = job->meta_only ? 0 : NODE_METACOPY;
         unsigned set = NODE_LINKED | (job->meta_only ? (unsigned)NODE_METACOPY : 0);
         node_promoted(mount->nodes, view->index, set, clear, made.st_ino);
+        /* As in the kernel's overlayfs (ovl_getattr): the lower number stays with the other names.
+         */
+        if (job->torn)
+            node_set_ino(mount->nodes, view->index, stack_ino(job->stack, 0, made.st_ino));
     }
     fdref_release(mount->fds, place);
     spot_finish(mount, &spot);
@@ -95,7 +99,7 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
 
 static int promote_dir_itself(struct mount *mount, uint32_t index, const char *cause)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     struct copyup job = {.src_data = -1, .limit = -1};
     node_lock(mount->nodes, index);
     int err = node_view_index(mount->nodes, index, &view);
@@ -117,7 +121,7 @@ int promote_dir(struct mount *mount, uint32_t index, const char *cause)
     for (;;) {
         uint32_t missing = NODE_NONE, at = index;
         while (at != NODE_NONE) {
-            cleanup_view struct node_view view;
+            cleanup_view struct node_view view = {0};
             int err = node_view_index(mount->nodes, at, &view);
             if (err)
                 return err;
@@ -177,7 +181,9 @@ static int complete(struct mount *mount, const struct node_view *view, off_t lim
     struct spot spot;
     names_read(mount);
     int err = find_spot(mount, view, &spot);
-    cleanup_fd int fd = err ? err : fd_open_name(spot.ref->fd, spot.name, O_RDWR, 0);
+    cleanup_fd int fd = err          ? err
+                        : *spot.name ? fd_open_name(spot.ref->fd, spot.name, O_RDWR, 0)
+                                     : fd_reopen(spot.ref->fd, O_RDWR);
     names_end(mount);
     spot_finish(mount, &spot);
     if (fd < 0)
@@ -211,7 +217,7 @@ static int remember_data(struct mount *mount, const struct node_view *view,
 /* The path of a lower file in its layer: its parent's source and its name. */
 static int lower_path(struct mount *mount, const struct node_view *view, char **path)
 {
-    cleanup_view struct node_view parent;
+    cleanup_view struct node_view parent = {0};
     int err = node_view_index(mount->nodes, view->parent, &parent);
     if (err)
         return err;
@@ -272,7 +278,7 @@ static bool is_done(const struct node_view *view, bool data)
 static int promote_locked(struct mount *mount, uint32_t index, bool data, off_t limit,
                           const char *cause)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view_index(mount->nodes, index, &view);
     if (err || is_done(&view, data))
         return err;
@@ -286,7 +292,7 @@ static int promote_locked(struct mount *mount, uint32_t index, bool data, off_t 
 static int promote_file(struct mount *mount, uint32_t index, bool data, off_t limit,
                         const char *cause)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view_index(mount->nodes, index, &view);
     if (err)
         return err;
@@ -307,7 +313,7 @@ static int promote_file(struct mount *mount, uint32_t index, bool data, off_t li
 
 int promote_meta(struct mount *mount, uint32_t index, const char *cause)
 {
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     int err = node_view_index(mount->nodes, index, &view);
     if (err)
         return err;
@@ -352,7 +358,7 @@ int promote_name(struct mount *mount, uint32_t parent, const char *name, const c
     err = promote_dir(mount, parent, cause);
     if (err)
         return err;
-    cleanup_view struct node_view view;
+    cleanup_view struct node_view view = {0};
     node_lock(mount->nodes, index);
     err = node_view_index(mount->nodes, index, &view);
     if (!err && !node_name_is_linked(mount->nodes, parent, name))

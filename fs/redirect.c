@@ -19,7 +19,8 @@ static char *current(struct mount *mount, const struct node_view *view)
     char value[PATH_MAX + 1];
     ssize_t length = -1;
     if (find_spot(mount, view, &spot) == 0)
-        length = ovlattr_get(spot.ref->fd, spot.name, OVLATTR_REDIRECT, value, PATH_MAX);
+        length = ovlattr_get(stack_upper_where(mount_stack(mount, view)), spot.ref->fd, spot.name,
+                             OVLATTR_REDIRECT, value, PATH_MAX);
     spot_finish(mount, &spot);
     return length > 0 ? strndup(value, (size_t)length) : NULL;
 }
@@ -43,7 +44,7 @@ static int absolute(struct mount *mount, const struct node_view *view, char **pa
         return -ENOMEM;
     uint32_t at = view->index;
     while (at != NODE_ROOT) {
-        cleanup_view struct node_view step;
+        cleanup_view struct node_view step = {0};
         int err = node_view_index(mount->nodes, at, &step);
         if (err)
             return err;

@@ -37,9 +37,10 @@ static int place_set(const struct place *place, const char *name, const void *va
     return done < 0 ? -errno : 0;
 }
 
-static int copy_one(const struct place *src, const struct place *dst, const char *name, char *value)
+static int copy_one(enum ovlspace space, const struct place *src, const struct place *dst,
+                    const char *name, char *value)
 {
-    if (ovlattr_is_private(name))
+    if (ovlattr_is_private(space, name))
         return 0;
     ssize_t size = place_get(src, name, value, XATTR_SIZE_MAX);
     if (size < 0)
@@ -48,7 +49,8 @@ static int copy_one(const struct place *src, const struct place *dst, const char
     return err == -EOPNOTSUPP || err == -EPERM ? 0 : err;
 }
 
-int copymeta_xattrs(int src_dir, const char *src_name, int dst_dir, const char *dst_name)
+int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,
+                    const char *dst_name)
 {
     struct place src, dst;
     char small[512];
@@ -71,7 +73,7 @@ int copymeta_xattrs(int src_dir, const char *src_name, int dst_dir, const char *
     if (!value)
         return -ENOMEM;
     for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
-        int err = copy_one(&src, &dst, names + at, value);
+        int err = copy_one(space, &src, &dst, names + at, value);
         if (err)
             return err;
     }

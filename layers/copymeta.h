@@ -7,15 +7,16 @@
 #ifndef PLYFS_COPYMETA_H
 #define PLYFS_COPYMETA_H
 
+#include "ovlattr.h"
 #include "own.h"
 
 #include <stdbool.h>
 #include <sys/stat.h>
 
-/* Every attribute but those of the overlay's books. Where the target cannot hold a kind of
- * attribute at all, or the caller may not write that kind, it is left out, as the kernel's copy-up
- * does. */
-must_check int copymeta_xattrs(int src_dir, const char *src_name, int dst_dir,
+/* Every attribute but those of the books of a mount of this namespace. Where the target cannot hold
+ * a kind of attribute at all, or the caller may not write that kind, it is left out, as the
+ * kernel's copy-up does. */
+must_check int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,
                                const char *dst_name);
 
 /* Owner, then mode (a chown clears setuid, so the order matters). Nothing is asked to change that

@@ -136,8 +136,8 @@ static int set_origin(const struct copyup *job, const struct staged *staged)
     struct origin origin;
     const struct stack *stack = job->stack;
     bool is_dir = S_ISDIR(job->src.st_mode);
-    /* Without an index the links of a lower inode part ways: they must not share a number. */
-    if (!is_dir && job->src.st_nlink > 1 && !job->index_name)
+    /* The links of a lower inode that part ways must not share a number. */
+    if (job->torn)
         return 0;
     origin_of(&stack->backings[stack->layers[job->src_layer].fs], job->src_dir, job->src_name,
               &origin);
@@ -184,7 +184,7 @@ static int dress(struct copyup *job, const struct staged *staged)
     const char *name = staged_name(staged);
     int err = copymeta_owner_mode(dir, name, &job->src);
     if (!err)
-        err = copymeta_xattrs(job->src_dir, job->src_name, dir, name);
+        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name);
     if (!err)
         err = set_books(job, staged);
     if (!err)
@@ -241,6 +241,7 @@ static int run(struct copyup *job)
 {
     struct staged staged;
     job->copied = (struct copied){0};
+    job->torn = !S_ISDIR(job->src.st_mode) && job->src.st_nlink > 1 && !job->index_name;
     int err = make_staged(job, &staged);
     if (!err && S_ISREG(job->src.st_mode))
         err = copy_data(job, &staged);
@@ -275,8 +276,8 @@ int copyup_orphan(struct copyup *job)
     if (!err)
         err = copymeta_owner_mode(staged_dir(job, &staged), staged_name(&staged), &job->src);
     if (!err)
-        err = copymeta_xattrs(job->src_dir, job->src_name, staged_dir(job, &staged),
-                              staged_name(&staged));
+        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name,
+                              staged_dir(job, &staged), staged_name(&staged));
     if (!err)
         err = set_times(job, staged_dir(job, &staged), staged_name(&staged));
     int fd = err ? err : steal_fd(&staged.fd);
@@ -333,5 +334,5 @@ int copyup_complete(const struct stack *stack, int fd, int data, off_t limit, st
         err = -errno;
     if (!err)
         err = copymeta_times(fd, "", &st);
-    return err ? err : ovlattr_remove(fd, "", OVLATTR_METACOPY);
+    return err ? err : ovlattr_remove(stack->able.space, fd, "", OVLATTR_METACOPY);
 }

@@ -69,7 +69,7 @@ static int stage_like(const struct stack *stack, int dir, char temp[UPPER_TEMP_M
     if (*place < 0)
         return *place;
     int err = copymeta_owner_mode(*place, "", &st);
-    return err ? err : copymeta_xattrs(dir, "", *place, "");
+    return err ? err : copymeta_xattrs(stack->able.space, dir, "", *place, "");
 }
 
 /* Puts a staged object in the place of a whiteout. */
@@ -204,7 +204,7 @@ static int clear_dir(const struct stack *stack, int dir, const char *name)
         return -errno;
     err = copymeta_owner_mode(stack->stage, temp, &st);
     if (!err)
-        err = copymeta_xattrs(dir, name, stack->stage, temp);
+        err = copymeta_xattrs(stack->able.space, dir, name, stack->stage, temp);
     if (!err)
         err = upper_set_opaque(stack, stack->stage, temp);
     if (!err)

@@ -153,7 +153,7 @@ static bool is_whiteout(int dir, const char *name, bool xwhiteouts, uint8_t *dty
     if (whiteout_is_device(&st))
         return true;
     return xwhiteouts && S_ISREG(st.st_mode) && st.st_size == 0 &&
-           ovlset_has(ovlattr_list(dir, name), OVLATTR_WHITEOUT);
+           ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, name), OVLATTR_WHITEOUT);
 }
 
 static int read_entry(struct building *build, unsigned source, int dir, const struct dirent *entry)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: the grammar of overlay attributes. Both namespaces are read always, so that a layer written
- * without privilege is understood by a mount with it and the reverse; only one is written. A user's
- * own attribute of either prefix is stored escaped, so nobody can forge one through the mount.
+ * Duty: the grammar of overlay attributes. In sealed layers both namespaces are read, so that a
+ * layer written without privilege is understood by a mount with it and the reverse; in the upper
+ * only the one that is written. A user's own attribute of that prefix is stored escaped, so nobody
+ * can forge one through the mount.
  */
 #include "ovlattr.h"
 
@@ -38,29 +39,32 @@ static bool begins(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* What follows the prefix of either namespace, or NULL. */
-static const char *after_prefix(const char *name)
+static bool is_read(enum ovlwhere where, int space)
 {
-    for (int i = 0; i < SPACES; i++) {
-        if (begins(name, PREFIX[i]))
-            return name + strlen(PREFIX[i]);
-    }
-    return NULL;
+    return where == OVLWHERE_SEALED || (int)where == space;
 }
 
-static ovlset attr_bit(const char *disk_name)
+/* What follows the prefix of a namespace, or NULL. */
+static const char *after_prefix(int space, const char *name)
+{
+    return space < SPACES && begins(name, PREFIX[space]) ? name + strlen(PREFIX[space]) : NULL;
+}
+
+static ovlset attr_bit(enum ovlwhere where, const char *disk_name)
 {
     if (strcmp(disk_name, FUSE_OPAQUE) == 0)
         return 1u << OVLATTR_OPAQUE;
-    const char *suffix = after_prefix(disk_name);
-    for (int attr = 0; suffix && attr < OVLATTR_COUNT; attr++) {
-        if (strcmp(suffix, SUFFIX[attr]) == 0)
-            return 1u << attr;
+    for (int space = 0; space < SPACES; space++) {
+        const char *suffix = is_read(where, space) ? after_prefix(space, disk_name) : NULL;
+        for (int attr = 0; suffix && attr < OVLATTR_COUNT; attr++) {
+            if (strcmp(suffix, SUFFIX[attr]) == 0)
+                return 1u << attr;
+        }
     }
     return 0;
 }
 
-ovlset ovlattr_list(int dir, const char *name)
+ovlset ovlattr_list(enum ovlwhere where, int dir, const char *name)
 {
     char path[FD_PATH_MAX], small[1024];
     int follow = fd_proc_path(path, dir, name);
@@ -77,7 +81,7 @@ ovlset ovlattr_list(int dir, const char *name)
     }
     ovlset set = 0;
     for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1)
-        set |= attr_bit(names + at);
+        set |= attr_bit(where, names + at);
     return set;
 }
 
@@ -88,11 +92,14 @@ static ssize_t raw_get(const char *path, int follow, const char *name, void *val
     return length < 0 ? -errno : length;
 }
 
-ssize_t ovlattr_get(int dir, const char *name, enum ovlattr attr, void *value, size_t size)
+ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr attr, void *value,
+                    size_t size)
 {
     char path[FD_PATH_MAX], full[64];
     int follow = fd_proc_path(path, dir, name);
     for (int i = 0; i < SPACES; i++) {
+        if (!is_read(where, i))
+            continue;
         snprintf(full, sizeof(full), "%s%s", PREFIX[i], SUFFIX[attr]);
         ssize_t length = raw_get(path, follow, full, value, size);
         if (length >= 0 || length == -ERANGE || length == -EACCES)
@@ -116,42 +123,39 @@ int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr att
     return done < 0 ? -errno : 0;
 }
 
-int ovlattr_remove(int dir, const char *name, enum ovlattr attr)
+int ovlattr_remove(enum ovlspace space, int dir, const char *name, enum ovlattr attr)
 {
     char path[FD_PATH_MAX], full[64];
+    if (space == OVLSPACE_NONE)
+        return 0;
     int follow = fd_proc_path(path, dir, name);
-    for (int i = 0; i < SPACES; i++) {
-        snprintf(full, sizeof(full), "%s%s", PREFIX[i], SUFFIX[attr]);
-        int done = follow ? removexattr(path, full) : lremovexattr(path, full);
-        /* An ordinary user is refused the other namespace: what is there is not his to remove. */
-        if (done < 0 && errno != ENODATA && errno != EPERM && errno != EOPNOTSUPP)
-            return -errno;
-    }
-    return 0;
+    snprintf(full, sizeof(full), "%s%s", PREFIX[space], SUFFIX[attr]);
+    int done = follow ? removexattr(path, full) : lremovexattr(path, full);
+    return done < 0 && errno != ENODATA ? -errno : 0;
 }
 
-bool ovlattr_is_private(const char *disk_name)
+bool ovlattr_is_private(enum ovlspace space, const char *disk_name)
 {
     if (begins(disk_name, FUSE_PREFIX))
         return true;
-    const char *suffix = after_prefix(disk_name);
+    const char *suffix = after_prefix(space, disk_name);
     return suffix && !begins(suffix, ESCAPE);
 }
 
-int ovlattr_escape(const char *name, char *disk)
+int ovlattr_escape(enum ovlspace space, const char *name, char *disk)
 {
-    const char *suffix = after_prefix(name);
+    const char *suffix = after_prefix(space, name);
     int length = suffix ? snprintf(disk, XATTR_NAME_MAX + 1, "%.*s%s%s", (int)(suffix - name), name,
                                    ESCAPE, suffix)
                         : snprintf(disk, XATTR_NAME_MAX + 1, "%s", name);
     return length > XATTR_NAME_MAX ? -EOPNOTSUPP : 0;
 }
 
-const char *ovlattr_unescape(const char *disk_name, char *buffer)
+const char *ovlattr_unescape(enum ovlspace space, const char *disk_name, char *buffer)
 {
-    if (ovlattr_is_private(disk_name))
+    if (ovlattr_is_private(space, disk_name))
         return NULL;
-    const char *suffix = after_prefix(disk_name);
+    const char *suffix = after_prefix(space, disk_name);
     if (!suffix)
         return disk_name;
     snprintf(buffer, XATTR_NAME_MAX + 1, "%.*s%s", (int)(suffix - disk_name), disk_name,

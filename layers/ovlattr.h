@@ -17,6 +17,16 @@
 /* Whose namespace the mount's own attributes are in; NONE where the upper takes none at all. */
 enum ovlspace { OVLSPACE_TRUSTED, OVLSPACE_USER, OVLSPACE_NONE };
 
+/* Where attributes are looked for. In the upper layer only the mount's own namespace counts, as in
+ * the kernel: what users store in the other is theirs. A sealed layer may have been written by a
+ * mount of either kind. */
+enum ovlwhere { OVLWHERE_UPPER_TRUSTED, OVLWHERE_UPPER_USER, OVLWHERE_UPPER_NONE, OVLWHERE_SEALED };
+
+static inline enum ovlwhere ovlwhere_upper(enum ovlspace space)
+{
+    return (enum ovlwhere)space;
+}
+
 enum ovlattr {
     OVLATTR_OPAQUE,
     OVLATTR_REDIRECT,
@@ -38,31 +48,31 @@ static inline bool ovlset_has(ovlset set, enum ovlattr attr)
     return set >> attr & 1;
 }
 
-/* Lists what (dir, name) carries, in either namespace, and user.fuseoverlayfs.opaque as OPAQUE.
- * An object that cannot be asked has none. */
-ovlset ovlattr_list(int dir, const char *name);
+/* Lists what (dir, name) carries; user.fuseoverlayfs.opaque counts as OPAQUE everywhere. An object
+ * that cannot be asked has none. */
+ovlset ovlattr_list(enum ovlwhere where, int dir, const char *name);
 
-/* Reads one, in whichever namespace it is. The length, or -errno (-ENODATA, -ERANGE...). */
-must_check ssize_t ovlattr_get(int dir, const char *name, enum ovlattr attr, void *value,
-                               size_t size);
+/* Reads one. The length, or -errno (-ENODATA, -ERANGE...). */
+must_check ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr attr,
+                               void *value, size_t size);
 
 /* Writes one in the mount's namespace; -EOPNOTSUPP in OVLSPACE_NONE. */
 must_check int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr attr,
                            const void *value, size_t size);
 
-/* Removes one from every namespace; a missing one is fine. */
-must_check int ovlattr_remove(int dir, const char *name, enum ovlattr attr);
+/* Removes one from the mount's namespace; a missing one is fine. */
+must_check int ovlattr_remove(enum ovlspace space, int dir, const char *name, enum ovlattr attr);
 
-/* True for an attribute that belongs to an overlay's books as it lies on disk, and is never shown.
- */
-bool ovlattr_is_private(const char *disk_name);
+/* True for an attribute that belongs to the books of a mount of this namespace as it lies on disk,
+ * and is never shown. */
+bool ovlattr_is_private(enum ovlspace space, const char *disk_name);
 
 /* The name on disk of a user's attribute: escaped when it would be taken for ours. `disk` has
  * XATTR_NAME_MAX + 1 bytes. -EOPNOTSUPP when the escaped name is too long. */
-must_check int ovlattr_escape(const char *name, char *disk);
+must_check int ovlattr_escape(enum ovlspace space, const char *name, char *disk);
 
 /* The user's name of an attribute on disk: a pointer into `disk_name` or into `buffer`
  * (XATTR_NAME_MAX + 1 bytes); NULL when it is private. */
-const char *ovlattr_unescape(const char *disk_name, char *buffer);
+const char *ovlattr_unescape(enum ovlspace space, const char *disk_name, char *buffer);
 
 #endif

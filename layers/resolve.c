@@ -124,14 +124,14 @@ static int walk_redirect(struct walk *walk, unsigned layer, char *value)
 }
 
 /* Reads the redirect of (dir, name). NULL and 0 when it has none. */
-static char *read_redirect(int dir, const char *name, int *err)
+static char *read_redirect(enum ovlwhere where, int dir, const char *name, int *err)
 {
     char *value = malloc(PATH_MAX + 1);
     if (!value) {
         *err = -ENOMEM;
         return NULL;
     }
-    ssize_t length = ovlattr_get(dir, name, OVLATTR_REDIRECT, value, PATH_MAX);
+    ssize_t length = ovlattr_get(where, dir, name, OVLATTR_REDIRECT, value, PATH_MAX);
     if (length < 0) {
         free(value);
         *err = length == -ENODATA ? 0 : (int)length;
@@ -171,8 +171,10 @@ static int ask(const struct walk *walk, const struct source *source, int dir, co
         return err;
     if (whiteout_is_device(st))
         return STEP_STOP;
-    if (walk->stack->layers[source->layer].xwhiteouts && S_ISREG(st->st_mode) && st->st_size == 0 &&
-        ovlset_has(ovlattr_list(dir, name), OVLATTR_WHITEOUT))
+    /* The mark is of the directory that the source names; a path leads to others beneath it. */
+    bool maybe_attr = source->xwhiteouts || strchr(walk->tail, '/');
+    if (maybe_attr && S_ISREG(st->st_mode) && st->st_size == 0 &&
+        ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, name), OVLATTR_WHITEOUT))
         return STEP_STOP;
     return STEP_FOUND;
 }
@@ -185,8 +187,15 @@ static char *join(const char *front, const char *tail)
     return path;
 }
 
-/* Whether the directory `path` of `layer` is opaque: 1 or 0, or -errno. */
-static int dir_is_opaque(const struct stack *stack, unsigned layer, const char *path, ovlset *attrs)
+/* What is written on a lower directory. */
+struct marks {
+    ovlset attrs;
+    bool opaque;
+    bool xwhiteouts; /* attribute whiteouts are in it */
+};
+
+static int read_marks(const struct stack *stack, unsigned layer, const char *path,
+                      struct marks *marks)
 {
     int err = 0;
     char value = 0;
@@ -194,13 +203,14 @@ static int dir_is_opaque(const struct stack *stack, unsigned layer, const char *
     struct fdref *ref = stack_lower_dir(stack, layer, path, &err);
     if (!ref)
         return err;
-    *attrs = ovlattr_list(ref->fd, "");
-    int opaque = ovlset_has(*attrs, OVLATTR_OPAQUE) &&
-                 ovlattr_get(ref->fd, "", OVLATTR_OPAQUE, &value, 1) == 1 && value == 'y';
-    if (!opaque)
-        opaque = fd_stat(ref->fd, WHITEOUT_OPAQUE, &st) == 0;
+    marks->attrs = ovlattr_list(OVLWHERE_SEALED, ref->fd, "");
+    if (ovlset_has(marks->attrs, OVLATTR_OPAQUE) &&
+        ovlattr_get(OVLWHERE_SEALED, ref->fd, "", OVLATTR_OPAQUE, &value, 1) != 1)
+        value = 0;
+    marks->opaque = value == 'y' || fd_stat(ref->fd, WHITEOUT_OPAQUE, &st) == 0;
+    marks->xwhiteouts = value == 'x';
     fdref_release(stack->fds, ref);
-    return opaque;
+    return 0;
 }
 
 /* Where the layers beneath are to look instead, when a component of `path` is itself redirected.
@@ -241,14 +251,15 @@ static int weigh_parent(const struct walk *walk, const struct source *source, ch
     int step = ask(walk, source, ref->fd, leaf, &st);
     if (step == STEP_FOUND && !S_ISDIR(st.st_mode))
         step = STEP_STOP;
-    ovlset attrs = 0;
-    int opaque = step == STEP_FOUND ? dir_is_opaque(walk->stack, source->layer, prefix, &attrs) : 0;
-    if (opaque > 0)
+    struct marks marks = {0};
+    if (step == STEP_FOUND)
+        err = read_marks(walk->stack, source->layer, prefix, &marks);
+    if (marks.opaque)
         *stop_after = true;
-    if (opaque >= 0 && ovlset_has(attrs, OVLATTR_REDIRECT))
-        *value = read_redirect(ref->fd, leaf, &err);
+    if (!err && ovlset_has(marks.attrs, OVLATTR_REDIRECT))
+        *value = read_redirect(OVLWHERE_SEALED, ref->fd, leaf, &err);
     fdref_release(walk->stack->fds, ref);
-    return opaque < 0 ? opaque : err ? err : step;
+    return err ? err : step;
 }
 
 /* The components of an absolute redirect but the last are weighed in the layer they lie in: a
@@ -335,28 +346,26 @@ static int walk_next(struct walk *walk, struct found *found)
 
 /* ---- directories and data ---- */
 
-/* Goes on with a directory walk after `found`: follows its redirect, ends at its opaque mark. */
-static int walk_past_dir(struct walk *walk, const struct found *found)
+/* Goes on with a directory walk after `found`: follows its redirect, ends at its opaque mark. In
+ * the lowest layer there is nothing to hide, and as in the kernel no mark is asked for. */
+static int walk_past_dir(struct walk *walk, const struct found *found, bool *xwhiteouts)
 {
-    if (found->last) {
+    struct marks marks = {0};
+    *xwhiteouts = false;
+    int err = found->last ? 0 : read_marks(walk->stack, found->layer, found->path, &marks);
+    if (err)
+        return err;
+    *xwhiteouts = marks.xwhiteouts;
+    if (found->last || marks.opaque) {
         walk->at = walk->end;
         return 0;
     }
-    ovlset attrs = 0;
-    int opaque = dir_is_opaque(walk->stack, found->layer, found->path, &attrs);
-    if (opaque < 0)
-        return opaque;
-    if (opaque) {
-        walk->at = walk->end;
+    if (!ovlset_has(marks.attrs, OVLATTR_REDIRECT))
         return 0;
-    }
-    if (!ovlset_has(attrs, OVLATTR_REDIRECT))
-        return 0;
-    int err = 0;
     struct fdref *ref = stack_lower_dir(walk->stack, found->layer, found->path, &err);
     if (!ref)
         return err;
-    char *value = read_redirect(ref->fd, "", &err);
+    char *value = read_redirect(OVLWHERE_SEALED, ref->fd, "", &err);
     fdref_release(walk->stack->fds, ref);
     return value ? walk_redirect(walk, found->layer, value) : err;
 }
@@ -376,10 +385,10 @@ static int collect_dirs(struct walk *walk, struct found *first, struct entry *en
     while (more > 0 && !err && S_ISDIR(found.st.st_mode)) {
         if (builder.count == 0)
             entry->ino = stack_ino(walk->stack, found.layer, found.st.st_ino);
-        err = sources_add(&builder, found.layer, found.path,
-                          walk->stack->layers[found.layer].xwhiteouts);
+        bool xwhiteouts;
+        err = walk_past_dir(walk, &found, &xwhiteouts);
         if (!err)
-            err = walk_past_dir(walk, &found);
+            err = sources_add(&builder, found.layer, found.path, xwhiteouts);
         found_finish(&found);
         if (!err)
             more = walk_next(walk, &found);
@@ -422,9 +431,9 @@ static int collect_data(struct walk *walk, struct entry *entry)
         struct fdref *ref = found.last ? NULL : found_parent(walk->stack, &found, &leaf, &err);
         if (err)
             return err;
-        ovlset attrs = ref ? ovlattr_list(ref->fd, leaf) : 0;
+        ovlset attrs = ref ? ovlattr_list(OVLWHERE_SEALED, ref->fd, leaf) : 0;
         char *value = ovlset_has(attrs, OVLATTR_METACOPY) && ovlset_has(attrs, OVLATTR_REDIRECT)
-                          ? read_redirect(ref->fd, leaf, &err)
+                          ? read_redirect(OVLWHERE_SEALED, ref->fd, leaf, &err)
                           : NULL;
         fdref_release(walk->stack->fds, ref);
         if (!ovlset_has(attrs, OVLATTR_METACOPY)) {
@@ -447,8 +456,8 @@ nlink_t resolve_nlink(const struct stack *stack, int dir, const char *name, nlin
                       nlink_t lower, nlink_t fallback)
 {
     char text[16];
-    (void)stack;
-    ssize_t length = ovlattr_get(dir, name, OVLATTR_NLINK, text, sizeof(text) - 1);
+    ssize_t length =
+        ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_NLINK, text, sizeof(text) - 1);
     if (length < 2)
         return fallback;
     text[length] = 0;
@@ -484,7 +493,8 @@ static int consult_index(const struct stack *stack, const struct found *found, s
     entry->layer = 0;
     entry->st.st_nlink =
         resolve_nlink(stack, stack->index, hex, st.st_nlink, found->st.st_nlink, st.st_nlink);
-    entry->metacopy = ovlset_has(ovlattr_list(stack->index, hex), OVLATTR_METACOPY);
+    entry->metacopy =
+        ovlset_has(ovlattr_list(stack_upper_where(stack), stack->index, hex), OVLATTR_METACOPY);
     return 0;
 }
 
@@ -522,9 +532,9 @@ static int settle_lower(struct walk *walk, struct found *found, struct entry *en
     struct fdref *ref = found_parent(stack, found, &leaf, &err);
     if (!ref)
         return err;
-    ovlset attrs = ovlattr_list(ref->fd, leaf);
+    ovlset attrs = ovlattr_list(OVLWHERE_SEALED, ref->fd, leaf);
     char *value = ovlset_has(attrs, OVLATTR_METACOPY) && ovlset_has(attrs, OVLATTR_REDIRECT)
-                      ? read_redirect(ref->fd, leaf, &err)
+                      ? read_redirect(OVLWHERE_SEALED, ref->fd, leaf, &err)
                       : NULL;
     fdref_release(stack->fds, ref);
     if (err || !ovlset_has(attrs, OVLATTR_METACOPY))
@@ -557,7 +567,9 @@ static int settle_beneath(const struct stack *stack, int upper, const struct sou
 {
     struct walk walk;
     int err = 0;
-    char *value = ovlset_has(attrs, OVLATTR_REDIRECT) ? read_redirect(upper, name, &err) : NULL;
+    char *value = ovlset_has(attrs, OVLATTR_REDIRECT)
+                      ? read_redirect(stack_upper_where(stack), upper, name, &err)
+                      : NULL;
     if (err)
         return err;
     err = walk_begin(&walk, stack, sources, name, value == NULL);
@@ -577,7 +589,8 @@ static bool upper_is_opaque(const struct stack *stack, int upper, const char *na
     char value = 0;
     if (ovlset_has(attrs, OVLATTR_OPAQUE)) {
         /* One that may not be read (a directory of mode 0, without privilege) was set by us. */
-        ssize_t size = ovlattr_get(upper, name, OVLATTR_OPAQUE, &value, 1);
+        ssize_t size =
+            ovlattr_get(stack_upper_where(stack), upper, name, OVLATTR_OPAQUE, &value, 1);
         if (size == -EACCES || (size == 1 && value == 'y'))
             return true;
     }
@@ -592,7 +605,7 @@ static int settle_upper(const struct stack *stack, int upper, const struct sourc
                         const char *name, struct entry *entry)
 {
     int err;
-    ovlset attrs = ovlattr_list(upper, name);
+    ovlset attrs = ovlattr_list(stack_upper_where(stack), upper, name);
     entry->present = entry->linked = true;
     entry->layer = 0;
     entry->ino = stack_ino(stack, 0, entry->st.st_ino);
@@ -616,7 +629,8 @@ static int settle_upper(const struct stack *stack, int upper, const struct sourc
     struct origin origin;
     char hex[ORIGIN_HEX_MAX];
     struct stat st;
-    ssize_t size = ovlattr_get(upper, name, OVLATTR_ORIGIN, origin.bytes, sizeof(origin.bytes));
+    ssize_t size = ovlattr_get(stack_upper_where(stack), upper, name, OVLATTR_ORIGIN, origin.bytes,
+                               sizeof(origin.bytes));
     if (size <= 0)
         return 0;
     origin.size = (size_t)size;
@@ -640,7 +654,8 @@ int resolve_name(const struct stack *stack, int upper, const struct sources *sou
     if (upper < 0)
         return resolve_lower(stack, sources, name, entry);
     bool files = stack->able.whiteform == WHITEFORM_FILE;
-    if (files && whiteout_is_name(name))
+    if ((files && whiteout_is_name(name)) ||
+        whiteout_is_opaque_file(stack_upper_where(stack), upper, name))
         return 0;
     int err = fd_stat(upper, name, &entry->st);
     if (err == 0 && !whiteout_is_device(&entry->st))

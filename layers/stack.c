@@ -51,13 +51,14 @@ static int stack_root_sources(struct stack *stack)
     struct sources_builder builder = {0};
     int err = 0;
     for (unsigned i = 1; i < stack->count && !err; i++) {
-        struct layer *layer = &stack->layers[i];
+        const struct layer *layer = &stack->layers[i];
         char value = 0;
-        /* Only a layer whose root says so may hold attribute whiteouts, as in the kernel. */
-        layer->xwhiteouts = ovlset_has(ovlattr_list(layer->root, ""), OVLATTR_OPAQUE) &&
-                            ovlattr_get(layer->root, "", OVLATTR_OPAQUE, &value, 1) == 1 &&
-                            value == 'x';
-        err = sources_add(&builder, (uint16_t)i, "", layer->xwhiteouts);
+        /* Only a directory that says so may hold attribute whiteouts, as in the kernel. */
+        bool xwhiteouts =
+            ovlset_has(ovlattr_list(OVLWHERE_SEALED, layer->root, ""), OVLATTR_OPAQUE) &&
+            ovlattr_get(OVLWHERE_SEALED, layer->root, "", OVLATTR_OPAQUE, &value, 1) == 1 &&
+            value == 'x';
+        err = sources_add(&builder, (uint16_t)i, "", xwhiteouts);
     }
     if (err)
         sources_builder_finish(&builder);
@@ -128,14 +129,16 @@ int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlse
     struct stat st;
     if (ovlset_has(attrs, OVLATTR_INO)) {
         uint64_t own;
-        if (ovlattr_get(dir, name, OVLATTR_INO, &own, sizeof(own)) != sizeof(own))
+        if (ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_INO, &own, sizeof(own)) !=
+            sizeof(own))
             return -ESTALE;
         *ino = own;
         return 0;
     }
     if (!ovlset_has(attrs, OVLATTR_ORIGIN) || !stack->able.handles)
         return -ESTALE;
-    ssize_t size = ovlattr_get(dir, name, OVLATTR_ORIGIN, origin.bytes, sizeof(origin.bytes));
+    ssize_t size = ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_ORIGIN, origin.bytes,
+                               sizeof(origin.bytes));
     if (size <= 0)
         return -ESTALE;
     origin.size = (size_t)size;

@@ -21,10 +21,9 @@ struct sources;
 enum { STACK_LAYERS_MAX = 4096 };
 
 struct layer {
-    int root;        /* open for reading; owned */
-    char *path;      /* as the user gave it; for messages */
-    uint8_t fs;      /* index into stack.backings */
-    bool xwhiteouts; /* its root is marked opaque=x: it may hold attribute whiteouts */
+    int root;   /* open for reading; owned */
+    char *path; /* as the user gave it; for messages */
+    uint8_t fs; /* index into stack.backings */
 };
 
 /* How a deleted name is recorded in the upper layer. */
@@ -69,6 +68,12 @@ struct stack {
 must_check int stack_open(struct stack *stack, const char *const *paths, unsigned count,
                           bool writable, struct fdcache *fds, unsigned *culprit);
 void stack_close(struct stack *stack);
+
+/* Where the books of the upper layer are read. */
+static inline enum ovlwhere stack_upper_where(const struct stack *stack)
+{
+    return ovlwhere_upper(stack->able.space);
+}
 
 /* The inode number shown for `real` on layer `layer`: unique over all layers. Where there is one
  * filesystem it is the real one; else the filesystem's index is in the highest byte, as the

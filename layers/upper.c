@@ -330,7 +330,7 @@ static int open_index(struct stack *stack, int work)
     if (err)
         return err;
     int root = stack->layers[0].root;
-    if (!ovlset_has(ovlattr_list(root, ""), OVLATTR_ORIGIN))
+    if (!ovlset_has(ovlattr_list(stack_upper_where(stack), root, ""), OVLATTR_ORIGIN))
         err = ovlattr_set(stack->able.space, root, "", OVLATTR_ORIGIN, origin.bytes, origin.size);
     return err;
 }

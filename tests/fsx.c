@@ -803,6 +803,14 @@ static void begin(struct fsx *x)
     signal(SIGSEGV, fault);
 }
 
+/* Read at once, before an operation can write the right byte over it. */
+static enum verdict find_spoilt(struct fsx *x)
+{
+    x->model[x->size / 2] ^= 1;
+    snprintf(x->history[x->op % HISTORY], LINE, "spoil a byte ");
+    return op_check_all(x);
+}
+
 static enum verdict exercise(struct fsx *x)
 {
     /* Read once, so that old pages are in the cache when the file is copied up. */
@@ -810,9 +818,7 @@ static enum verdict exercise(struct fsx *x)
     if (verdict == DONE && x->early)
         verdict = op_map_kept(x);
     for (x->op = 0; verdict != DIFFERS && x->op < x->ops; x->op++) {
-        if (x->op == x->spoil && x->size > 0)
-            x->model[x->size / 2] ^= 1;
-        verdict = step(x);
+        verdict = x->op < x->spoil || x->size == 0 ? step(x) : find_spoilt(x);
     }
     if (verdict == DIFFERS)
         return DIFFERS;
