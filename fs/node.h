@@ -9,8 +9,7 @@
  *
  * Locks: one mutex inside the table, held for a few instructions and never over a system call.
  * Apart from it each node has a lock of its own (node_lock) for changes that take time: whoever
- * copies it up or removes it holds it. Order: names lock (mount.h), a directory's node lock, a
- * file's node lock, the table's mutex.
+ * copies it up or removes it holds it. Its place in the order of locks is told in mount.h.
  */
 #ifndef PLYFS_NODE_H
 #define PLYFS_NODE_H
