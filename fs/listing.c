@@ -179,6 +179,8 @@ static int take_upper(struct building *build, int dir, const struct dirent *entr
         const char *hidden = whiteout_hidden_name(name);
         return hidden ? cover(build, hidden) : 0;
     }
+    if (whiteout_is_opaque_file(stack_upper_where(build->stack), dir, name))
+        return 0;
     uint8_t dtype = entry->d_type;
     if (dtype == DT_CHR || dtype == DT_UNKNOWN) {
         if (fd_stat(dir, name, &st) < 0)

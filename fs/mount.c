@@ -36,7 +36,10 @@ static int pin_directory(struct mount *mount, uint32_t index, int fd)
     return ref ? 0 : -ENOMEM;
 }
 
-/* As many descriptors as the hard limit has, and half of them for the cache. */
+enum { FDS_MAX = 2048 };
+
+/* As many descriptors as the hard limit has, and half of them for the cache, but not more than
+ * help: each holds an inode of a layer in the kernel's memory. */
 static struct fdcache *make_fdcache(void)
 {
     struct rlimit limit = {.rlim_cur = 1024, .rlim_max = 1024};
@@ -45,7 +48,7 @@ static struct fdcache *make_fdcache(void)
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         getrlimit(RLIMIT_NOFILE, &limit);
     rlim_t most = limit.rlim_cur / 2;
-    return fdcache_create(most > 8192 ? 8192 : (size_t)most);
+    return fdcache_create(most > FDS_MAX ? FDS_MAX : (size_t)most);
 }
 
 int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count)

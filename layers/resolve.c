@@ -171,7 +171,9 @@ static int ask(const struct walk *walk, const struct source *source, int dir, co
         return err;
     if (whiteout_is_device(st))
         return STEP_STOP;
-    if (walk->stack->layers[source->layer].xwhiteouts && S_ISREG(st->st_mode) && st->st_size == 0 &&
+    /* The mark is of the directory that the source names; a path leads to others beneath it. */
+    bool maybe_attr = source->xwhiteouts || strchr(walk->tail, '/');
+    if (maybe_attr && S_ISREG(st->st_mode) && st->st_size == 0 &&
         ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, name), OVLATTR_WHITEOUT))
         return STEP_STOP;
     return STEP_FOUND;
@@ -185,8 +187,15 @@ static char *join(const char *front, const char *tail)
     return path;
 }
 
-/* Whether the directory `path` of `layer` is opaque: 1 or 0, or -errno. */
-static int dir_is_opaque(const struct stack *stack, unsigned layer, const char *path, ovlset *attrs)
+/* What is written on a lower directory. */
+struct marks {
+    ovlset attrs;
+    bool opaque;
+    bool xwhiteouts; /* attribute whiteouts are in it */
+};
+
+static int read_marks(const struct stack *stack, unsigned layer, const char *path,
+                      struct marks *marks)
 {
     int err = 0;
     char value = 0;
@@ -194,14 +203,14 @@ static int dir_is_opaque(const struct stack *stack, unsigned layer, const char *
     struct fdref *ref = stack_lower_dir(stack, layer, path, &err);
     if (!ref)
         return err;
-    *attrs = ovlattr_list(OVLWHERE_SEALED, ref->fd, "");
-    int opaque = ovlset_has(*attrs, OVLATTR_OPAQUE) &&
-                 ovlattr_get(OVLWHERE_SEALED, ref->fd, "", OVLATTR_OPAQUE, &value, 1) == 1 &&
-                 value == 'y';
-    if (!opaque)
-        opaque = fd_stat(ref->fd, WHITEOUT_OPAQUE, &st) == 0;
+    marks->attrs = ovlattr_list(OVLWHERE_SEALED, ref->fd, "");
+    if (ovlset_has(marks->attrs, OVLATTR_OPAQUE) &&
+        ovlattr_get(OVLWHERE_SEALED, ref->fd, "", OVLATTR_OPAQUE, &value, 1) != 1)
+        value = 0;
+    marks->opaque = value == 'y' || fd_stat(ref->fd, WHITEOUT_OPAQUE, &st) == 0;
+    marks->xwhiteouts = value == 'x';
     fdref_release(stack->fds, ref);
-    return opaque;
+    return 0;
 }
 
 /* Where the layers beneath are to look instead, when a component of `path` is itself redirected.
@@ -242,14 +251,15 @@ static int weigh_parent(const struct walk *walk, const struct source *source, ch
     int step = ask(walk, source, ref->fd, leaf, &st);
     if (step == STEP_FOUND && !S_ISDIR(st.st_mode))
         step = STEP_STOP;
-    ovlset attrs = 0;
-    int opaque = step == STEP_FOUND ? dir_is_opaque(walk->stack, source->layer, prefix, &attrs) : 0;
-    if (opaque > 0)
+    struct marks marks = {0};
+    if (step == STEP_FOUND)
+        err = read_marks(walk->stack, source->layer, prefix, &marks);
+    if (marks.opaque)
         *stop_after = true;
-    if (opaque >= 0 && ovlset_has(attrs, OVLATTR_REDIRECT))
+    if (!err && ovlset_has(marks.attrs, OVLATTR_REDIRECT))
         *value = read_redirect(OVLWHERE_SEALED, ref->fd, leaf, &err);
     fdref_release(walk->stack->fds, ref);
-    return opaque < 0 ? opaque : err ? err : step;
+    return err ? err : step;
 }
 
 /* The components of an absolute redirect but the last are weighed in the layer they lie in: a
@@ -336,24 +346,22 @@ static int walk_next(struct walk *walk, struct found *found)
 
 /* ---- directories and data ---- */
 
-/* Goes on with a directory walk after `found`: follows its redirect, ends at its opaque mark. */
-static int walk_past_dir(struct walk *walk, const struct found *found)
+/* Goes on with a directory walk after `found`: follows its redirect, ends at its opaque mark. In
+ * the lowest layer there is nothing to hide, and as in the kernel no mark is asked for. */
+static int walk_past_dir(struct walk *walk, const struct found *found, bool *xwhiteouts)
 {
-    if (found->last) {
+    struct marks marks = {0};
+    *xwhiteouts = false;
+    int err = found->last ? 0 : read_marks(walk->stack, found->layer, found->path, &marks);
+    if (err)
+        return err;
+    *xwhiteouts = marks.xwhiteouts;
+    if (found->last || marks.opaque) {
         walk->at = walk->end;
         return 0;
     }
-    ovlset attrs = 0;
-    int opaque = dir_is_opaque(walk->stack, found->layer, found->path, &attrs);
-    if (opaque < 0)
-        return opaque;
-    if (opaque) {
-        walk->at = walk->end;
+    if (!ovlset_has(marks.attrs, OVLATTR_REDIRECT))
         return 0;
-    }
-    if (!ovlset_has(attrs, OVLATTR_REDIRECT))
-        return 0;
-    int err = 0;
     struct fdref *ref = stack_lower_dir(walk->stack, found->layer, found->path, &err);
     if (!ref)
         return err;
@@ -377,10 +385,10 @@ static int collect_dirs(struct walk *walk, struct found *first, struct entry *en
     while (more > 0 && !err && S_ISDIR(found.st.st_mode)) {
         if (builder.count == 0)
             entry->ino = stack_ino(walk->stack, found.layer, found.st.st_ino);
-        err = sources_add(&builder, found.layer, found.path,
-                          walk->stack->layers[found.layer].xwhiteouts);
+        bool xwhiteouts;
+        err = walk_past_dir(walk, &found, &xwhiteouts);
         if (!err)
-            err = walk_past_dir(walk, &found);
+            err = sources_add(&builder, found.layer, found.path, xwhiteouts);
         found_finish(&found);
         if (!err)
             more = walk_next(walk, &found);
@@ -646,7 +654,8 @@ int resolve_name(const struct stack *stack, int upper, const struct sources *sou
     if (upper < 0)
         return resolve_lower(stack, sources, name, entry);
     bool files = stack->able.whiteform == WHITEFORM_FILE;
-    if (files && whiteout_is_name(name))
+    if ((files && whiteout_is_name(name)) ||
+        whiteout_is_opaque_file(stack_upper_where(stack), upper, name))
         return 0;
     int err = fd_stat(upper, name, &entry->st);
     if (err == 0 && !whiteout_is_device(&entry->st))

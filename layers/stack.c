@@ -51,14 +51,14 @@ static int stack_root_sources(struct stack *stack)
     struct sources_builder builder = {0};
     int err = 0;
     for (unsigned i = 1; i < stack->count && !err; i++) {
-        struct layer *layer = &stack->layers[i];
+        const struct layer *layer = &stack->layers[i];
         char value = 0;
-        /* Only a layer whose root says so may hold attribute whiteouts, as in the kernel. */
-        layer->xwhiteouts =
+        /* Only a directory that says so may hold attribute whiteouts, as in the kernel. */
+        bool xwhiteouts =
             ovlset_has(ovlattr_list(OVLWHERE_SEALED, layer->root, ""), OVLATTR_OPAQUE) &&
             ovlattr_get(OVLWHERE_SEALED, layer->root, "", OVLATTR_OPAQUE, &value, 1) == 1 &&
             value == 'x';
-        err = sources_add(&builder, (uint16_t)i, "", layer->xwhiteouts);
+        err = sources_add(&builder, (uint16_t)i, "", xwhiteouts);
     }
     if (err)
         sources_builder_finish(&builder);

@@ -21,10 +21,9 @@ struct sources;
 enum { STACK_LAYERS_MAX = 4096 };
 
 struct layer {
-    int root;        /* open for reading; owned */
-    char *path;      /* as the user gave it; for messages */
-    uint8_t fs;      /* index into stack.backings */
-    bool xwhiteouts; /* its root is marked opaque=x: it may hold attribute whiteouts */
+    int root;   /* open for reading; owned */
+    char *path; /* as the user gave it; for messages */
+    uint8_t fs; /* index into stack.backings */
 };
 
 /* How a deleted name is recorded in the upper layer. */

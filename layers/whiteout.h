@@ -9,6 +9,8 @@
 #ifndef PLYFS_WHITEOUT_H
 #define PLYFS_WHITEOUT_H
 
+#include "ovlattr.h"
+
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -27,6 +29,10 @@ static inline bool whiteout_is_name(const char *name)
 {
     return strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0;
 }
+
+/* True for the file that fuse-overlayfs leaves in an upper directory beside its opaque attribute.
+ * It is never shown. Another file of that name is the user's own: so much has to fit. */
+bool whiteout_is_opaque_file(enum ovlwhere where, int dir, const char *name);
 
 /* The name that a `.wh.NAME` hides, or NULL when it hides none (the opaque mark, aufs's books). */
 static inline const char *whiteout_hidden_name(const char *name)
