@@ -62,6 +62,7 @@ static int stage_like(const struct stack *stack, int dir, char temp[UPPER_TEMP_M
     if (!dir_is_inherited_from(dir))
         return 0;
     struct stat st;
+    *place = -1; /* the stage itself is not the caller's to close */
     upper_temp_name(temp);
     if (fstat(dir, &st) < 0 || mkdirat(stack->stage, temp, 0700) < 0)
         return -errno;
@@ -121,8 +122,8 @@ static int make_over_whiteout(const struct stack *stack, const struct editdir *d
     if (!err)
         err = publish_over(stack, place, staged, dir, name, is_dir);
     if (err && made && fd)
-        own_close(fd);
-    if (err && made && place == stack->stage)
+        close(steal_fd(fd));
+    if (err && place == stack->stage)
         upper_discard(stack, staged);
     if (place_name[0]) {
         own_close(&place);
