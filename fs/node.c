@@ -7,7 +7,7 @@
  * - (parent, name) leads to at most one slot; an alias slot leads on to its node (`target`);
  * - a node in the inode hash is not a directory, and its shown number is its key.
  *
- * Memory: 80 bytes a node, and its name. Chunks of 1,024 free slots go back to the kernel.
+ * Memory: 104 bytes a node, and its name. Chunks of 1,024 free slots go back to the kernel.
  */
 #include "node.h"
 
@@ -871,19 +871,21 @@ struct node_opens node_opens(struct node_table *table, uint32_t index)
     return opens;
 }
 
-void node_opened(struct node_table *table, uint32_t index, int32_t backing)
+void node_opened(struct node_table *table, uint32_t index, bool writes, int32_t backing)
 {
     pthread_mutex_lock(&table->lock);
     table->at[index].opens.count++;
+    table->at[index].opens.writers += writes;
     table->at[index].opens.backing = backing;
     pthread_mutex_unlock(&table->lock);
 }
 
-int32_t node_released(struct node_table *table, uint32_t index)
+int32_t node_released(struct node_table *table, uint32_t index, bool writes)
 {
     int32_t closed = 0;
     pthread_mutex_lock(&table->lock);
     struct node_opens *opens = &table->at[index].opens;
+    opens->writers -= writes && opens->writers > 0;
     if (opens->count > 0 && --opens->count == 0) {
         closed = opens->backing;
         opens->backing = 0;

@@ -145,12 +145,13 @@ bool node_linked_name(struct node_table *table, uint32_t index, uint32_t *parent
  * with one backing id (> 0), or cached (0). The kernel holds the same rule (fs/fuse/iomode.c). */
 struct node_opens {
     uint32_t count;
+    uint32_t writers; /* of them, those that may write */
     int32_t backing;
 };
 struct node_opens node_opens(struct node_table *table, uint32_t index);
-void node_opened(struct node_table *table, uint32_t index, int32_t backing);
+void node_opened(struct node_table *table, uint32_t index, bool writes, int32_t backing);
 /* One open less; returns the backing id that is to be closed now, or 0. */
-int32_t node_released(struct node_table *table, uint32_t index);
+int32_t node_released(struct node_table *table, uint32_t index, bool writes);
 
 /* How many nodes there are, the root and all further names included. */
 uint64_t node_table_count(struct node_table *table);

@@ -111,34 +111,39 @@ static int set_times(const struct spot *spot, const struct stat *attr, int valid
     return utimensat(spot->ref->fd, spot->name, times, flags) < 0 ? -errno : 0;
 }
 
-/* A SETATTR that sets nothing is one of two things that the kernel does not tell apart: chown(2) of
- * -1 and -1, which takes setuid bits away, or the end of taking capabilities away at a write, which
- * leaves them. The first changes the change time, which the kernel says when it keeps the times;
- * the second comes right after a REMOVEXATTR. */
-static bool is_empty_chown(struct mount *mount, const struct node_view *view, int valid)
+/* A SETATTR that sets nothing stands for one of two things: chown(2) of -1 and -1, which takes
+ * setuid bits away and is the owner's right, though the kernel, seeing nothing change, has asked
+ * for no permission; or the first half of a write, which takes them from whoever has no CAP_FSETID.
+ * The kernel does not say which. With the writeback cache only the chown changes the change time,
+ * and the write itself says what it takes. Without it a file that nobody may write is not being
+ * written; and of a privileged writer all that comes is the end of removing capabilities. */
+enum verdict { VERDICT_LEAVE, VERDICT_KILL, VERDICT_REFUSE };
+
+static enum verdict judge_empty(struct mount *mount, const struct node_view *view, int valid,
+                                uid_t caller, uid_t owner)
 {
-    if (valid & (META | FUSE_SET_ATTR_SIZE))
-        return false;
-    if (mount->rules.writeback)
-        return valid & FUSE_SET_ATTR_CTIME;
-    if (!node_is(view, NODE_UNCAPPED))
-        return true;
-    node_set_flags(mount->nodes, view->index, 0, NODE_UNCAPPED);
-    return false;
+    bool entitled = caller == 0 || caller == owner;
+    bool uncapped = node_is(view, NODE_UNCAPPED);
+    if (uncapped)
+        node_set_flags(mount->nodes, view->index, 0, NODE_UNCAPPED);
+    if (mount->rules.writeback && !(valid & FUSE_SET_ATTR_CTIME))
+        return VERDICT_LEAVE;
+    if (mount->rules.writeback || node_opens(mount->nodes, view->index).writers == 0)
+        return entitled ? VERDICT_KILL : VERDICT_REFUSE;
+    return caller == 0 && uncapped ? VERDICT_LEAVE : VERDICT_KILL;
 }
 
-/* chown(2) of -1 and -1. The kernel has asked for no permission, because it sees nothing that
- * changes: taking setuid bits away is the owner's right. Where it may also be the first half of a
- * write (the kernel not keeping the times), the write itself takes them, and this does nothing. */
-static int set_no_owner(const struct mount *mount, const struct spot *spot, uid_t caller)
+static int set_nothing(struct mount *mount, const struct node_view *view, const struct spot *spot,
+                       int valid, uid_t caller)
 {
     struct stat st;
     int err = fd_stat(spot->ref->fd, spot->name, &st);
-    if (err || S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)))
+    if (err)
         return err;
-    if (caller != 0 && caller != st.st_uid)
-        return mount->rules.writeback ? -EPERM : 0;
-    return set_owner(spot, &st, 0);
+    enum verdict verdict = judge_empty(mount, view, valid, caller, st.st_uid);
+    if (S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)) || verdict == VERDICT_LEAVE)
+        return 0;
+    return verdict == VERDICT_REFUSE ? -EPERM : set_owner(spot, &st, 0);
 }
 
 /* Everything but the size; the node is in the upper. */
@@ -161,8 +166,8 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
     err = find_spot(mount, &view, &spot);
     if (!err && (valid & owner))
         err = set_owner(&spot, attr, valid);
-    else if (!err && is_empty_chown(mount, &view, valid))
-        err = set_no_owner(mount, &spot, caller);
+    else if (!err && !(valid & (META | FUSE_SET_ATTR_SIZE)))
+        err = set_nothing(mount, &view, &spot, valid, caller);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
         err = fd_chmod(spot.ref->fd, spot.name, attr->st_mode & 07777);
     if (!err && (valid & times))
