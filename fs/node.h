@@ -41,6 +41,7 @@ enum node_flag {
     NODE_BY_INO = 1 << 8,      /* it is found by its inode number too */
     NODE_PRIVILEGED = 1 << 11, /* setuid or capabilities were set since it was made: see op_write */
     NODE_UNCAPPED = 1 << 10,   /* its capabilities were removed just now: see op_setattr */
+    NODE_LONELY = 1 << 12,     /* on its way out, unless somebody looks it up first */
     NODE_WRITTEN = 1 << 9,     /* written in passthrough: cached pages may be stale */
 };
 
@@ -154,9 +155,7 @@ void node_opened(struct node_table *table, uint32_t index, bool writes, int32_t 
 /* One open less; returns the backing id that is to be closed now, or 0. */
 int32_t node_released(struct node_table *table, uint32_t index, bool writes);
 
-struct node_counts {
-    uint64_t nodes, aliases;
-};
-struct node_counts node_table_counts(struct node_table *table);
+/* How many nodes there are, the root and all further names included. */
+uint64_t node_table_count(struct node_table *table);
 
 #endif

@@ -33,8 +33,8 @@ static bool takes_attributes(const char *directory)
 
 static bool find_base(void)
 {
-    const char *const places[] = {getenv("PLYFS_TEST_DIR"), getenv("TMPDIR"), "/dev/shm", "/tmp",
-                                  "/var/tmp", "."};
+    const char *const places[] = {
+        getenv("PLYFS_TEST_DIR"), getenv("TMPDIR"), "/dev/shm", "/tmp", "/var/tmp", "."};
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         if (places[i] && takes_attributes(places[i])) {
             snprintf(base, sizeof(base), "%s", places[i]);
@@ -250,11 +250,12 @@ void kit_union_open(struct kit_union *all, const char *layers, bool writable)
     }
     *all = (struct kit_union){.locks = {-1, -1}, .fds = fdcache_create(64)};
     assert_non_null(all->fds);
-    int err = stack_open(&all->stack, (const char *const *)paths, count, writable, all->fds,
-                         &culprit);
+    int err =
+        stack_open(&all->stack, (const char *const *)paths, count, writable, all->fds, &culprit);
     for (unsigned i = 0; i < count; i++)
         free(paths[i]);
     assert_int_equal(err, 0);
+    all->stack.able.space = OVLSPACE_USER;
 }
 
 void kit_union_open_upper(struct kit_union *all, const char *layers, struct features features)

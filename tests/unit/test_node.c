@@ -75,7 +75,7 @@ static bool lives(uint64_t id)
 /* The nodes that there are but for the root. */
 static uint64_t alive(void)
 {
-    return node_table_counts(table).nodes - 1;
+    return node_table_count(table) - 1;
 }
 
 static void a_node_is_what_its_entry_said(void **state)
@@ -131,8 +131,8 @@ static void a_number_that_is_used_again_is_stale_under_its_old_id(void **state)
 static void an_id_that_was_never_given_is_stale(void **state)
 {
     (void)state;
-    static const uint64_t IDS[] = {0, 2, 12345, UINT64_MAX, UINT64_C(1) << 32,
-                                   UINT64_C(1) << 32 | NODE_ROOT};
+    static const uint64_t IDS[] = {
+        0, 2, 12345, UINT64_MAX, UINT64_C(1) << 32, UINT64_C(1) << 32 | NODE_ROOT};
     for (size_t i = 0; i < sizeof(IDS) / sizeof(IDS[0]); i++) {
         assert_false(lives(IDS[i]));
         node_forget(table, IDS[i], 1);

@@ -80,8 +80,9 @@ static void an_equals_sign_in_a_value_belongs_to_it(void **state)
 static void an_unknown_option_is_refused(void **state)
 {
     (void)state;
-    static const char *const UNKNOWN[] = {"nonsense",     "nonsense=1", "lowerdirs=/a", "LOWERDIR=/a",
-                                          "redirect_di=on", "=",        "=x",           "ro,nonsense"};
+    static const char *const UNKNOWN[] = {"nonsense",    "nonsense=1",     "lowerdirs=/a",
+                                          "LOWERDIR=/a", "redirect_di=on", "=",
+                                          "=x",          "ro,nonsense"};
     for (size_t i = 0; i < sizeof(UNKNOWN) / sizeof(UNKNOWN[0]); i++)
         assert_refused(UNKNOWN[i]);
 }
@@ -90,11 +91,12 @@ static void a_value_that_makes_no_sense_is_refused(void **state)
 {
     (void)state;
     static const char *const WRONG[] = {
-        "lowerdir=",        "lowerdir",     "lowerdir=/a::/b", "lowerdir=:/a",   "lowerdir=/a:",
-        "upperdir=",        "index=maybe",  "metacopy",        "redirect_dir=2", "profile=fast",
-        "timeout=soon",     "timeout=-1",   "timeout=nan",     "threads=-1",     "threads=many",
-        "threads=99999999", "fsync=later",  "ro=1",            "allow_other=no", "volatile=1",
-        "threads=1x",       "threads= 1 ",  "timeout=1s"};
+        "lowerdir=",      "lowerdir",     "lowerdir=/a::/b", "lowerdir=:/a",
+        "lowerdir=/a:",   "upperdir=",    "index=maybe",     "metacopy",
+        "redirect_dir=2", "profile=fast", "timeout=soon",    "timeout=-1",
+        "timeout=nan",    "threads=-1",   "threads=many",    "threads=99999999",
+        "fsync=later",    "ro=1",         "allow_other=no",  "volatile=1",
+        "threads=1x",     "threads= 1 ",  "timeout=1s"};
     for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++)
         assert_refused(WRONG[i]);
 }

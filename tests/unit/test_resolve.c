@@ -89,8 +89,8 @@ static const struct situation SITUATIONS[] = {
     {"a_dot_wh_file_among_the_parents_ends_a_redirect",
      "d u/n, r u/n /p/q, f 1/.wh.p, d 1/z, d 2/p/q", "n", "dir 0"},
     {"a_file_among_the_parents_ends_a_redirect", "d u/n, r u/n /p/q, f 1/p, d 2/p/q", "n", "dir 0"},
-    {"a_symlink_among_the_parents_ends_a_redirect",
-     "d u/n, r u/n /p/q, l 1/p z, d 1/z/q, d 2/p/q", "n", "dir 0"},
+    {"a_symlink_among_the_parents_ends_a_redirect", "d u/n, r u/n /p/q, l 1/p z, d 1/z/q, d 2/p/q",
+     "n", "dir 0"},
     {"a_whiteout_at_its_target_ends_a_redirect", "d u/n, r u/n old, w 1/old, d 2/old", "n",
      "dir 0"},
     {"a_dot_wh_file_at_its_target_ends_a_redirect", "d u/n, r u/n old, f 1/.wh.old, d 2/old", "n",
@@ -270,8 +270,9 @@ static void what_lies_beneath_decides_whether_a_whiteout_is_needed(void **state)
 
 static void assert_nlink(const char *value, unsigned long expected)
 {
+    const struct stack stack = {.able.space = OVLSPACE_USER};
     kit_mark("f", OVLATTR_NLINK, value);
-    assert_int_equal(resolve_nlink(NULL, kit_root(), "f", 3, 5, 42), expected);
+    assert_int_equal(resolve_nlink(&stack, kit_root(), "f", 3, 5, 42), expected);
 }
 
 static void the_link_count_is_relative_to_the_upper_or_the_lower_inode(void **state)
@@ -288,12 +289,13 @@ static void the_link_count_is_relative_to_the_upper_or_the_lower_inode(void **st
 static void an_absurd_link_count_is_not_believed(void **state)
 {
     (void)state;
+    const struct stack stack = {.able.space = OVLSPACE_USER};
     kit_file("f", "");
     static const char *const ABSURD[] = {"U-3", "U-100", "L-9", "X+1", "U", "", "U+99999999999999"};
     for (size_t i = 0; i < sizeof(ABSURD) / sizeof(ABSURD[0]); i++)
         assert_nlink(ABSURD[i], 42);
-    assert_int_equal(ovlattr_remove(kit_root(), "f", OVLATTR_NLINK), 0);
-    assert_int_equal(resolve_nlink(NULL, kit_root(), "f", 3, 5, 42), 42);
+    assert_int_equal(ovlattr_remove(OVLSPACE_USER, kit_root(), "f", OVLATTR_NLINK), 0);
+    assert_int_equal(resolve_nlink(&stack, kit_root(), "f", 3, 5, 42), 42);
 }
 
 /* The index needs file handles and a filesystem that tells its uuid (Linux 6.9). */
@@ -383,8 +385,7 @@ int main(void)
     size_t count = OTHERS;
     for (size_t i = 0; i < ROWS; i++) {
         rows[i] = SITUATIONS[i];
-        tests[count++] =
-            kit_test_of(rows[i].claim, what_is_found_is_what_the_table_says, &rows[i]);
+        tests[count++] = kit_test_of(rows[i].claim, what_is_found_is_what_the_table_says, &rows[i]);
     }
     return kit_run("resolve", tests, count);
 }

@@ -213,7 +213,8 @@ static void an_opaque_mark_is_an_attribute_or_a_file(void **state)
     char value = 0;
     open_form(&all, WHITEFORM_DEVICE);
     assert_int_equal(upper_set_opaque(&all.stack, dir_of(&all), "d"), 0);
-    assert_int_equal(ovlattr_get(dir_of(&all), "d", OVLATTR_OPAQUE, &value, 1), 1);
+    assert_int_equal(ovlattr_get(OVLWHERE_UPPER_USER, dir_of(&all), "d", OVLATTR_OPAQUE, &value, 1),
+                     1);
     assert_int_equal(value, 'y');
     all.stack.able.space = OVLSPACE_NONE;
     assert_int_equal(upper_set_opaque(&all.stack, dir_of(&all), "d"), 0);

@@ -31,8 +31,8 @@ static void a_dot_wh_file_hides_the_name_behind_its_prefix(void **state)
 static void the_books_of_a_layer_hide_no_name(void **state)
 {
     (void)state;
-    static const char *const BOOKS[] = {WHITEOUT_OPAQUE, ".wh..wh.aufs", ".wh..wh.plnk", ".wh.",
-                                        ".wh..",         ".wh..."};
+    static const char *const BOOKS[] = {WHITEOUT_OPAQUE, ".wh..wh.aufs", ".wh..wh.plnk",
+                                        ".wh.",          ".wh..",        ".wh..."};
     for (size_t i = 0; i < sizeof(BOOKS) / sizeof(BOOKS[0]); i++) {
         assert_true(whiteout_is_name(BOOKS[i]));
         assert_null(whiteout_hidden_name(BOOKS[i]));
