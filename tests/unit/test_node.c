@@ -471,12 +471,14 @@ static void the_last_close_hands_the_backing_back(void **state)
 {
     (void)state;
     uint32_t index = index_of(intern(NODE_ROOT, "f", S_IFREG, 10));
-    node_opened(table, index, 7);
-    node_opened(table, index, 7);
+    node_opened(table, index, true, 7);
+    node_opened(table, index, false, 7);
     assert_int_equal(node_opens(table, index).count, 2);
-    assert_int_equal(node_released(table, index), 0);
-    assert_int_equal(node_released(table, index), 7);
-    assert_int_equal(node_released(table, index), 0);
+    assert_int_equal(node_opens(table, index).writers, 1);
+    assert_int_equal(node_released(table, index, true), 0);
+    assert_int_equal(node_opens(table, index).writers, 0);
+    assert_int_equal(node_released(table, index, false), 7);
+    assert_int_equal(node_released(table, index, false), 0);
     assert_int_equal(node_opens(table, index).backing, 0);
 }
 
