@@ -742,6 +742,15 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t count)
     table_leave(table);
 }
 
+bool node_try_lock(struct node_table *table, uint32_t index)
+{
+    pthread_mutex_lock(&table->lock);
+    bool taken = !(table->at[index].flags & NODE_BUSY);
+    table->at[index].flags |= NODE_BUSY;
+    pthread_mutex_unlock(&table->lock);
+    return taken;
+}
+
 void node_lock(struct node_table *table, uint32_t index)
 {
     pthread_mutex_lock(&table->lock);

@@ -106,6 +106,8 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t count);
 /* Waits for and takes, or gives back, a node's own lock. */
 void node_lock(struct node_table *table, uint32_t index);
 void node_unlock(struct node_table *table, uint32_t index);
+/* Takes it if that needs no waiting. */
+must_check bool node_try_lock(struct node_table *table, uint32_t index);
 
 /* The node is in the upper now: `set` and `clear` are flags, real is its inode number there. */
 void node_promoted(struct node_table *table, uint32_t index, unsigned set, unsigned clear,

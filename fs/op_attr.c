@@ -188,6 +188,27 @@ static const char *setattr_cause(int valid)
     return valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? "chown" : "utimens";
 }
 
+/* With the writeback cache unlink(2) is followed by a SETATTR of the change time. A lower file is
+ * not copied up for that: its times can be asked for only through descriptors, and of the kernel,
+ * which keeps them. */
+static bool only_dates_orphan(struct mount *mount, const struct node_view *view, int valid)
+{
+    const int kept = FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
+    return mount->rules.writeback && node_is(view, NODE_ORPHAN) && !node_is(view, NODE_UPPER) &&
+           S_ISREG(view->type) && (valid & kept) && !(valid & ~kept);
+}
+
+static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
+                        uid_t caller)
+{
+    cleanup_view struct node_view view = {0};
+    int err = node_view(mount->nodes, ino, &view);
+    if (err || only_dates_orphan(mount, &view, valid))
+        return err;
+    err = promote_meta(mount, view.index, setattr_cause(valid));
+    return err ? err : set_meta(mount, ino, attr, valid, caller);
+}
+
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
                 struct fuse_file_info *fi)
 {
@@ -195,14 +216,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
     int err = 0;
     if (valid & FUSE_SET_ATTR_SIZE)
         err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_SUID);
-    if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE))) {
-        cleanup_view struct node_view view = {0};
-        err = node_view(mount->nodes, ino, &view);
-        if (!err)
-            err = promote_meta(mount, view.index, setattr_cause(valid));
-        if (!err)
-            err = set_meta(mount, ino, attr, valid, fuse_req_ctx(req)->uid);
-    }
+    if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE)))
+        err = set_but_size(mount, ino, attr, valid, fuse_req_ctx(req)->uid);
     if (err)
         return reply_error(req, err);
     reply_current_attr(req, ino);

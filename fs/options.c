@@ -336,7 +336,7 @@ int options_check(const struct options *options)
         log_error("no mountpoint was given; see plyfs --help");
         return -EINVAL;
     }
-    if (options->lower_count == 0 && !options->upper) {
+    if (options->lower_count == 0) {
         log_error("nothing to mount on %s: give at least one lower layer (%s)", options->mountpoint,
                   options->drop_in ? "-o lowerdir=DIR" : "--lower DIR");
         return -EINVAL;

@@ -289,6 +289,21 @@ static int promote_locked(struct mount *mount, uint32_t index, bool data, off_t 
     return copy_file(mount, &view, data, limit, cause);
 }
 
+/* Takes the node's lock. Another thread takes the lead where it must be waited for, or where data
+ * is copied: metadata alone is quick, and giving the lead away costs more. */
+static void lock_to_promote(struct mount *mount, const struct node_view *view, bool data,
+                            off_t limit)
+{
+    bool copies = S_ISREG(view->type) && limit != 0 &&
+                  (data || !wants_metacopy(mount_stack(mount, view), view));
+    if (copies)
+        mount->will_be_slow();
+    if (node_try_lock(mount->nodes, view->index))
+        return;
+    mount->will_be_slow();
+    node_lock(mount->nodes, view->index);
+}
+
 static int promote_file(struct mount *mount, uint32_t index, bool data, off_t limit,
                         const char *cause)
 {
@@ -304,8 +319,7 @@ static int promote_file(struct mount *mount, uint32_t index, bool data, off_t li
         err = promote_dir(mount, view.parent, cause);
     if (err)
         return err;
-    mount->will_be_slow();
-    node_lock(mount->nodes, index);
+    lock_to_promote(mount, &view, data, limit);
     err = promote_locked(mount, index, data, limit, cause);
     node_unlock(mount->nodes, index);
     return err;

@@ -5,13 +5,16 @@
  * One thread at a time, the leader, reads the device; the others wait on a condition.
  *
  *   wait --(nobody leads)--> lead --(request)--> serve it, still leading --> lead
- *                            lead --(a second request is there already)--> a waiter serves that one
+ *                            lead --(a second one is there already)--> keep it, serve it next
+ *                            lead --(and a third)--> a waiter serves that one
  *                            serve --(it will be slow)--> a waiter leads --(served)--> wait
  *
  * So a lone client talks to one thread, which after each answer looks for the next request for some
  * 50 us before it sleeps (a sleep and a wake cost more than that), and several clients get several
- * threads. An idle mount sleeps in poll(2) and uses no processor. Where requests come through
- * io_uring, libfuse's own threads serve them and the leader sees only what still takes the device.
+ * threads. A second request alone is no sign of a second client: the kernel sends RELEASE and
+ * FORGET without waiting for them. An idle mount sleeps in poll(2) and uses no processor. Where
+ * requests come through io_uring, libfuse's own threads serve them and the leader sees only what
+ * still takes the device.
  */
 #include "serve.h"
 
@@ -51,6 +54,7 @@ struct session {
     bool over;
     struct parcel *waiting; /* for a waiter to serve */
     struct parcel *spare;   /* buffers to use again */
+    struct parcel *kept;    /* for the leader, who alone touches it */
     int done;               /* eventfd: the kernel has let go of the mount */
     bool spin;
 };
@@ -104,10 +108,10 @@ static int receive(struct session *session, struct parcel *parcel)
 }
 
 /* Waits for a request: looks for a while, then sleeps. */
-static int receive_next(struct session *session, struct parcel *parcel, bool spin)
+static int receive_next(struct session *session, struct parcel *parcel)
 {
     int size = receive(session, parcel);
-    uint64_t until = spin && size == -EAGAIN ? now_ns() + SPIN_NS : 0;
+    uint64_t until = session->spin && size == -EAGAIN ? now_ns() + SPIN_NS : 0;
     while (size == -EAGAIN && until > 0 && now_ns() < until) {
         sched_yield();
         size = receive(session, parcel);
@@ -131,19 +135,6 @@ static void finish_session(struct session *session)
     (void)!write(session->done, &one, sizeof(one));
 }
 
-/* Lets a waiter lead. */
-static void stop_leading(void)
-{
-    struct session *session = leading;
-    if (!session)
-        return;
-    leading = NULL;
-    pthread_mutex_lock(&session->lock);
-    session->led = false;
-    pthread_cond_signal(&session->turn);
-    pthread_mutex_unlock(&session->lock);
-}
-
 static void hand_over(struct session *session, struct parcel *parcel)
 {
     pthread_mutex_lock(&session->lock);
@@ -153,31 +144,63 @@ static void hand_over(struct session *session, struct parcel *parcel)
     pthread_mutex_unlock(&session->lock);
 }
 
+/* Lets waiters lead, and serve what was kept. */
+static void stop_leading(void)
+{
+    struct session *session = leading;
+    if (!session)
+        return;
+    leading = NULL;
+    if (session->kept)
+        hand_over(session, session->kept);
+    session->kept = NULL;
+    pthread_mutex_lock(&session->lock);
+    session->led = false;
+    pthread_cond_signal(&session->turn);
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* The next request: what was kept, or what the device gives. NULL at the end of the session. */
+static struct parcel *next_parcel(struct session *session)
+{
+    struct parcel *parcel = session->kept;
+    session->kept = NULL;
+    if (parcel)
+        return parcel;
+    while (!(parcel = parcel_take(session)))
+        ; /* no memory: some thread will give one back */
+    if (receive_next(session, parcel) > 0)
+        return parcel;
+    parcel_give(session, parcel);
+    return NULL;
+}
+
+/* Looks for one more request. `had`: the one before it had been kept already. */
+static void look_further(struct session *session, bool had)
+{
+    struct parcel *parcel = parcel_take(session);
+    if (!parcel)
+        return;
+    if (receive(session, parcel) <= 0)
+        parcel_give(session, parcel);
+    else if (had)
+        hand_over(session, parcel);
+    else
+        session->kept = parcel;
+}
+
 /* Serves requests until leadership is given away or the session ends. */
 static void lead(struct session *session)
 {
-    bool spin = false;
     leading = session;
-    while (leading && !fuse_session_exited(session->fuse)) {
-        struct parcel *parcel = parcel_take(session);
-        struct parcel *second = parcel ? parcel_take(session) : NULL;
-        int size = second ? receive_next(session, parcel, spin) : -ENOMEM;
-        if (size <= 0) {
-            if (parcel)
-                parcel_give(session, parcel);
-            if (second)
-                parcel_give(session, second);
-            if (size == -ENOMEM)
-                continue;
+    while (leading && (session->kept || !fuse_session_exited(session->fuse))) {
+        bool had = session->kept != NULL;
+        struct parcel *parcel = next_parcel(session);
+        if (!parcel)
             break;
-        }
-        if (receive(session, second) > 0)
-            hand_over(session, second);
-        else
-            parcel_give(session, second);
+        look_further(session, had);
         fuse_session_process_buf(session->fuse, &parcel->buf);
         parcel_give(session, parcel);
-        spin = session->spin;
     }
     if (leading) {
         leading = NULL;
