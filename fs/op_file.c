@@ -361,13 +361,15 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
 }
 
 /* The kernel asks without writing back what it holds (fs/fuse/file.c, fuse_lseek), so a hole of the
- * backing file may have content by now. Such pages come from a mapping, or from the writeback
- * cache.
- */
+ * backing file may have content by now. Such pages come from the writeback cache, or from a mapping
+ * that somebody who may write keeps open. */
 static bool holes_are_true(struct mount *mount, const struct node_view *view)
 {
     struct node_opens opens = node_opens(mount->nodes, view->index);
-    return mount->trees[view->tree].read_only || (opens.count > 0 && opens.backing > 0);
+    if (mount->trees[view->tree].read_only)
+        return true;
+    return !mount->rules.writeback && mount->rules.profile == PROFILE_TRACKED &&
+           (opens.writers == 0 || opens.backing > 0);
 }
 
 /* Without holes: all is data, up to the end. */
