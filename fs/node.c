@@ -7,7 +7,7 @@
  * - (parent, name) leads to at most one slot; an alias slot leads on to its node (`target`);
  * - a node in the inode hash is not a directory, and its shown number is its key.
  *
- * Memory: 104 bytes a node, and its name. Chunks of 1,024 free slots go back to the kernel.
+ * Memory: 88 bytes a node, and its name. Chunks of 1,024 free slots go back to the kernel.
  */
 #include "node.h"
 

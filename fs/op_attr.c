@@ -218,6 +218,21 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
     return err;
 }
 
+/* With the writeback cache an unlink changes the change time of the inode in the kernel, which then
+ * sends both times (fs/fuse/dir.c, fuse_update_ctime_in_cache). A lower file that has lost its last
+ * name, or whose modification time is as sent, need not be copied up for that. */
+static bool is_only_told(struct mount *mount, const struct node_view *view, const struct stat *attr,
+                         int valid)
+{
+    struct stat st;
+    if (!mount->rules.writeback || node_is(view, NODE_UPPER) ||
+        valid != (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME))
+        return false;
+    return node_is(view, NODE_ORPHAN) ||
+           (find_attr(mount, view, &st) == 0 && st.st_mtim.tv_sec == attr->st_mtim.tv_sec &&
+            st.st_mtim.tv_nsec == attr->st_mtim.tv_nsec);
+}
+
 static const char *setattr_cause(int valid)
 {
     if (valid & FUSE_SET_ATTR_MODE)
@@ -225,22 +240,12 @@ static const char *setattr_cause(int valid)
     return valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? "chown" : "utimens";
 }
 
-/* With the writeback cache unlink(2) is followed by a SETATTR of the change time. A lower file is
- * not copied up for that: its times can be asked for only through descriptors, and of the kernel,
- * which keeps them. */
-static bool only_dates_orphan(struct mount *mount, const struct node_view *view, int valid)
-{
-    const int kept = FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
-    return mount->rules.writeback && node_is(view, NODE_ORPHAN) && !node_is(view, NODE_UPPER) &&
-           S_ISREG(view->type) && (valid & kept) && !(valid & ~kept);
-}
-
 static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
                         uid_t caller)
 {
     cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
-    if (err || only_dates_orphan(mount, &view, valid))
+    if (err || is_only_told(mount, &view, attr, valid))
         return err;
     err = promote_meta(mount, view.index, setattr_cause(valid));
     return err ? err : set_meta(mount, ino, attr, valid, caller);

@@ -216,9 +216,8 @@ static int read_marks(const struct stack *stack, unsigned layer, const char *pat
 /* Where the layers beneath are to look instead, when a component of `path` is itself redirected.
  * `rest` is what follows that component in the path; `now` is the path so far, given and replaced.
  */
-static int reroute(char **now, const char *rest, char *value)
+static int reroute(char **now, const char *rest, const char *value)
 {
-    cleanup_free char *owned = value;
     char *joined = NULL;
     if (!redirect_is_sane(value))
         return -EIO;
@@ -274,14 +273,12 @@ static int weigh_parents(const struct walk *walk, const struct source *source, c
     if (!prefix || !now)
         return -ENOMEM;
     for (char *slash = strchr(prefix, '/'); slash; slash = strchr(slash + 1, '/')) {
-        char *value = NULL;
+        cleanup_free char *value = NULL;
         *slash = 0;
         int step = weigh_parent(walk, source, prefix, stop_after, &value);
         *slash = '/';
-        if (step != STEP_FOUND) {
-            free(value);
+        if (step != STEP_FOUND)
             return step;
-        }
         if (value) {
             int err = reroute(&now, slash + 1, value);
             if (err)

@@ -586,13 +586,6 @@ def test_fuse_overlayfs_opaque_attribute_is_read(sandbox):
         assert os.listxattr(mount / "user") == []
 
 
-def _of_fuse_overlayfs(mount):
-    """What fuse-overlayfs shows, but for the time of the root, which it tells as it was before."""
-    records = listing(mount, times="ns", links=False)
-    del records["."]["mtime"]
-    return records
-
-
 def _fuse_overlayfs_changes(d):
     os.unlink(d / "file")
     kit.shutil.rmtree(d / "dir")
@@ -604,21 +597,27 @@ def _fuse_overlayfs_changes(d):
     os.rename(d / "top", d / "opaque/top")
 
 
+def _left_by_fuse_overlayfs(mount):
+    """What it shows of its changes at the next mount: until then it tells some times otherwise."""
+    with mount:
+        _fuse_overlayfs_changes(mount / "d")
+    with mount:
+        return listing(mount, times="ns", links=False)
+
+
 @pytest.mark.parametrize("use", ["upper", "lower"])
 def test_layers_left_by_fuse_overlayfs_are_read(sandbox, use):
     _only_ours()  # it leaves a device named .wh..opq in what it marks opaque: the kernel stumbles
     need_tool("fuse-overlayfs")
     bench = Bench(sandbox, ["d"], PLAIN)
-    with Mounted(sandbox, "fuse-overlayfs", bench.layers, bench.upper, bench.work,
-                 form="o") as mount:
-        _fuse_overlayfs_changes(mount / "d")
-        theirs = _of_fuse_overlayfs(mount)
+    theirs = _left_by_fuse_overlayfs(Mounted(sandbox, "fuse-overlayfs", bench.layers, bench.upper,
+                                             bench.work, form="o"))
     if use == "upper":
         view = bench.ours()
     else:
         view = Mounted(sandbox, OURS, [bench.upper] + bench.layers, form="o", options=["ro"])
     with view as mount:
-        assert_same(theirs, _of_fuse_overlayfs(mount))
+        assert_same(theirs, listing(mount, times="ns", links=False))
 
 
 def test_layers_left_by_fuse_overlayfs_without_privilege_are_read(sandbox):
@@ -634,15 +633,12 @@ def test_layers_left_by_fuse_overlayfs_without_privilege_are_read(sandbox):
         path.mkdir()
 
     def change():
-        mount = Mounted(sandbox, "fuse-overlayfs", layers, upper, work, at=at, form="o").mount()
-        _fuse_overlayfs_changes(mount / "d")
-        records = _of_fuse_overlayfs(mount)
-        mount.unmount()
-        return records
+        return _left_by_fuse_overlayfs(Mounted(sandbox, "fuse-overlayfs", layers, upper, work,
+                                               at=at, form="o"))
 
     theirs = kit.in_child(change, kit.become_root_of_a_namespace)
     with sandbox.plyfs([upper] + layers) as mount:
-        assert_same(theirs, _of_fuse_overlayfs(mount))
+        assert_same(theirs, listing(mount, times="ns", links=False))
 
 
 # ---- without privilege: user.overlay.* ----------------------------------------------------------

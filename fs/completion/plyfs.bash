@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 # Completion of plyfs for bash: commands, switches, mount options and directories.
 
-_plyfs_options='allow_other default_permissions dev nodev suid nosuid exec noexec atime noatime
-    ro rw fsync=0 volatile noacl userxattr static_nlink threads= threaded= max_idle_threads=
-    timeout= writeback= xino= profile=auto profile=stateless profile=tracked redirect_dir=on
-    redirect_dir=off metacopy=on metacopy=off index=on index=off'
+_plyfs_options='allow_other allow_root dev nodev suid nosuid exec noexec atime noatime diratime
+    nodiratime sync async dirsync ro rw fsname= subtype= fsync=0 volatile noacl userxattr debug
+    threads= timeout= writeback=on writeback=off io_uring=on io_uring=off profile=auto
+    profile=stateless profile=tracked redirect_dir=on redirect_dir=off metacopy=on metacopy=off
+    index=on index=off default_permissions xino= static_nlink threaded= max_idle_threads= clone_fd
+    private'
 
 _plyfs_words() {
     mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")
@@ -82,9 +84,9 @@ _plyfs() {
     case $command:$current in
     mount:-*)
         _plyfs_words '--lower --upper --work --ro --profile= --redirect-dir= --metacopy= --index=
-            --help -o -f -d' "$current"
+            --foreground --debug --help -o -f -d' "$current"
         ;;
-    umount:-*) _plyfs_words '--help' "$current" ;;
+    umount:-*) _plyfs_words '--lazy --help' "$current" ;;
     :-*) _plyfs_words '-o -f -d --version --help' "$current" ;;
     :*) _plyfs_words 'mount umount' "$current" ;;
     *) _plyfs_directories "$current" ;;
