@@ -36,6 +36,43 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_current_attr(req, ino);
 }
 
+#ifdef HAVE_STATX_OP
+static bool birth_time(struct mount *mount, const struct node_view *view,
+                       struct statx_timestamp *birth)
+{
+    struct spot spot;
+    struct statx real = {0};
+    names_read(mount);
+    int err = find_spot(mount, view, &spot);
+    if (!err)
+        err =
+            statx(spot.ref->fd, spot.name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BTIME, &real);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    *birth = real.stx_btime;
+    return !err && (real.stx_mask & STATX_BTIME);
+}
+
+/* The kernel asks so only when somebody wants the time of birth. */
+void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_file_info *fi)
+{
+    (void)flags;
+    (void)mask;
+    (void)fi;
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
+    struct stat st;
+    struct statx_timestamp birth;
+    int err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = find_attr(mount, &view, &st);
+    if (err)
+        return reply_error(req, err);
+    bool known = birth_time(mount, &view, &birth);
+    reply_statx(req, mount, &st, known ? &birth : NULL);
+}
+#endif
+
 int op_kill_privileges(int fd)
 {
     struct stat st;

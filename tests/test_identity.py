@@ -259,7 +259,8 @@ def with_default_acl(root):
 
 
 def acls(root):
-    return run("getfacl", "-n", "-p", "-R", ".", cwd=root).stdout
+    """What getfacl tells of each file, sorted: the order of a directory means nothing."""
+    return sorted(run("getfacl", "-n", "-p", "-R", ".", cwd=root).stdout.split("\n\n"))
 
 
 @same({"d": {}}, prepare=with_default_acl)
