@@ -163,6 +163,17 @@ static int open_despite_mode(int dir, const char *name, int flags)
     return err && fd < 0 ? err : fd;
 }
 
+int find_open(const struct node_view *view, const struct spot *spot, bool write)
+{
+    const int flags = write ? O_RDWR : O_RDONLY;
+    if (node_is(view, NODE_ORPHAN))
+        return fd_reopen(spot->ref->fd, flags);
+    if (node_is(view, NODE_UPPER))
+        return open_despite_mode(spot->ref->fd, spot->name, flags);
+    int fd = fd_open_name(spot->ref->fd, spot->name, O_RDONLY | O_NOATIME, 0);
+    return fd == -EPERM ? fd_open_name(spot->ref->fd, spot->name, O_RDONLY, 0) : fd;
+}
+
 static int open_data(struct mount *mount, const struct node_view *view, bool write)
 {
     struct spot spot;
@@ -170,15 +181,8 @@ static int open_data(struct mount *mount, const struct node_view *view, bool wri
         return find_metacopy_data(mount, view);
     names_read(mount);
     int fd = find_spot(mount, view, &spot);
-    if (fd == 0 && node_is(view, NODE_ORPHAN))
-        fd = fd_reopen(spot.ref->fd, write ? O_RDWR : O_RDONLY);
-    else if (fd == 0 && node_is(view, NODE_UPPER))
-        fd = open_despite_mode(spot.ref->fd, spot.name, write ? O_RDWR : O_RDONLY);
-    else if (fd == 0) {
-        fd = fd_open_name(spot.ref->fd, spot.name, O_RDONLY | O_NOATIME, 0);
-        if (fd == -EPERM)
-            fd = fd_open_name(spot.ref->fd, spot.name, O_RDONLY, 0);
-    }
+    if (fd == 0)
+        fd = find_open(view, &spot, write);
     names_end(mount);
     spot_finish(mount, &spot);
     return fd;

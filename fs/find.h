@@ -31,6 +31,9 @@ struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err);
  * all its data then). mount.names is not held. NULL and *err. */
 struct fdref *find_data(struct mount *mount, const struct node_view *view, bool write, int *err);
 
+/* Opens the node's own file at its spot, for reading, or for writing too. */
+must_check int find_open(const struct node_view *view, const struct spot *spot, bool write);
+
 /* Opens the data of a metacopy file, for reading. */
 must_check int find_metacopy_data(struct mount *mount, const struct node_view *view);
 

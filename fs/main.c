@@ -7,6 +7,7 @@
 #include "log.h"
 
 #include <fuse_lowlevel.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,23 +18,25 @@ static const struct command *const COMMANDS[] = {
 
 enum { COMMAND_COUNT = sizeof(COMMANDS) / sizeof(COMMANDS[0]) };
 
-static int help(void)
+static void tell_usage(FILE *to)
 {
-    puts("usage: plyfs COMMAND [argument]...\n"
-         "       plyfs -o lowerdir=A[:B]...[,upperdir=U,workdir=W][,option]... MOUNTPOINT\n"
-         "\n"
-         "Merges read-only layer directories into one tree and keeps changes in a layer of their "
-         "own.\n"
-         "\n"
-         "commands:");
+    fputs("usage: plyfs COMMAND [argument]...\n"
+          "       plyfs -o lowerdir=A[:B]...[,upperdir=U,workdir=W][,option]... MOUNTPOINT\n"
+          "       plyfs --version\n"
+          "\n"
+          "Merges read-only layer directories into one tree and keeps changes in a layer of their "
+          "own.\n"
+          "\n"
+          "commands:\n",
+          to);
     for (int i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-10s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
-    puts("\n"
-         "plyfs COMMAND --help tells more; the second form takes fuse-overlayfs's options, see "
-         "plyfs(1).\n"
-         "\n"
-         "example: plyfs mount --lower top --lower base --upper changes merged");
-    return 0;
+        fprintf(to, "  %-10s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
+    fputs("\n"
+          "plyfs COMMAND --help tells more; the second form takes fuse-overlayfs's options, see "
+          "plyfs(1).\n"
+          "\n"
+          "example: plyfs mount --lower top --lower base --upper changes merged\n",
+          to);
 }
 
 static int version(void)
@@ -42,9 +45,23 @@ static int version(void)
     return 0;
 }
 
+/* The drop-in form has an option, whatever order its words are in. */
+static bool has_option(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] == '-')
+            return true;
+    }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
-    const char *first = argc > 1 ? argv[1] : "--help";
+    if (argc < 2) {
+        tell_usage(stderr);
+        return 1;
+    }
+    const char *first = argv[1];
     for (int i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(first, COMMANDS[i]->name) == 0)
             return COMMANDS[i]->run(argc - 1, argv + 1);
@@ -53,11 +70,9 @@ int main(int argc, char **argv)
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
             return version();
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return help();
+            return tell_usage(stdout), 0;
     }
-    if (argc < 2)
-        return help(), 1;
-    if (first[0] != '-' && argc == 2) {
+    if (!has_option(argc, argv)) {
         log_error("'%s' is no command; plyfs --help lists them", first);
         return 1;
     }

@@ -86,8 +86,10 @@ static uint32_t take_empty(struct names *names)
     }
     if (names->count == names->room) {
         uint32_t room = names->room ? names->room * 2 : 64;
+        if ((size_t)room * SLAB > REGION)
+            return NONE;
         struct slab *slabs = realloc(names->slabs, room * sizeof(*slabs));
-        if (!slabs || (size_t)room * SLAB > REGION)
+        if (!slabs)
             return NONE;
         names->slabs = slabs;
         names->room = room;

@@ -7,7 +7,7 @@
  * - (parent, name) leads to at most one slot; an alias slot leads on to its node (`target`);
  * - a node in the inode hash is not a directory, and its shown number is its key.
  *
- * Memory: 96 bytes a node, and its name. Chunks of 1,024 free slots go back to the kernel.
+ * Memory: 104 bytes a node, and its name. Chunks of 1,024 free slots go back to the kernel.
  */
 #include "node.h"
 
@@ -29,7 +29,7 @@ struct node {
     uint32_t name_next; /* chain of the name hash; of a free slot the next free one */
     uint32_t ino_next;  /* chain of the inode hash */
     uint32_t aliases;   /* of a node its first alias; of an alias the next one */
-    uint32_t target;    /* of an alias: its node */
+    uint32_t target;    /* of an alias its node; of a lonely node the next such */
     uint32_t children;  /* names that have this as their parent */
     struct node_opens opens;
     uint16_t layer, flags;
@@ -56,6 +56,7 @@ struct node_table {
     struct chunk *chunks;
     uint32_t chunk_count, lowest; /* no chunk below `lowest` has room */
     uint32_t next_generation;
+    uint32_t lonely; /* nodes that nobody may hold any more, looked at before the lock is left */
     struct names *names;
     struct heads by_name, by_ino;
     void (*freed)(void *context, uint32_t index);
@@ -296,6 +297,22 @@ static int name_attach(struct node_table *table, uint32_t slot, uint32_t parent,
     return 0;
 }
 
+static bool node_is_held(const struct node *node)
+{
+    return node->lookups > 0 || node->children > 0 || (node->flags & NODE_BUSY);
+}
+
+/* To be called for a node that has just lost a lookup, a child or its lock. */
+static void node_let_go(struct node_table *table, uint32_t index)
+{
+    struct node *node = &table->at[index];
+    if (index <= NODE_ROOT || node_is_held(node) || (node->flags & NODE_LONELY))
+        return;
+    node->flags |= NODE_LONELY;
+    node->target = table->lonely;
+    table->lonely = index;
+}
+
 /* Takes a slot's name out of the hash and gives its parent up. */
 static void name_detach(struct node_table *table, uint32_t slot)
 {
@@ -306,6 +323,7 @@ static void name_detach(struct node_table *table, uint32_t slot)
     *at = node->name_next;
     names_remove(table->names, node->name);
     table->at[node->parent].children--;
+    node_let_go(table, node->parent);
     node->name = 0;
     node->parent = NODE_NONE;
     heads_shrunk(table, &table->by_name);
@@ -342,12 +360,7 @@ static void alias_free(struct node_table *table, uint32_t slot)
     slot_give(table, slot);
 }
 
-/* The indices of nodes that died under the lock, to be told outside it. */
-struct obituary {
-    uint32_t at[64];
-    unsigned count;
-};
-
+/* Everything of a node but its slot, which nobody finds any more. */
 static void node_free(struct node_table *table, uint32_t index)
 {
     struct node *node = &table->at[index];
@@ -360,29 +373,46 @@ static void node_free(struct node_table *table, uint32_t index)
         name_detach(table, index);
     ino_detach(table, index);
     node_release_extras(node);
-    slot_give(table, index);
+    node->generation = 0;
 }
 
-/* Frees a node that nobody holds any more, and then its parents as far as that was what kept them.
- * A parent whose turn does not come for want of room in the obituary stays until it is next
- * touched. */
-static void node_bury(struct node_table *table, uint32_t index, struct obituary *dead)
+/* The indices of nodes that died under the lock, to be told outside it. */
+struct obituary {
+    uint32_t at[64];
+    unsigned count;
+};
+
+/* Frees nodes that nobody holds any more; their parents, if that was what kept them, come next. */
+static unsigned bury_lonely(struct node_table *table, struct obituary *dead)
 {
-    while (index > NODE_ROOT && dead->count < sizeof(dead->at) / sizeof(dead->at[0])) {
+    dead->count = 0;
+    while (table->lonely && dead->count < sizeof(dead->at) / sizeof(dead->at[0])) {
+        uint32_t index = table->lonely;
         struct node *node = &table->at[index];
-        if (node->lookups > 0 || node->children > 0 || (node->flags & NODE_BUSY))
-            return;
-        uint32_t parent = node->parent;
+        table->lonely = node->target;
+        node->flags &= (uint16_t)~NODE_LONELY;
+        if (node_is_held(node))
+            continue;
         node_free(table, index);
         dead->at[dead->count++] = index;
-        index = parent;
     }
+    return dead->count;
 }
 
-static void publish_obituary(const struct node_table *table, const struct obituary *dead)
+/* Leaves the lock, which is held. The dead are buried first, and a slot serves again only when
+ * whoever keeps something by its index has been told. */
+static void table_leave(struct node_table *table)
 {
-    for (unsigned i = 0; i < dead->count; i++)
-        table->freed(table->context, dead->at[i]);
+    struct obituary dead;
+    while (bury_lonely(table, &dead) > 0) {
+        pthread_mutex_unlock(&table->lock);
+        for (unsigned i = 0; i < dead.count; i++)
+            table->freed(table->context, dead.at[i]);
+        pthread_mutex_lock(&table->lock);
+        for (unsigned i = 0; i < dead.count; i++)
+            slot_give(table, dead.at[i]);
+    }
+    pthread_mutex_unlock(&table->lock);
 }
 
 static uint64_t slot_id(const struct node_table *table, uint32_t index)
@@ -589,7 +619,7 @@ int node_intern(struct node_table *table, uint32_t parent, const char *name, uin
     int err = intern_locked(table, parent, name, tree, entry, &index);
     if (!err)
         *id = slot_id(table, index);
-    pthread_mutex_unlock(&table->lock);
+    table_leave(table);
     return err;
 }
 
@@ -688,30 +718,28 @@ bool node_linked_name(struct node_table *table, uint32_t index, uint32_t *parent
     return found;
 }
 
-struct node_counts node_table_counts(struct node_table *table)
+uint64_t node_table_count(struct node_table *table)
 {
-    struct node_counts counts = {0};
+    uint64_t used = 0;
     pthread_mutex_lock(&table->lock);
     for (uint32_t i = 0; i < table->chunk_count; i++)
-        counts.nodes += table->chunks[i].used;
+        used += table->chunks[i].used;
     pthread_mutex_unlock(&table->lock);
-    return counts;
+    return used - 1; /* slot 0 is none */
 }
 
 /* ---- changing ---- */
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t count)
 {
-    struct obituary dead = {.count = 0};
     pthread_mutex_lock(&table->lock);
     uint32_t index = id_slot(table, id);
     if (index > NODE_ROOT) {
         struct node *node = &table->at[index];
         node->lookups -= count < node->lookups ? count : node->lookups;
-        node_bury(table, index, &dead);
+        node_let_go(table, index);
     }
-    pthread_mutex_unlock(&table->lock);
-    publish_obituary(table, &dead);
+    table_leave(table);
 }
 
 bool node_try_lock(struct node_table *table, uint32_t index)
@@ -734,13 +762,11 @@ void node_lock(struct node_table *table, uint32_t index)
 
 void node_unlock(struct node_table *table, uint32_t index)
 {
-    struct obituary dead = {.count = 0};
     pthread_mutex_lock(&table->lock);
     table->at[index].flags &= (uint16_t)~NODE_BUSY;
     pthread_cond_broadcast(&table->unlocked[index % LOCK_SHARDS]);
-    node_bury(table, index, &dead);
-    pthread_mutex_unlock(&table->lock);
-    publish_obituary(table, &dead);
+    node_let_go(table, index);
+    table_leave(table);
 }
 
 void node_set_flags(struct node_table *table, uint32_t index, unsigned set, unsigned clear)
@@ -799,7 +825,7 @@ int node_add_name(struct node_table *table, uint32_t index, uint32_t parent, con
     if (slot)
         detach_any(table, slot);
     int err = attach_any(table, index, parent, name, linked);
-    pthread_mutex_unlock(&table->lock);
+    table_leave(table);
     return err;
 }
 
@@ -808,7 +834,7 @@ bool node_drop_name(struct node_table *table, uint32_t parent, const char *name)
     pthread_mutex_lock(&table->lock);
     uint32_t slot = find_slot(table, parent, name);
     bool orphan = slot && detach_any(table, slot);
-    pthread_mutex_unlock(&table->lock);
+    table_leave(table);
     return orphan;
 }
 
@@ -831,7 +857,7 @@ void node_move_name(struct node_table *table, uint32_t from, const char *from_na
     uint32_t slot = find_slot(table, from, from_name);
     if (slot)
         slot_move(table, slot, to, to_name);
-    pthread_mutex_unlock(&table->lock);
+    table_leave(table);
 }
 
 void node_exchange_names(struct node_table *table, uint32_t a, const char *a_name, uint32_t b,
@@ -843,7 +869,7 @@ void node_exchange_names(struct node_table *table, uint32_t a, const char *a_nam
         slot_move(table, a_slot, b, b_name);
     if (b_slot)
         slot_move(table, b_slot, a, a_name);
-    pthread_mutex_unlock(&table->lock);
+    table_leave(table);
 }
 
 struct node_opens node_opens(struct node_table *table, uint32_t index)
@@ -854,19 +880,21 @@ struct node_opens node_opens(struct node_table *table, uint32_t index)
     return opens;
 }
 
-void node_opened(struct node_table *table, uint32_t index, int32_t backing)
+void node_opened(struct node_table *table, uint32_t index, bool writes, int32_t backing)
 {
     pthread_mutex_lock(&table->lock);
     table->at[index].opens.count++;
+    table->at[index].opens.writers += writes;
     table->at[index].opens.backing = backing;
     pthread_mutex_unlock(&table->lock);
 }
 
-int32_t node_released(struct node_table *table, uint32_t index)
+int32_t node_released(struct node_table *table, uint32_t index, bool writes)
 {
     int32_t closed = 0;
     pthread_mutex_lock(&table->lock);
     struct node_opens *opens = &table->at[index].opens;
+    opens->writers -= writes && opens->writers > 0;
     if (opens->count > 0 && --opens->count == 0) {
         closed = opens->backing;
         opens->backing = 0;

@@ -9,8 +9,7 @@
  *
  * Locks: one mutex inside the table, held for a few instructions and never over a system call.
  * Apart from it each node has a lock of its own (node_lock) for changes that take time: whoever
- * copies it up or removes it holds it. Order: names lock (mount.h), a directory's node lock, a
- * file's node lock, the table's mutex.
+ * copies it up or removes it holds it. Its place in the order of locks is told in mount.h.
  */
 #ifndef PLYFS_NODE_H
 #define PLYFS_NODE_H
@@ -42,6 +41,7 @@ enum node_flag {
     NODE_BY_INO = 1 << 8,      /* it is found by its inode number too */
     NODE_PRIVILEGED = 1 << 11, /* setuid or capabilities were set since it was made: see op_write */
     NODE_UNCAPPED = 1 << 10,   /* its capabilities were removed just now: see op_setattr */
+    NODE_LONELY = 1 << 12,     /* on its way out, unless somebody looks it up first */
     NODE_WRITTEN = 1 << 9,     /* written in passthrough: cached pages may be stale */
 };
 
@@ -147,16 +147,15 @@ bool node_linked_name(struct node_table *table, uint32_t index, uint32_t *parent
  * with one backing id (> 0), or cached (0). The kernel holds the same rule (fs/fuse/iomode.c). */
 struct node_opens {
     uint32_t count;
+    uint32_t writers; /* of them, those that may write */
     int32_t backing;
 };
 struct node_opens node_opens(struct node_table *table, uint32_t index);
-void node_opened(struct node_table *table, uint32_t index, int32_t backing);
+void node_opened(struct node_table *table, uint32_t index, bool writes, int32_t backing);
 /* One open less; returns the backing id that is to be closed now, or 0. */
-int32_t node_released(struct node_table *table, uint32_t index);
+int32_t node_released(struct node_table *table, uint32_t index, bool writes);
 
-struct node_counts {
-    uint64_t nodes, aliases;
-};
-struct node_counts node_table_counts(struct node_table *table);
+/* How many nodes there are, the root and all further names included. */
+uint64_t node_table_count(struct node_table *table);
 
 #endif

@@ -111,34 +111,39 @@ static int set_times(const struct spot *spot, const struct stat *attr, int valid
     return utimensat(spot->ref->fd, spot->name, times, flags) < 0 ? -errno : 0;
 }
 
-/* A SETATTR that sets nothing is one of two things that the kernel does not tell apart: chown(2) of
- * -1 and -1, which takes setuid bits away, or the end of taking capabilities away at a write, which
- * leaves them. The first changes the change time, which the kernel says when it keeps the times;
- * the second comes right after a REMOVEXATTR. */
-static bool is_empty_chown(struct mount *mount, const struct node_view *view, int valid)
+/* A SETATTR that sets nothing stands for one of two things: chown(2) of -1 and -1, which takes
+ * setuid bits away and is the owner's right, though the kernel, seeing nothing change, has asked
+ * for no permission; or the first half of a write, which takes them from whoever has no CAP_FSETID.
+ * The kernel does not say which. With the writeback cache only the chown changes the change time,
+ * and the write itself says what it takes. Without it a file that nobody may write is not being
+ * written; and of a privileged writer all that comes is the end of removing capabilities. */
+enum verdict { VERDICT_LEAVE, VERDICT_KILL, VERDICT_REFUSE };
+
+static enum verdict judge_empty(struct mount *mount, const struct node_view *view, int valid,
+                                uid_t caller, uid_t owner)
 {
-    if (valid & (META | FUSE_SET_ATTR_SIZE))
-        return false;
-    if (mount->rules.writeback)
-        return valid & FUSE_SET_ATTR_CTIME;
-    if (!node_is(view, NODE_UNCAPPED))
-        return true;
-    node_set_flags(mount->nodes, view->index, 0, NODE_UNCAPPED);
-    return false;
+    bool entitled = caller == 0 || caller == owner;
+    bool uncapped = node_is(view, NODE_UNCAPPED);
+    if (uncapped)
+        node_set_flags(mount->nodes, view->index, 0, NODE_UNCAPPED);
+    if (mount->rules.writeback && !(valid & FUSE_SET_ATTR_CTIME))
+        return VERDICT_LEAVE;
+    if (mount->rules.writeback || node_opens(mount->nodes, view->index).writers == 0)
+        return entitled ? VERDICT_KILL : VERDICT_REFUSE;
+    return caller == 0 && uncapped ? VERDICT_LEAVE : VERDICT_KILL;
 }
 
-/* chown(2) of -1 and -1. The kernel has asked for no permission, because it sees nothing that
- * changes: taking setuid bits away is the owner's right. Where it may also be the first half of a
- * write (the kernel not keeping the times), the write itself takes them, and this does nothing. */
-static int set_no_owner(const struct mount *mount, const struct spot *spot, uid_t caller)
+static int set_nothing(struct mount *mount, const struct node_view *view, const struct spot *spot,
+                       int valid, uid_t caller)
 {
     struct stat st;
     int err = fd_stat(spot->ref->fd, spot->name, &st);
-    if (err || S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)))
+    if (err)
         return err;
-    if (caller != 0 && caller != st.st_uid)
-        return mount->rules.writeback ? -EPERM : 0;
-    return set_owner(spot, &st, 0);
+    enum verdict verdict = judge_empty(mount, view, valid, caller, st.st_uid);
+    if (S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)) || verdict == VERDICT_LEAVE)
+        return 0;
+    return verdict == VERDICT_REFUSE ? -EPERM : set_owner(spot, &st, 0);
 }
 
 /* Everything but the size; the node is in the upper. */
@@ -161,8 +166,8 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
     err = find_spot(mount, &view, &spot);
     if (!err && (valid & owner))
         err = set_owner(&spot, attr, valid);
-    else if (!err && is_empty_chown(mount, &view, valid))
-        err = set_no_owner(mount, &spot, caller);
+    else if (!err && !(valid & (META | FUSE_SET_ATTR_SIZE)))
+        err = set_nothing(mount, &view, &spot, valid, caller);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
         err = fd_chmod(spot.ref->fd, spot.name, attr->st_mode & 07777);
     if (!err && (valid & times))
@@ -176,26 +181,39 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
     return err;
 }
 
-/* With the writeback cache an unlink changes the change time of the inode in the kernel, which then
- * sends both times (fs/fuse/dir.c, fuse_update_ctime_in_cache). A lower file that has lost its last
- * name, or whose modification time is as sent, need not be copied up for that. */
-static bool is_only_told(struct mount *mount, const struct node_view *view, const struct stat *attr,
-                         int valid)
-{
-    struct stat st;
-    if (!mount->rules.writeback || node_is(view, NODE_UPPER) ||
-        valid != (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME))
-        return false;
-    return node_is(view, NODE_ORPHAN) ||
-           (find_attr(mount, view, &st) == 0 && st.st_mtim.tv_sec == attr->st_mtim.tv_sec &&
-            st.st_mtim.tv_nsec == attr->st_mtim.tv_nsec);
-}
-
 static const char *setattr_cause(int valid)
 {
     if (valid & FUSE_SET_ATTR_MODE)
         return "chmod";
     return valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? "chown" : "utimens";
+}
+
+/* With the writeback cache unlink(2) is followed by a SETATTR of the change time. A lower file is
+ * not copied up for that. When it has lost its last name, its times can be asked for only through
+ * descriptors, and of the kernel, which keeps them; when it has others, its mtime is as it was. */
+static bool only_dates_unlinked(struct mount *mount, const struct node_view *view,
+                                const struct stat *attr, int valid)
+{
+    const int kept = FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
+    struct stat st;
+    if (!mount->rules.writeback || node_is(view, NODE_UPPER) || !S_ISREG(view->type) ||
+        !(valid & kept) || (valid & ~kept))
+        return false;
+    if (node_is(view, NODE_ORPHAN))
+        return true;
+    return !(valid & FUSE_SET_ATTR_MTIME_NOW) && find_attr(mount, view, &st) == 0 &&
+           st.st_mtim.tv_sec == attr->st_mtim.tv_sec && st.st_mtim.tv_nsec == attr->st_mtim.tv_nsec;
+}
+
+static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
+                        uid_t caller)
+{
+    cleanup_view struct node_view view = {0};
+    int err = node_view(mount->nodes, ino, &view);
+    if (err || only_dates_unlinked(mount, &view, attr, valid))
+        return err;
+    err = promote_meta(mount, view.index, setattr_cause(valid));
+    return err ? err : set_meta(mount, ino, attr, valid, caller);
 }
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
@@ -205,16 +223,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
     int err = 0;
     if (valid & FUSE_SET_ATTR_SIZE)
         err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_SUID);
-    if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE))) {
-        cleanup_view struct node_view view = {0};
-        err = node_view(mount->nodes, ino, &view);
-        if (!err && is_only_told(mount, &view, attr, valid))
-            return reply_current_attr(req, ino);
-        if (!err)
-            err = promote_meta(mount, view.index, setattr_cause(valid));
-        if (!err)
-            err = set_meta(mount, ino, attr, valid, fuse_req_ctx(req)->uid);
-    }
+    if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE)))
+        err = set_but_size(mount, ino, attr, valid, fuse_req_ctx(req)->uid);
     if (err)
         return reply_error(req, err);
     reply_current_attr(req, ino);

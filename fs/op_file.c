@@ -64,7 +64,7 @@ void op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_fil
     struct node_opens opens = node_opens(mount->nodes, view->index);
     int32_t backing = opens.count > 0 ? opens.backing : new_backing(req, view);
     bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
-    node_opened(mount->nodes, view->index, backing);
+    node_opened(mount->nodes, view->index, writes, backing);
     fi->backing_id = backing;
     /* In passthrough the kernel takes no other flag; a cached open after one must not trust pages.
      */
@@ -125,12 +125,12 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)fi;
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (!err && mount->rules.profile == PROFILE_TRACKED) {
-        int32_t backing = node_released(mount->nodes, view.index);
+        bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+        int32_t backing = node_released(mount->nodes, view.index, writes);
         if (backing > 0)
             fuse_passthrough_close(req, backing);
     }

@@ -24,15 +24,17 @@ int op_hold_victim(struct mount *mount, const struct node_view *victim, int *fd,
     int err = find_spot(mount, victim, &spot);
     if (err)
         return err;
+    /* What is held is read and written from then on, so it is opened for as much as can be. */
     if (S_ISREG(victim->type) && node_is(victim, NODE_UPPER)) {
-        *fd = fd_open_name(spot.ref->fd, spot.name, O_RDWR | O_NONBLOCK, 0);
+        *fd = find_open(victim, &spot, true);
         *writable = *fd >= 0;
     }
+    if (*fd < 0 && S_ISREG(victim->type))
+        *fd = find_open(victim, &spot, false);
     if (*fd < 0)
         *fd = *spot.name ? fd_open_name(spot.ref->fd, spot.name, O_PATH, 0)
-                         : fcntl(spot.ref->fd, F_DUPFD_CLOEXEC, 3);
-    if (*fd < 0)
-        err = -errno;
+                         : fd_reopen(spot.ref->fd, O_PATH);
+    err = *fd < 0 ? *fd : 0;
     spot_finish(mount, &spot);
     return err;
 }

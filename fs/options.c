@@ -148,15 +148,15 @@ bool options_parse_profile(const char *text, enum profile *profile)
 
 /* ---- cutting text ---- */
 
-/* Cuts `text` at the first `mark` that no backslash protects and that is not between quotes;
- * returns what follows, or NULL. */
+/* Cuts `text` at the first `mark` that no backslash protects, and that is in no value between
+ * quotes (a quote elsewhere is a character of a path); returns what follows, or NULL. */
 static char *cut(char *text, char mark, bool quotes)
 {
     bool quoted = false;
     for (char *at = text; *at; at++) {
         if (*at == '\\' && at[1])
             at++;
-        else if (quotes && *at == '"')
+        else if (quotes && *at == '"' && (quoted || (at > text && at[-1] == '=')))
             quoted = !quoted;
         else if (*at == mark && !quoted) {
             *at = 0;
@@ -176,6 +176,16 @@ static void unescape(char *text)
         *to++ = *at;
     }
     *to = 0;
+}
+
+/* Takes away the quotes around a value. */
+static char *unquote(char *value)
+{
+    size_t length = value ? strlen(value) : 0;
+    if (length < 2 || value[0] != '"' || value[length - 1] != '"')
+        return value;
+    value[length - 1] = 0;
+    return value + 1;
 }
 
 static int take_lowers(struct options *options, char *list)
@@ -219,7 +229,7 @@ static int take_seconds(struct options *options, const char *name, const char *v
 {
     char *end;
     double seconds = strtod(value, &end);
-    if (*end || end == value || seconds < 0)
+    if (*end || end == value || !(seconds >= 0))
         return bad_value(name, value, "a number of seconds");
     options->timeout = seconds;
     return 0;
@@ -229,7 +239,8 @@ static int take_number(unsigned *slot, const char *name, const char *value)
 {
     char *end;
     unsigned long number = strtoul(value, &end, 10);
-    if (*end || end == value || number > 1024)
+    /* strtoul(3) itself passes over blanks and takes a sign. */
+    if (*end || strchr("0123456789", value[0]) == NULL || number > 1024)
         return bad_value(name, value, "a number up to 1024");
     *slot = (unsigned)number;
     return 0;
@@ -285,7 +296,7 @@ static int take_known(struct options *options, const struct known *known, char *
 
 static int take_one(struct options *options, char *text)
 {
-    char *value = cut(text, '=', false);
+    char *value = unquote(cut(text, '=', false));
     for (size_t i = 0; i < sizeof(KNOWN) / sizeof(KNOWN[0]); i++) {
         const struct known *known = &KNOWN[i];
         if (strcmp(text, known->name) != 0)
@@ -325,7 +336,7 @@ int options_check(const struct options *options)
         log_error("no mountpoint was given; see plyfs --help");
         return -EINVAL;
     }
-    if (options->lower_count == 0 && !options->upper) {
+    if (options->lower_count == 0) {
         log_error("nothing to mount on %s: give at least one lower layer (%s)", options->mountpoint,
                   options->drop_in ? "-o lowerdir=DIR" : "--lower DIR");
         return -EINVAL;

@@ -62,28 +62,35 @@ static int check_writable_pair(const struct stack *stack, char *const *real, con
     return 0;
 }
 
+/* A layer by its real path, and as it was given. */
+struct located {
+    const char *real, *given;
+};
+
 static int by_path(const void *left, const void *right)
 {
-    return strcmp(*(char *const *)left, *(char *const *)right);
+    return strcmp(((const struct located *)left)->real, ((const struct located *)right)->real);
 }
 
 /* The same directory twice, or one lower inside another. Sorted, an outer path comes right before
  * what it holds, but for siblings that sort in between ("a", "a-b", "a/c"): those are walked over.
  */
-static int check_lowers(char *const *real, unsigned first, unsigned count)
+static int check_lowers(const struct stack *stack, char *const *real)
 {
-    cleanup_free char **sorted = malloc((count ? count : 1) * sizeof(*sorted));
+    cleanup_free struct located *sorted = malloc(stack->count * sizeof(*sorted));
     if (!sorted)
         return -ENOMEM;
     unsigned used = 0;
-    for (unsigned i = first; i < count; i++)
-        sorted[used++] = real[i];
+    for (unsigned i = 1; i < stack->count; i++)
+        sorted[used++] = (struct located){.real = real[i], .given = stack->layers[i].path};
     qsort(sorted, used, sizeof(*sorted), by_path);
     for (unsigned i = 0; i + 1 < used; i++) {
-        size_t length = strlen(sorted[i]);
-        for (unsigned j = i + 1; j < used && strncmp(sorted[j], sorted[i], length) == 0; j++) {
-            if (is_within(sorted[j], sorted[i]))
-                return refuse_overlap("the layers", sorted[i], sorted[j],
+        const struct located *outer = &sorted[i];
+        size_t length = strlen(outer->real);
+        for (const struct located *inner = outer + 1;
+             inner < sorted + used && strncmp(inner->real, outer->real, length) == 0; inner++) {
+            if (is_within(inner->real, outer->real))
+                return refuse_overlap("the layers", outer->given, inner->given,
                                       "each layer is a directory of its own, given once");
         }
     }
@@ -114,7 +121,7 @@ static int check_overlaps(const struct stack *stack, const char *work, const cha
         err = real[i] ? 0 : -errno;
     }
     if (!err)
-        err = check_lowers(real, 1, stack->count);
+        err = check_lowers(stack, real);
     if (!err && stack->writable && real_work)
         err = check_writable_pair(stack, real, real_work);
     if (!err)

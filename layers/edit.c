@@ -62,6 +62,7 @@ static int stage_like(const struct stack *stack, int dir, char temp[UPPER_TEMP_M
     if (!dir_is_inherited_from(dir))
         return 0;
     struct stat st;
+    *place = -1; /* the stage itself is not the caller's to close */
     upper_temp_name(temp);
     if (fstat(dir, &st) < 0 || mkdirat(stack->stage, temp, 0700) < 0)
         return -errno;
@@ -88,21 +89,29 @@ static int publish_over(const struct stack *stack, int place, const char *staged
     return unlinkat(place, staged, 0) < 0 ? -errno : 0;
 }
 
-/* A directory that its maker could not write into (mkdir of mode 0 happens) could not be marked
- * either: it is its maker's own for a moment, in the stage. */
+static bool is_closed_to_its_maker(const struct making *making)
+{
+    return S_ISDIR(making->mode) && (making->mode & S_IRWXU) != S_IRWXU;
+}
+
+/* A directory that its maker could not write into (mkdir of mode 0 happens) could neither be marked
+ * nor moved without privilege: it is its maker's own until it is in its place. */
 static int make_opaque_dir(const struct stack *stack, int place, const char *staged,
                            const struct making *making)
 {
-    struct stat st;
     const struct making open = {.mode = making->mode | S_IRWXU};
     int err = make_at(place, staged, &open, NULL);
-    if (!err)
-        err = upper_set_opaque(stack, place, staged);
-    if (!err && (making->mode & S_IRWXU) != S_IRWXU)
-        err = fd_stat(place, staged, &st);
-    if (!err && (making->mode & S_IRWXU) != S_IRWXU)
-        err = fd_chmod(place, staged, st.st_mode & 07777 & (making->mode | ~(mode_t)S_IRWXU));
-    return err;
+    return err ? err : upper_set_opaque(stack, place, staged);
+}
+
+static int close_to_its_maker(int dir, const char *name, const struct making *making)
+{
+    struct stat st;
+    int err = fd_stat(dir, name, &st);
+    if (err)
+        return err;
+    mode_t mode = st.st_mode & 07777 & (making->mode | ~(mode_t)S_IRWXU);
+    return fd_chmod(dir, name, mode);
 }
 
 static int make_over_whiteout(const struct stack *stack, const struct editdir *dir,
@@ -120,9 +129,11 @@ static int make_over_whiteout(const struct stack *stack, const struct editdir *d
     }
     if (!err)
         err = publish_over(stack, place, staged, dir, name, is_dir);
+    if (!err && is_closed_to_its_maker(making))
+        err = close_to_its_maker(dir->upper, name, making);
     if (err && made && fd)
-        own_close(fd);
-    if (err && made && place == stack->stage)
+        close(steal_fd(fd));
+    if (err && place == stack->stage)
         upper_discard(stack, staged);
     if (place_name[0]) {
         own_close(&place);

@@ -131,16 +131,21 @@ struct fdref *fdcache_get(struct fdcache *cache, uint64_t key)
     return ref;
 }
 
-/* The oldest ref without users, when there are too many; NULL otherwise. */
+/* The oldest refs without users, as many as there are too many, chained. More than one when those
+ * that were in use at once are not any more. */
 static struct fdref *evict(struct shard *shard, size_t limit)
 {
-    if (shard->kept <= limit)
-        return NULL;
-    for (struct fdref *ref = shard->ring.newer; ref != &shard->ring; ref = ref->newer) {
-        if (ref->users == 0)
-            return unlist(shard, ref);
+    struct fdref *dead = NULL, *newer;
+    for (struct fdref *ref = shard->ring.newer; ref != &shard->ring && shard->kept > limit;
+         ref = newer) {
+        newer = ref->newer;
+        if (ref->users > 0)
+            continue;
+        unlist(shard, ref);
+        ref->chain = dead;
+        dead = ref;
     }
-    return NULL;
+    return dead;
 }
 
 static struct fdref *insert(struct fdcache *cache, uint64_t key, int fd, bool writable, bool pinned)
@@ -169,7 +174,11 @@ static struct fdref *insert(struct fdcache *cache, uint64_t key, int fd, bool wr
     struct fdref *oldest = evict(shard, cache->shard_limit);
     pthread_mutex_unlock(&shard->lock);
     discard(dead);
-    discard(oldest);
+    while (oldest) {
+        struct fdref *next = oldest->chain;
+        discard(oldest);
+        oldest = next;
+    }
     return ref;
 }
 

@@ -37,7 +37,8 @@ static inline uint64_t fdkey(enum fdkind kind, uint64_t id)
     return id << 3 | (uint64_t)kind;
 }
 
-/* Keeps at most `limit` unpinned descriptors. NULL when out of memory. */
+/* Keeps at most `limit` unpinned descriptors (32 at least) beyond those in use. NULL when out of
+ * memory. */
 struct fdcache *fdcache_create(size_t limit);
 void fdcache_destroy(struct fdcache *cache);
 

@@ -16,7 +16,8 @@
 enum { AT_VERSION, AT_MAGIC, AT_LENGTH, AT_FLAGS, AT_TYPE, AT_UUID, AT_HANDLE = AT_UUID + 16 };
 enum { MAGIC = 0xfb };
 
-static const uint8_t CPU_ENDIAN_FLAG = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+enum { BIG_ENDIAN_FLAG = 1 };
+static const uint8_t CPU_ENDIAN_FLAG = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? BIG_ENDIAN_FLAG : 0;
 
 /* FS_IOC_GETFSUUID of linux/fs.h, which Linux 6.9 brought; declared here for older headers. */
 struct fs_uuid {
@@ -67,7 +68,8 @@ void origin_of(const struct backing *backing, int dir, const char *name, struct 
 int origin_stat(const struct backing *backing, const struct origin *origin, struct stat *st)
 {
     const uint8_t *bytes = origin->bytes;
-    if (origin->size <= AT_HANDLE || bytes[AT_LENGTH] != origin->size || bytes[AT_MAGIC] != MAGIC)
+    if (origin->size <= AT_HANDLE || bytes[AT_LENGTH] != origin->size || bytes[AT_VERSION] != 0 ||
+        bytes[AT_MAGIC] != MAGIC || (bytes[AT_FLAGS] & BIG_ENDIAN_FLAG) != CPU_ENDIAN_FLAG)
         return -ESTALE;
     if (!backing->has_uuid || memcmp(bytes + AT_UUID, backing->uuid, 16) != 0)
         return -ESTALE;

@@ -33,6 +33,9 @@ enum { SPACES = sizeof(PREFIX) / sizeof(PREFIX[0]) };
 static const char ESCAPE[] = "overlay.";
 static const char FUSE_OPAQUE[] = "user.fuseoverlayfs.opaque";
 static const char FUSE_PREFIX[] = "user.fuseoverlayfs.";
+/* Where a user's own attributes of fuse-overlayfs's names go, and those of this very prefix. */
+static const char OUR_PREFIX[] = "user.plyfs.";
+enum { USER_LENGTH = sizeof("user.") - 1, OUR_LENGTH = sizeof(OUR_PREFIX) - 1 };
 
 static bool begins(const char *text, const char *prefix)
 {
@@ -134,6 +137,22 @@ int ovlattr_remove(enum ovlspace space, int dir, const char *name, enum ovlattr 
     return done < 0 && errno != ENODATA ? -errno : 0;
 }
 
+/* "user.plyfs." goes before what follows the "user." of such a name. */
+static bool needs_our_prefix(const char *name)
+{
+    return begins(name, FUSE_PREFIX) || begins(name, OUR_PREFIX);
+}
+
+/* What follows our prefix on disk, where it was put there by an escape, or NULL. */
+static const char *after_our_prefix(const char *disk_name)
+{
+    if (!begins(disk_name, OUR_PREFIX))
+        return NULL;
+    const char *rest = disk_name + OUR_LENGTH;
+    return begins(rest, FUSE_PREFIX + USER_LENGTH) || begins(rest, OUR_PREFIX + USER_LENGTH) ? rest
+                                                                                             : NULL;
+}
+
 bool ovlattr_is_private(enum ovlspace space, const char *disk_name)
 {
     if (begins(disk_name, FUSE_PREFIX))
@@ -145,9 +164,14 @@ bool ovlattr_is_private(enum ovlspace space, const char *disk_name)
 int ovlattr_escape(enum ovlspace space, const char *name, char *disk)
 {
     const char *suffix = after_prefix(space, name);
-    int length = suffix ? snprintf(disk, XATTR_NAME_MAX + 1, "%.*s%s%s", (int)(suffix - name), name,
-                                   ESCAPE, suffix)
-                        : snprintf(disk, XATTR_NAME_MAX + 1, "%s", name);
+    int length;
+    if (suffix)
+        length = snprintf(disk, XATTR_NAME_MAX + 1, "%.*s%s%s", (int)(suffix - name), name, ESCAPE,
+                          suffix);
+    else if (needs_our_prefix(name))
+        length = snprintf(disk, XATTR_NAME_MAX + 1, "%s%s", OUR_PREFIX, name + USER_LENGTH);
+    else
+        length = snprintf(disk, XATTR_NAME_MAX + 1, "%s", name);
     return length > XATTR_NAME_MAX ? -EOPNOTSUPP : 0;
 }
 
@@ -155,9 +179,13 @@ const char *ovlattr_unescape(enum ovlspace space, const char *disk_name, char *b
 {
     if (ovlattr_is_private(space, disk_name))
         return NULL;
-    const char *suffix = after_prefix(space, disk_name);
-    if (!suffix)
+    const char *suffix = after_prefix(space, disk_name), *ours = after_our_prefix(disk_name);
+    if (!suffix && !ours)
         return disk_name;
+    if (ours) {
+        snprintf(buffer, XATTR_NAME_MAX + 1, "user.%s", ours);
+        return buffer;
+    }
     snprintf(buffer, XATTR_NAME_MAX + 1, "%.*s%s", (int)(suffix - disk_name), disk_name,
              suffix + strlen(ESCAPE));
     return buffer;

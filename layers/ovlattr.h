@@ -3,6 +3,8 @@
  * The extended attributes by which overlay filesystems keep their books: names, reading, writing,
  * and the escape by which a user's own attributes of that name are stored (kernel document
  * overlayfs.rst, "Nesting overlayfs mounts": overlay.* becomes overlay.overlay.*).
+ * What fuse-overlayfs would take for its own, user.fuseoverlayfs.*, becomes
+ * user.plyfs.fuseoverlayfs.*.
  */
 #ifndef PLYFS_OVLATTR_H
 #define PLYFS_OVLATTR_H

@@ -76,9 +76,10 @@ static int remove_tree(int dir, const char *name)
         return 0;
     if (errno != ENOTEMPTY && errno != EEXIST)
         return -errno;
+    /* Without privilege the mode of what is to go may forbid to empty it. */
+    if (geteuid() != 0)
+        (void)!fd_chmod(dir, name, 0700);
     int fd = fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
-    if (fd == -EACCES && fd_chmod(dir, name, 0700) == 0)
-        fd = fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0)
         return fd;
     int err = remove_children(fd);

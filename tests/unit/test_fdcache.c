@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "kit.h"
+
+#include "fdcache.h"
+
+#include <fcntl.h>
+
+static int open_something(void)
+{
+    int fd = open("/", O_PATH | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+static void a_descriptor_put_in_is_got_again(void **state)
+{
+    (void)state;
+    struct fdcache *cache = fdcache_create(64);
+    int fd = open_something();
+    uint64_t key = fdkey(FDKIND_DATA, 7);
+    assert_null(fdcache_get(cache, key));
+    struct fdref *put = fdcache_put(cache, key, fd, true);
+    struct fdref *got = fdcache_get(cache, key);
+    assert_ptr_equal(got, put);
+    assert_int_equal(got->fd, fd);
+    assert_true(got->writable);
+    assert_null(fdcache_get(cache, fdkey(FDKIND_UPPER_DIR, 7)));
+    fdref_release(cache, got);
+    fdref_release(cache, put);
+    assert_true(is_open(fd));
+    fdcache_destroy(cache);
+    assert_false(is_open(fd));
+}
+
+static void a_dropped_descriptor_closes_with_its_last_user(void **state)
+{
+    (void)state;
+    struct fdcache *cache = fdcache_create(64);
+    int fd = open_something();
+    uint64_t key = fdkey(FDKIND_DATA, 1);
+    struct fdref *ref = fdcache_put(cache, key, fd, false);
+    fdcache_drop(cache, key);
+    assert_null(fdcache_get(cache, key));
+    assert_true(is_open(fd));
+    fdref_release(cache, ref);
+    assert_false(is_open(fd));
+    fdcache_drop(cache, key);
+    fdcache_destroy(cache);
+}
+
+static void a_descriptor_put_in_anothers_place_leaves_the_other_to_its_users(void **state)
+{
+    (void)state;
+    struct fdcache *cache = fdcache_create(64);
+    int first = open_something(), second = open_something();
+    uint64_t key = fdkey(FDKIND_DATA, 1);
+    struct fdref *old = fdcache_put(cache, key, first, false);
+    struct fdref *new = fdcache_put(cache, key, second, true);
+    assert_true(is_open(first));
+    fdref_release(cache, old);
+    assert_false(is_open(first));
+    assert_true(is_open(second));
+    fdref_release(cache, new);
+    assert_int_equal(fdcache_count(cache), 1);
+    fdcache_destroy(cache);
+}
+
+static void unused_descriptors_are_kept_within_the_limit(void **state)
+{
+    (void)state;
+    struct fdcache *cache = fdcache_create(64);
+    for (uint64_t i = 0; i < 500; i++)
+        fdref_release(cache, fdcache_put(cache, fdkey(FDKIND_DATA, i), open_something(), false));
+    assert_true(fdcache_count(cache) <= 64);
+    assert_true(fdcache_count(cache) >= 32);
+    fdcache_destroy(cache);
+}
+
+static void what_was_in_use_at_once_is_closed_when_it_is_not_any_more(void **state)
+{
+    (void)state;
+    struct fdcache *cache = fdcache_create(64);
+    struct fdref *refs[300];
+    for (uint64_t i = 0; i < 300; i++)
+        refs[i] = fdcache_put(cache, fdkey(FDKIND_DATA, i), open_something(), false);
+    assert_int_equal(fdcache_count(cache), 300);
+    for (int i = 0; i < 300; i++) {
+        assert_true(is_open(refs[i]->fd));
+        fdref_release(cache, refs[i]);
+    }
+    for (uint64_t i = 300; i < 600; i++)
+        fdref_release(cache, fdcache_put(cache, fdkey(FDKIND_DATA, i), open_something(), false));
+    assert_true(fdcache_count(cache) <= 64);
+    fdcache_destroy(cache);
+}
+
+static void a_pinned_descriptor_is_never_closed_for_room(void **state)
+{
+    (void)state;
+    struct fdcache *cache = fdcache_create(64);
+    int fd = open_something();
+    uint64_t key = fdkey(FDKIND_ORPHAN, 5);
+    fdref_release(cache, fdcache_pin(cache, key, fd, true));
+    for (uint64_t i = 0; i < 1000; i++)
+        fdref_release(cache, fdcache_put(cache, fdkey(FDKIND_DATA, i), open_something(), false));
+    assert_true(is_open(fd));
+    struct fdref *ref = fdcache_get(cache, key);
+    assert_int_equal(ref->fd, fd);
+    fdcache_drop(cache, key);
+    fdref_release(cache, ref);
+    assert_false(is_open(fd));
+    fdcache_destroy(cache);
+}
+
+static void the_least_recently_used_goes_first(void **state)
+{
+    (void)state;
+    struct fdcache *cache = fdcache_create(64);
+    uint64_t favourite = fdkey(FDKIND_DATA, 0);
+    fdref_release(cache, fdcache_put(cache, favourite, open_something(), false));
+    for (uint64_t i = 1; i < 2000; i++) {
+        fdref_release(cache, fdcache_put(cache, fdkey(FDKIND_DATA, i), open_something(), false));
+        struct fdref *ref = fdcache_get(cache, favourite);
+        assert_non_null(ref);
+        fdref_release(cache, ref);
+    }
+    assert_null(fdcache_get(cache, fdkey(FDKIND_DATA, 1)));
+    fdcache_destroy(cache);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_descriptor_put_in_is_got_again),
+        cmocka_unit_test(a_dropped_descriptor_closes_with_its_last_user),
+        cmocka_unit_test(a_descriptor_put_in_anothers_place_leaves_the_other_to_its_users),
+        cmocka_unit_test(unused_descriptors_are_kept_within_the_limit),
+        cmocka_unit_test(what_was_in_use_at_once_is_closed_when_it_is_not_any_more),
+        cmocka_unit_test(a_pinned_descriptor_is_never_closed_for_room),
+        cmocka_unit_test(the_least_recently_used_goes_first),
+    };
+    return cmocka_run_group_tests_name("fdcache", tests, NULL, NULL);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "kit.h"
+
+#include "merge.h"
+#include "sources.h"
+
+#include <dirent.h>
+#include <stdio.h>
+
+/* The merge of the roots of the layers "1", "2" and "3". */
+static struct merge *merge_roots(struct kit_union *all, const char *words)
+{
+    int err = 0;
+    kit_tree(words);
+    kit_union_open(all, "1:2:3", false);
+    struct merge *merge = merge_get(&all->stack, all->stack.root, &err);
+    assert_int_equal(err, 0);
+    assert_non_null(merge);
+    return merge;
+}
+
+static void done(struct kit_union *all, struct merge *merge)
+{
+    merge_release(all->stack.merges, merge);
+    kit_union_close(all);
+}
+
+static void assert_seen(const struct merge *merge, const char *name, int first, int last)
+{
+    const struct merge_name *known = merge_find(merge, name);
+    assert_non_null(known);
+    assert_false(known->hidden);
+    assert_int_equal(known->first, first);
+    assert_int_equal(known->last, last);
+}
+
+static void assert_hidden(const struct merge *merge, const char *name)
+{
+    const struct merge_name *known = merge_find(merge, name);
+    assert_non_null(known);
+    assert_true(known->hidden);
+}
+
+static void a_name_knows_the_first_and_the_last_source_that_has_it(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    struct merge *merge = merge_roots(&all, "f 1/a, f 2/b, d 1/d, d 3/d, f 2/f, f 3/f");
+    assert_seen(merge, "a", 0, 0);
+    assert_seen(merge, "b", 1, 1);
+    assert_seen(merge, "d", 0, 2);
+    assert_seen(merge, "f", 1, 2);
+    assert_null(merge_find(merge, "c"));
+    assert_int_equal(merge_find(merge, "d")->dtype, DT_DIR);
+    assert_int_equal(merge_find(merge, "a")->ino, kit_stat("1/a").st_ino);
+    done(&all, merge);
+}
+
+static void a_whiteout_device_hides_what_lies_beneath_it(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    struct merge *merge = merge_roots(&all, "w 1/a, f 2/a, f 1/b, w 2/b, f 3/b, f 3/c, w 2/c");
+    assert_hidden(merge, "a");
+    assert_seen(merge, "b", 0, 0);
+    assert_hidden(merge, "c");
+    done(&all, merge);
+}
+
+static void a_dot_wh_file_hides_beneath_its_own_source_only(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    struct merge *merge =
+        merge_roots(&all, "f 1/.wh.a, f 2/a, d 1/b, f 1/.wh.b, d 2/b, f 2/.wh.c, d 1/c, d 3/c");
+    assert_hidden(merge, "a");
+    assert_seen(merge, "b", 0, 0);
+    assert_seen(merge, "c", 0, 0);
+    assert_null(merge_find(merge, ".wh.a"));
+    done(&all, merge);
+}
+
+static void an_attribute_whiteout_counts_where_the_root_says_so(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    struct merge *merge = merge_roots(&all, "o 1 x, e 1/a, f 2/a, e 2/b, f 3/b");
+    assert_hidden(merge, "a");
+    assert_seen(merge, "b", 1, 2);
+    done(&all, merge);
+}
+
+static void a_merge_is_made_once(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    int err = 0;
+    struct merge *merge = merge_roots(&all, "f 1/a, f 2/b");
+    struct merge *again = merge_get(&all.stack, all.stack.root, &err);
+    assert_ptr_equal(again, merge);
+    merge_release(all.stack.merges, again);
+    assert_true(mergecache_bytes(all.stack.merges) >= merge->bytes);
+    done(&all, merge);
+}
+
+static void an_emptied_cache_keeps_only_what_is_in_use(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    struct merge *merge = merge_roots(&all, "f 1/a, f 2/b");
+    mergecache_empty(all.stack.merges);
+    assert_int_equal(mergecache_bytes(all.stack.merges), merge->bytes);
+    assert_seen(merge, "a", 0, 0);
+    merge_release(all.stack.merges, merge);
+    mergecache_empty(all.stack.merges);
+    assert_int_equal(mergecache_bytes(all.stack.merges), 0);
+    kit_union_close(&all);
+}
+
+static void many_names_are_all_found(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    char path[32];
+    for (int i = 0; i < 2000; i++) {
+        snprintf(path, sizeof(path), "%d/name%d", i % 3 + 1, i);
+        kit_file(path, "");
+    }
+    struct merge *merge = merge_roots(&all, "d 1");
+    for (int i = 0; i < 2000; i++) {
+        snprintf(path, sizeof(path), "name%d", i);
+        assert_seen(merge, path, i % 3, i % 3);
+    }
+    done(&all, merge);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        kit_test(a_name_knows_the_first_and_the_last_source_that_has_it),
+        kit_test(a_whiteout_device_hides_what_lies_beneath_it),
+        kit_test(a_dot_wh_file_hides_beneath_its_own_source_only),
+        kit_test(an_attribute_whiteout_counts_where_the_root_says_so),
+        kit_test(a_merge_is_made_once),
+        kit_test(an_emptied_cache_keeps_only_what_is_in_use),
+        kit_test(many_names_are_all_found),
+    };
+    return kit_run("merge", tests, sizeof(tests) / sizeof(tests[0]));
+}
