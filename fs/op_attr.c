@@ -218,21 +218,6 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
     return err;
 }
 
-/* With the writeback cache an unlink changes the change time of the inode in the kernel, which then
- * sends both times (fs/fuse/dir.c, fuse_update_ctime_in_cache). A lower file that has lost its last
- * name, or whose modification time is as sent, need not be copied up for that. */
-static bool is_only_told(struct mount *mount, const struct node_view *view, const struct stat *attr,
-                         int valid)
-{
-    struct stat st;
-    if (!mount->rules.writeback || node_is(view, NODE_UPPER) ||
-        valid != (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME))
-        return false;
-    return node_is(view, NODE_ORPHAN) ||
-           (find_attr(mount, view, &st) == 0 && st.st_mtim.tv_sec == attr->st_mtim.tv_sec &&
-            st.st_mtim.tv_nsec == attr->st_mtim.tv_nsec);
-}
-
 static const char *setattr_cause(int valid)
 {
     if (valid & FUSE_SET_ATTR_MODE)
