@@ -225,12 +225,29 @@ static const char *setattr_cause(int valid)
     return valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? "chown" : "utimens";
 }
 
+/* With the writeback cache unlink(2) is followed by a SETATTR of the change time. A lower file is
+ * not copied up for that. When it has lost its last name, its times can be asked for only through
+ * descriptors, and of the kernel, which keeps them; when it has others, its mtime is as it was. */
+static bool only_dates_unlinked(struct mount *mount, const struct node_view *view,
+                                const struct stat *attr, int valid)
+{
+    const int kept = FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
+    struct stat st;
+    if (!mount->rules.writeback || node_is(view, NODE_UPPER) || !S_ISREG(view->type) ||
+        !(valid & kept) || (valid & ~kept))
+        return false;
+    if (node_is(view, NODE_ORPHAN))
+        return true;
+    return !(valid & FUSE_SET_ATTR_MTIME_NOW) && find_attr(mount, view, &st) == 0 &&
+           st.st_mtim.tv_sec == attr->st_mtim.tv_sec && st.st_mtim.tv_nsec == attr->st_mtim.tv_nsec;
+}
+
 static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
                         uid_t caller)
 {
     cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
-    if (err || is_only_told(mount, &view, attr, valid))
+    if (err || only_dates_unlinked(mount, &view, attr, valid))
         return err;
     err = promote_meta(mount, view.index, setattr_cause(valid));
     return err ? err : set_meta(mount, ino, attr, valid, caller);
