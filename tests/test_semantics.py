@@ -1112,7 +1112,7 @@ def written(path, flags):
 FLAGGED = {"f": "lower", "d": {"x": ""}}
 
 
-@same(FLAGGED, disk=True)
+@same(FLAGGED, disk=True, stateless="no open is asked for, and a page that grows is one overwritten")
 def test_append_only_files_can_only_grow(root):
     answers = [get_flags(f"{root}/f"), set_flags(f"{root}/f", FS_APPEND_FL), get_flags(f"{root}/f"),
                written(f"{root}/f", os.O_WRONLY), opened(f"{root}/f", os.O_WRONLY | os.O_APPEND),
@@ -1120,6 +1120,23 @@ def test_append_only_files_can_only_grow(root):
     with open(f"{root}/f", "ab") as file:
         file.write(b" grown")
     return answers, set_flags(f"{root}/f", 0), get_flags(f"{root}/f"), get(f"{root}/f")
+
+
+def test_append_only_files_are_never_overwritten_in_the_stateless_profile():
+    need_root()
+    box = Sandbox(disk_base())
+    try:
+        lower, upper, work = (box.directory(n) for n in ("lower", "upper", "work"))
+        fill(lower, FLAGGED)
+        with box.plyfs([lower], upper, work, profile="stateless") as mount:
+            assert set_flags(mount / "f", FS_APPEND_FL) == 0
+            assert written(mount / "f", os.O_WRONLY) == "EPERM"
+            assert attempt(os.truncate, mount / "f", 0) == "EPERM"
+            mount.remount()
+            assert get(mount / "f") == b"lower"
+            assert set_flags(mount / "f", 0) == 0
+    finally:
+        box.close()
 
 
 @same(FLAGGED, disk=True)
