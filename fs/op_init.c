@@ -28,9 +28,10 @@ static void init_profile(struct mount *mount, struct fuse_conn_info *conn)
     rules->passthrough = offer(conn, FUSE_CAP_PASSTHROUGH, rules->passthrough && !stateless);
     if (rules->passthrough)
         conn->max_backing_stack_depth = 1;
-    /* O_TRUNC comes as a SETATTR of the size, by which it copies nothing up. But passthrough copies
-     * up at OPEN, which therefore must know of it. */
-    offer(conn, FUSE_CAP_ATOMIC_O_TRUNC, rules->passthrough);
+    /* Where OPEN is answered it must know of O_TRUNC: passthrough copies up there, and only there
+     * does O_TRUNC differ from truncate(2), which leaves the time of an empty file alone. Otherwise
+     * it comes as a SETATTR of the size. By neither way is anything copied up. */
+    offer(conn, FUSE_CAP_ATOMIC_O_TRUNC, !stateless);
 }
 
 void op_init(void *userdata, struct fuse_conn_info *conn)

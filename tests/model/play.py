@@ -41,6 +41,15 @@ class Inodes:
                 return [f"st_ino was {self.of[p]} and is {u}"]
         return []
 
+    def forget_special(self, root):
+        """An ordinary user's mount cannot mark what is neither a file nor a directory (user.* goes on
+        those alone): its number is kept for as long as the mount lives."""
+        for where, dirs, files in os.walk(root):
+            for name in dirs + files:
+                st = os.lstat(os.path.join(where, name))
+                if not (stat.S_ISREG(st.st_mode) or stat.S_ISDIR(st.st_mode)):
+                    self.of.pop(st.st_ino, None)
+
     def whole(self, plain, union):
         """The same for two snapshots' {path: number}."""
         lines, names = [], {}
@@ -274,6 +283,9 @@ def _play(config, stack, targets, source, recorded, dog):
                                      "remount") from None
             if any(union.name == "mixed" for union in unions):
                 relations = [Inodes() for _ in unions]
+            if config.get("userns"):
+                for relation in relations:
+                    relation.forget_special(model.tree.root)
             continue
         if rights.skip(operation, model.tree, config["against"]):
             continue
