@@ -259,7 +259,7 @@ def with_default_acl(root):
 
 
 def acls(root):
-    return run("getfacl", "-n", "-p", "-R", ".", cwd=root).stdout
+    return sorted(run("getfacl", "-n", "-p", "-R", ".", cwd=root).stdout.split("\n\n"))
 
 
 @same({"d": {}}, prepare=with_default_acl)
