@@ -85,23 +85,28 @@ static int find_upper_file(struct mount *mount, const struct node_view *view, st
     return spot->ref ? 0 : err;
 }
 
-/* A file below: in the source of its parent that is the node's layer. */
+int find_lower_source(struct mount *mount, const struct node_view *view, struct node_view *parent,
+                      const struct source **source)
+{
+    int err = node_view_index(mount->nodes, view->parent, parent);
+    for (unsigned i = 0; !err && parent->sources && i < parent->sources->count; i++) {
+        *source = &parent->sources->at[i];
+        if ((*source)->layer == view->layer)
+            return 0;
+    }
+    return err ? err : -ESTALE;
+}
+
 static int find_lower_file(struct mount *mount, const struct node_view *view, struct spot *spot)
 {
     cleanup_view struct node_view parent = {0};
-    struct stack *stack = mount_stack(mount, view);
-    int err = node_view_index(mount->nodes, view->parent, &parent);
+    const struct source *source;
+    int err = find_lower_source(mount, view, &parent, &source);
     if (err)
         return err;
-    for (unsigned i = 0; parent.sources && i < parent.sources->count; i++) {
-        const struct source *source = &parent.sources->at[i];
-        if (source->layer != view->layer)
-            continue;
-        strcpy(spot->name, view->name);
-        spot->ref = stack_lower_dir(stack, source->layer, source->path, &err);
-        return spot->ref ? 0 : err;
-    }
-    return -ESTALE;
+    strcpy(spot->name, view->name);
+    spot->ref = stack_lower_dir(mount_stack(mount, view), source->layer, source->path, &err);
+    return spot->ref ? 0 : err;
 }
 
 int find_spot(struct mount *mount, const struct node_view *view, struct spot *spot)

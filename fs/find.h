@@ -34,6 +34,11 @@ struct fdref *find_data(struct mount *mount, const struct node_view *view, bool 
 /* Opens the node's own file at its spot, for reading, or for writing too. */
 must_check int find_open(const struct node_view *view, const struct spot *spot, bool write);
 
+/* The source of its parent in which a node that is not in the upper lies; `parent` is filled and to
+ * be finished by the caller, who may use the source as long as it is. */
+must_check int find_lower_source(struct mount *mount, const struct node_view *view,
+                                 struct node_view *parent, const struct source **source);
+
 /* Opens the data of a metacopy file, for reading. */
 must_check int find_metacopy_data(struct mount *mount, const struct node_view *view);
 

@@ -36,6 +36,43 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_current_attr(req, ino);
 }
 
+#ifdef HAVE_STATX_OP
+static bool birth_time(struct mount *mount, const struct node_view *view,
+                       struct statx_timestamp *birth)
+{
+    struct spot spot;
+    struct statx real = {0};
+    names_read(mount);
+    int err = find_spot(mount, view, &spot);
+    if (!err)
+        err =
+            statx(spot.ref->fd, spot.name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BTIME, &real);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    *birth = real.stx_btime;
+    return !err && (real.stx_mask & STATX_BTIME);
+}
+
+/* The kernel asks so only when somebody wants the time of birth. */
+void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_file_info *fi)
+{
+    (void)flags;
+    (void)mask;
+    (void)fi;
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
+    struct stat st;
+    struct statx_timestamp birth;
+    int err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = find_attr(mount, &view, &st);
+    if (err)
+        return reply_error(req, err);
+    bool known = birth_time(mount, &view, &birth);
+    reply_statx(req, mount, &st, known ? &birth : NULL);
+}
+#endif
+
 int op_kill_privileges(int fd)
 {
     struct stat st;
@@ -189,13 +226,20 @@ static const char *setattr_cause(int valid)
 }
 
 /* With the writeback cache unlink(2) is followed by a SETATTR of the change time. A lower file is
- * not copied up for that: its times can be asked for only through descriptors, and of the kernel,
- * which keeps them. */
-static bool only_dates_orphan(struct mount *mount, const struct node_view *view, int valid)
+ * not copied up for that. When it has lost its last name, its times can be asked for only through
+ * descriptors, and of the kernel, which keeps them; when it has others, its mtime is as it was. */
+static bool only_dates_unlinked(struct mount *mount, const struct node_view *view,
+                                const struct stat *attr, int valid)
 {
     const int kept = FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
-    return mount->rules.writeback && node_is(view, NODE_ORPHAN) && !node_is(view, NODE_UPPER) &&
-           S_ISREG(view->type) && (valid & kept) && !(valid & ~kept);
+    struct stat st;
+    if (!mount->rules.writeback || node_is(view, NODE_UPPER) || !S_ISREG(view->type) ||
+        !(valid & kept) || (valid & ~kept))
+        return false;
+    if (node_is(view, NODE_ORPHAN))
+        return true;
+    return !(valid & FUSE_SET_ATTR_MTIME_NOW) && find_attr(mount, view, &st) == 0 &&
+           st.st_mtim.tv_sec == attr->st_mtim.tv_sec && st.st_mtim.tv_nsec == attr->st_mtim.tv_nsec;
 }
 
 static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
@@ -203,7 +247,7 @@ static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *at
 {
     cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
-    if (err || only_dates_orphan(mount, &view, valid))
+    if (err || only_dates_unlinked(mount, &view, attr, valid))
         return err;
     err = promote_meta(mount, view.index, setattr_cause(valid));
     return err ? err : set_meta(mount, ino, attr, valid, caller);

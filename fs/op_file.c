@@ -86,6 +86,24 @@ static int promote_for_open(struct mount *mount, const struct node_view *view, i
     return promote_data(mount, view->index, -1, "open");
 }
 
+/* What the backing file says to an open for writing: one that chattr(1) made append-only or
+ * immutable refuses, and in passthrough nothing after the open would ask it again. */
+static int ask_backing(struct mount *mount, const struct node_view *view, int flags)
+{
+    int err = 0;
+    if ((flags & O_ACCMODE) == O_RDONLY || !mount->rules.passthrough ||
+        !node_is(view, NODE_UPPER) || node_is(view, NODE_METACOPY))
+        return 0;
+    struct fdref *ref = find_data(mount, view, true, &err);
+    bool refused = !ref && err == -EPERM;
+    if (refused && (flags & O_APPEND) && (ref = find_data(mount, view, false, &err)) != NULL) {
+        cleanup_fd int appending = fd_reopen(ref->fd, O_WRONLY | O_APPEND);
+        refused = appending < 0;
+    }
+    fdref_release(mount->fds, ref);
+    return refused ? -EPERM : 0;
+}
+
 static bool must_kill(fuse_req_t req, const struct fuse_file_info *fi)
 {
 #ifdef HAVE_KILL_SUIDGID
@@ -115,6 +133,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     node_lock(mount->nodes, index);
     node_view_finish(&view);
     err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = ask_backing(mount, &view, fi->flags);
     if (!err)
         op_count_open(req, &view, fi);
     node_unlock(mount->nodes, index);
@@ -361,13 +381,15 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
 }
 
 /* The kernel asks without writing back what it holds (fs/fuse/file.c, fuse_lseek), so a hole of the
- * backing file may have content by now. Such pages come from a mapping, or from the writeback
- * cache.
- */
+ * backing file may have content by now. Such pages come from the writeback cache, or from a mapping
+ * that somebody who may write keeps open. */
 static bool holes_are_true(struct mount *mount, const struct node_view *view)
 {
     struct node_opens opens = node_opens(mount->nodes, view->index);
-    return mount->trees[view->tree].read_only || (opens.count > 0 && opens.backing > 0);
+    if (mount->trees[view->tree].read_only)
+        return true;
+    return !mount->rules.writeback && mount->rules.profile == PROFILE_TRACKED &&
+           (opens.writers == 0 || opens.backing > 0);
 }
 
 /* Without holes: all is data, up to the end. */

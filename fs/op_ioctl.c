@@ -76,8 +76,13 @@ void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg,
         cleanup_view struct node_view view = {0};
         memcpy(&value, in, size);
         err = node_view(mount->nodes, ino, &view);
+        /* With its data, which an immutable file would take no more. */
         if (!err)
-            err = promote_meta(mount, view.index, "chattr");
+            err = S_ISREG(view.type) ? promote_data(mount, view.index, -1, "chattr")
+                                     : promote_meta(mount, view.index, "chattr");
+        /* A descriptor opened before would be written through in spite of the flags. */
+        if (!err)
+            fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view.index));
     }
     cleanup_fd int fd = err ? err : open_node(mount, ino);
     if (fd < 0)

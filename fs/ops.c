@@ -11,6 +11,9 @@ const struct fuse_lowlevel_ops ops_table = {
     .forget_multi = op_forget_multi,
     .readlink = op_readlink,
     .getattr = op_getattr,
+#ifdef HAVE_STATX_OP
+    .statx = op_statx,
+#endif
     .setattr = op_setattr,
     .statfs = op_statfs,
     .opendir = op_opendir,

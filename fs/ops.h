@@ -33,6 +33,9 @@ int op_resolve(struct mount *mount, const struct node_view *parent, const char *
 
 /* attributes: op_attr.c */
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+#ifdef HAVE_STATX_OP
+void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_file_info *fi);
+#endif
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
                 struct fuse_file_info *fi);
 void op_statfs(fuse_req_t req, fuse_ino_t ino);

@@ -218,21 +218,14 @@ static int remember_data(struct mount *mount, const struct node_view *view,
 static int lower_path(struct mount *mount, const struct node_view *view, char **path)
 {
     cleanup_view struct node_view parent = {0};
-    int err = node_view_index(mount->nodes, view->parent, &parent);
+    const struct source *source;
+    int err = find_lower_source(mount, view, &parent, &source);
     if (err)
         return err;
-    for (unsigned i = 0; parent.sources && i < parent.sources->count; i++) {
-        const struct source *source = &parent.sources->at[i];
-        if (source->layer != view->layer)
-            continue;
-        size_t room = strlen(source->path) + strlen(view->name) + 2;
-        *path = malloc(room);
-        if (!*path)
-            return -ENOMEM;
-        snprintf(*path, room, "%s%s%s", source->path, *source->path ? "/" : "", view->name);
+    if (asprintf(path, "%s%s%s", source->path, *source->path ? "/" : "", view->name) >= 0)
         return 0;
-    }
-    return -ESTALE;
+    *path = NULL;
+    return -ENOMEM;
 }
 
 static bool wants_metacopy(const struct stack *stack, const struct node_view *view)

@@ -5,6 +5,8 @@
  */
 #include "reply.h"
 
+#include <sys/sysmacros.h>
+
 void reply_error(fuse_req_t req, int err)
 {
     fuse_reply_err(req, -err);
@@ -24,6 +26,37 @@ void reply_attr(fuse_req_t req, const struct mount *mount, const struct stat *st
 {
     fuse_reply_attr(req, st, mount->rules.timeout);
 }
+
+#ifdef HAVE_STATX_OP
+static struct statx_timestamp statx_time(struct timespec time)
+{
+    return (struct statx_timestamp){.tv_sec = time.tv_sec, .tv_nsec = (uint32_t)time.tv_nsec};
+}
+
+void reply_statx(fuse_req_t req, const struct mount *mount, const struct stat *st,
+                 const struct statx_timestamp *birth)
+{
+    struct statx stx = {
+        .stx_mask = STATX_BASIC_STATS | (birth ? STATX_BTIME : 0),
+        .stx_blksize = (uint32_t)st->st_blksize,
+        .stx_nlink = (uint32_t)st->st_nlink,
+        .stx_uid = st->st_uid,
+        .stx_gid = st->st_gid,
+        .stx_mode = (uint16_t)st->st_mode,
+        .stx_ino = st->st_ino,
+        .stx_size = (uint64_t)st->st_size,
+        .stx_blocks = (uint64_t)st->st_blocks,
+        .stx_atime = statx_time(st->st_atim),
+        .stx_mtime = statx_time(st->st_mtim),
+        .stx_ctime = statx_time(st->st_ctim),
+        .stx_rdev_major = major(st->st_rdev),
+        .stx_rdev_minor = minor(st->st_rdev),
+    };
+    if (birth)
+        stx.stx_btime = *birth;
+    fuse_reply_statx(req, 0, &stx, mount->rules.timeout);
+}
+#endif
 
 void reply_fill_entry(const struct mount *mount, uint64_t id, const struct stat *st,
                       struct fuse_entry_param *entry)

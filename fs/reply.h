@@ -16,6 +16,11 @@ void reply_error(fuse_req_t req, int err);
 void reply_done(fuse_req_t req);
 void reply_none(fuse_req_t req);
 void reply_attr(fuse_req_t req, const struct mount *mount, const struct stat *st);
+#ifdef HAVE_STATX_OP
+/* With the time of birth, where it is known. */
+void reply_statx(fuse_req_t req, const struct mount *mount, const struct stat *st,
+                 const struct statx_timestamp *birth);
+#endif
 void reply_entry(fuse_req_t req, const struct mount *mount, uint64_t id, const struct stat *st);
 /* "There is no such name", for as long as the timeout says. */
 void reply_negative(fuse_req_t req, const struct mount *mount);

@@ -259,6 +259,7 @@ def with_default_acl(root):
 
 
 def acls(root):
+    """What getfacl tells of each file, sorted: the order of a directory means nothing."""
     return sorted(run("getfacl", "-n", "-p", "-R", ".", cwd=root).stdout.split("\n\n"))
 
 

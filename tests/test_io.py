@@ -660,6 +660,20 @@ def test_changes_that_need_no_old_content_copy_none(union):
         assert sorted(os.listdir(mount)) == sorted(n for n in names if n != "unlinked")
 
 
+def test_removed_files_and_removed_links_of_files_copy_nothing(any_union):
+    """The writeback cache makes the kernel send times after an unlink; they are no reason."""
+    for name in ("single", "linked"):
+        (any_union.lower / name).write_bytes(noise(name, MIB))
+    os.link(any_union.lower / "linked", any_union.lower / "other")
+    mount = any_union.start()
+    for name in ("single", "linked"):
+        os.stat(mount / name)
+        os.unlink(mount / name)
+    mount.unmount()
+    files = [path for path in any_union.upper.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_blocks for path in files) == 0, files
+
+
 def test_copy_up_without_room_fails_and_leaves_the_file_as_it_was(union):
     content = noise(1, 32 * MIB)
     (union.lower / "big").write_bytes(content)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Who is compared: a table of filesystems, and one mount of one of them."""
+import contextlib
 import ctypes
 import dataclasses
 import os
@@ -10,6 +11,7 @@ import time
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
 PLYFS = os.environ.get("PLYFS", str(ROOT / "build" / "plyfs"))
 
 
@@ -41,8 +43,11 @@ class Contender:
     name: str
     command: object  # (lowers, upper, work, mountpoint) -> argv; paths relative to the layers' folder
     program: str
+    uring: bool = False  # with FUSE over io_uring switched on in the kernel
 
     def available(self):
+        if self.uring and not os.access(URING, os.W_OK):
+            return False
         if self.name == "kernel":
             return "overlay" in pathlib.Path("/proc/filesystems").read_text()
         return shutil.which(self.program) is not None
@@ -61,9 +66,26 @@ CONTENDERS = (
     Contender("kernel", _kernel, "mount"),
     Contender("plyfs-stateless", _plyfs("stateless"), PLYFS),
     Contender("plyfs-tracked", _plyfs("tracked"), PLYFS),
+    Contender("stateless-uring", _plyfs("stateless"), PLYFS, uring=True),
+    Contender("tracked-uring", _plyfs("tracked"), PLYFS, uring=True),
     Contender("fuse-overlayfs", _fuse_overlayfs, "fuse-overlayfs"),
 )
 REFERENCE = "kernel"
+
+
+@contextlib.contextmanager
+def _uring(wanted):
+    """The kernel's switch as a contender wants it, while it is mounted: the queues are registered
+    after the mount, and each asks the switch."""
+    if not os.access(URING, os.W_OK):
+        yield
+        return
+    before = URING.read_text()
+    URING.write_text("Y" if wanted else "N")
+    try:
+        yield
+    finally:
+        URING.write_text(before)
 
 
 def _serving(mountpoint):
@@ -85,6 +107,7 @@ class Mount:
 
     def __init__(self, contender, layers, scratch):
         self.contender, self.layers = contender, layers
+        self.switched = contextlib.ExitStack()
         self.box = pathlib.Path(scratch) / "round"
         self.at = str(self.box / "mnt")
 
@@ -95,12 +118,14 @@ class Mount:
         argv = self.contender.command(self.layers.names, str(self.box / "upper"),
                                       str(self.box / "work"), self.at)
         started = time.perf_counter()
+        self.switched.enter_context(_uring(self.contender.uring))
         subprocess.run(argv, cwd=self.layers.folder, check=True, stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.seconds = time.perf_counter() - started
         return self
 
     def __exit__(self, *_):
+        self.switched.close()
         if LIBC.umount2(os.fsencode(self.at), 0) != 0:
             raise OSError(ctypes.get_errno(), f"cannot unmount {self.at}")
         end = time.monotonic() + 60
