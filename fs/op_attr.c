@@ -88,15 +88,18 @@ int op_kill_privileges(int fd)
 
 /* With the writeback cache the kernel keeps the times itself: it sends them when they are to
  * change, and a cut that changes nothing must not change the one on disk. Without it truncate(2),
- * unlike ftruncate(2), leaves the time of a file alone whose size stays. */
+ * unlike ftruncate(2), leaves the time of a file alone whose size stays. Where no open is answered
+ * a cut to 0 may be O_TRUNC, which sets the time and is the one in use. */
 static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
 {
     char path[FD_PATH_MAX];
     struct stat st;
-    if (mount->rules.writeback && fstat(fd, &st) == 0 && st.st_size == size)
+    const struct rules *rules = &mount->rules;
+    if (rules->writeback && fstat(fd, &st) == 0 && st.st_size == size)
         return 0;
     fd_proc_path(path, fd, "");
-    if (!by_descriptor && truncate(path, size) == 0)
+    bool maybe_trunc = by_descriptor || (size == 0 && rules->profile == PROFILE_STATELESS);
+    if (!maybe_trunc && truncate(path, size) == 0)
         return 0;
     return ftruncate(fd, size) < 0 ? -errno : 0;
 }
@@ -153,19 +156,26 @@ static int set_times(const struct spot *spot, const struct stat *attr, int valid
  * for no permission; or the first half of a write, which takes them from whoever has no CAP_FSETID.
  * The kernel does not say which. With the writeback cache only the chown changes the change time,
  * and the write itself says what it takes. Without it a file that nobody may write is not being
- * written; and of a privileged writer all that comes is the end of removing capabilities. */
+ * written; and of a privileged writer all that comes is the end of removing capabilities. Where
+ * opens are not answered, a stranger's is left to the write that may follow, which says what it
+ * takes. */
 enum verdict { VERDICT_LEAVE, VERDICT_KILL, VERDICT_REFUSE };
 
 static enum verdict judge_empty(struct mount *mount, const struct node_view *view, int valid,
                                 uid_t caller, uid_t owner)
 {
+    const struct rules *rules = &mount->rules;
     bool entitled = caller == 0 || caller == owner;
     bool uncapped = node_is(view, NODE_UNCAPPED);
     if (uncapped)
         node_set_flags(mount->nodes, view->index, 0, NODE_UNCAPPED);
-    if (mount->rules.writeback && !(valid & FUSE_SET_ATTR_CTIME))
+    if (rules->writeback)
+        return !(valid & FUSE_SET_ATTR_CTIME) ? VERDICT_LEAVE
+               : entitled                     ? VERDICT_KILL
+                                              : VERDICT_REFUSE;
+    if (rules->profile == PROFILE_STATELESS && !entitled)
         return VERDICT_LEAVE;
-    if (mount->rules.writeback || node_opens(mount->nodes, view->index).writers == 0)
+    if (rules->profile == PROFILE_TRACKED && node_opens(mount->nodes, view->index).writers == 0)
         return entitled ? VERDICT_KILL : VERDICT_REFUSE;
     return caller == 0 && uncapped ? VERDICT_LEAVE : VERDICT_KILL;
 }

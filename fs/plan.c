@@ -307,7 +307,11 @@ static void settle_rules(const struct options *options, const struct stack *stac
     rules->profile = options->profile;
     if (rules->profile == PROFILE_AUTO)
         rules->profile = rules->passthrough ? PROFILE_TRACKED : PROFILE_STATELESS;
-    rules->writeback = enabled(options->writeback, true);
+    /* It makes small writes cheap, and costs a request at the first stat(2) after each close(2),
+     * reads included: the kernel then doubts the number of blocks (fs/fuse/file.c, fuse_flush). A
+     * tree is read more than it is written, and without it a write is in the upper when write(2)
+     * returns. */
+    rules->writeback = enabled(options->writeback, false) && stack->writable;
     rules->acl = options->acl != CHOICE_OFF;
     rules->uring = uring_allowed(options);
     /* A sealed layer cannot change and the upper is ours alone. */

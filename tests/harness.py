@@ -197,6 +197,9 @@ class Mounted:
         self.upper, self.work = upper and os.fspath(upper), work and os.fspath(work)
         self.at = os.fspath(at or sandbox.directory("mnt"))
         self.options, self.profile, self.form = list(options), profile, form
+        if profile == "writeback":
+            self.profile = "stateless"
+            self.options.append("writeback=on")
         self.program = program or PLYFS
         self.mounted = False
         sandbox.guard(*self.lowers)
@@ -332,6 +335,7 @@ def sandbox():
     box.close()
 
 
-@pytest.fixture(params=["stateless", "tracked"])
+@pytest.fixture(params=["stateless", "writeback", "tracked"])
 def profile(request):
+    """The profiles, and the first of them with the writeback cache."""
     return request.param

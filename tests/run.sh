@@ -188,7 +188,8 @@ limit=${PLYFS_SUITE_SECONDS:-$([ "${PLYFS_FULL:-}" = 1 ] && echo 7200 || echo 90
 # run_suite SUITE: one suite, its counts added, one line said.
 run_suite() {
     suite=$1 name=${1%+asan} directory=$root/build log=$logs/$1.log xml=$logs/$1.xml
-    case $suite in *+asan) directory=$root/build/asan ;; esac
+    sanitized_run=
+    case $suite in *+asan) directory=$root/build/asan sanitized_run=1 ;; esac
     started=$(date +%s) status=0
     report=$logs/$suite.report
     rm -rf "$reports" "$xml" "$report"
@@ -209,7 +210,7 @@ run_suite() {
         set -- unshare -m --propagation private "$@"
     fi
     env PLYFS="$directory/plyfs" PLYFS_TEST_DIR="$scratch" PLYFS_REPORT="$report" \
-        ASAN_OPTIONS="log_path=$reports/report:detect_leaks=1" \
+        PLYFS_SANITIZED="$sanitized_run" ASAN_OPTIONS="log_path=$reports/report:detect_leaks=1" \
         UBSAN_OPTIONS="log_path=$reports/report:print_stacktrace=1" \
         timeout -s INT -k 60 "$limit" "$@" </dev/null >"$log" 2>&1 || status=$?
     if [ "$name" = unit ] && [ -e "$directory/meson-logs/testlog.junit.xml" ]; then

@@ -55,12 +55,13 @@ class Union:
         self.mount.remount()
 
 
-@pytest.fixture(params=["stateless", "tracked"] + KERNEL)
+@pytest.fixture(params=["stateless", "writeback", "tracked"] + KERNEL)
 def union(request, sandbox):
     return Union(sandbox, request.param)
 
 
-@pytest.fixture(params=["stateless", "tracked", "dropin-stateless", "dropin-tracked"] + KERNEL)
+@pytest.fixture(params=["stateless", "writeback", "tracked", "dropin-stateless",
+                        "dropin-tracked"] + KERNEL)
 def any_union(request, sandbox):
     return Union(sandbox, request.param)
 

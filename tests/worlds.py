@@ -11,7 +11,7 @@ overlayfs) and on each subject; then are compared
 - and, for plyfs, the tree that the kernel's overlayfs makes of the upper directory left behind.
 Where the kernel rightly differs from a plain directory, the claim says so in words: `kernel=`.
 The subjects can be chosen by PLYFS_SUBJECTS, a list with commas: kernel (which proves the claim
-itself), plyfs-stateless, plyfs-tracked, plyfs-auto, kernel-then-plyfs (plyfs reads what the kernel
+itself), plyfs-stateless, plyfs-writeback (the same with the writeback cache), plyfs-tracked, plyfs-auto, kernel-then-plyfs (plyfs reads what the kernel
 left), fuse-overlayfs.
 """
 import errno
@@ -31,7 +31,7 @@ from harness import LIBC, Sandbox, assert_same, listing, need, need_fuse, need_r
 OLD = 1_000_000_000_123_456_789
 LONG_AGO = 1_100_000_000_000_000_000
 SUBJECTS = os.environ.get(
-    "PLYFS_SUBJECTS", "kernel,plyfs-stateless,plyfs-tracked,kernel-then-plyfs").split(",")
+    "PLYFS_SUBJECTS", "kernel,plyfs-stateless,plyfs-writeback,plyfs-tracked,kernel-then-plyfs").split(",")
 KERNEL_OPTIONS = ("redirect_dir=on", "metacopy=on", "index=on")
 PATIENCE = 120  # seconds until a mount that no longer answers is aborted
 MNT_FORCE = 1
@@ -294,14 +294,14 @@ def same(*layers, upper=None, prepare=None, like="plain", kernel=None, stateless
     upper    a description of what is in the upper already
     like     the reference: "plain" or "kernel"
     kernel   why the kernel's overlayfs differs from the reference by right: it is no subject then
-    stateless  the same of the stateless profile
+    stateless  the same of the stateless profile, with the writeback cache or without
     tree     False where only the answer is compared, because the tree is too big to be listed
     native   False where the kernel cannot be asked about the upper (and what it left is no matter)
     disk     on the disk's filesystem instead of tmpfs"""
     kinds = [s for s in SUBJECTS
              if not (like == "kernel" and s == "kernel")
              and not (kernel and s.startswith("kernel"))
-             and not (stateless and s == "plyfs-stateless")
+             and not (stateless and s in ("plyfs-stateless", "plyfs-writeback"))
              and not (s == "kernel-then-plyfs" and not (tree and native))]
 
     def decorate(act):

@@ -42,11 +42,12 @@ TABLE = (
     ("kernel only: fstat's link count of an unlinked lower file", "it stays 1; plyfs must say 0"),
     ("kernel only: chmod, chown, times and xattrs through the descriptor of an unlinked file",
      "a lower file that is not copied up yet then fails with EEXIST; plyfs must do it"),
-    ("chown(2) of -1 and -1 on a file that is open",
+    ("chown(2) of -1 and -1 on a file that is open, or by somebody else than root",
      "FUSE sends the same empty SETATTR for it as for a write that takes setuid bits away"),
     ("copy_file_range between a file of the tree and one beside it", "EXDEV: they are on two mounts"),
     ("userns: st_ino of symlinks, fifos and devices after copy-up and remount",
      "user.* attributes go on files and directories alone, so an origin cannot be kept there"),
+    ("reading and writing a fifo", "the kernel does it without the filesystem, which is not told the times"),
     ("truncate(2) to the size that the file has",
      "whether that sets the time is each filesystem's own affair: tmpfs does with data, not without"),
     ("kernel only: d_ino", "a new directory that lower files were linked into lists the upper's numbers"),
@@ -59,17 +60,19 @@ _OPENS = {"put": 0, "get": 0, "open": 1}
 def skip(operation, model, kinds):
     """True where the operation must not be done on any target, which are of `kinds`. `model` is the
     plain tree."""
+    caller = 0
     while operation[0] == "as":
-        operation = operation[3]
+        caller, operation = operation[1], operation[3]
     name = operation[0]
     if name in _OPENS:
         path = operation[1 + _OPENS[name]]
         try:
-            return stat.S_IFMT(os.stat(model.at(path)).st_mode) in (stat.S_IFCHR, stat.S_IFBLK)
+            return stat.S_IFMT(os.stat(model.at(path)).st_mode) in (stat.S_IFCHR, stat.S_IFBLK,
+                                                                  stat.S_IFIFO)
         except OSError:
             return False
     if name in ("chown", "fchown") and operation[2:4] == (-1, -1):
-        return name == "fchown" or _is_open(model, operation[1])
+        return caller != 0 or name == "fchown" or _is_open(model, operation[1])
     if name == "copy_range" and operation[1] in model.slots and operation[3] in model.slots:
         return not all(_is_inside(model, model.slots[operation[n]]) for n in (1, 3))
     if name == "truncate":

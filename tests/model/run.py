@@ -117,7 +117,7 @@ def parser():
     p.add_argument("--against", default="kernel",
                    help="comma list of plyfs, kernel, fuse-overlayfs, mixed (plyfs and the kernel in "
                         "turn), and two that are wrong on purpose: forgetful, scribbler")
-    p.add_argument("--profile", choices=("stateless", "tracked", "auto"))
+    p.add_argument("--profile", choices=("stateless", "writeback", "tracked", "auto"))
     p.add_argument("--form", choices=("mount", "o"), default="mount",
                    help="own form (redirect, metacopy, index on), or drop-in form (off)")
     p.add_argument("--option", action="append", default=[], help="a mount option for plyfs")
