@@ -29,6 +29,13 @@ CASES = [pytest.param(name, ALL, id=f"{name}-all") for name in kit.STEPS] + \
         [pytest.param(name, PLAIN, id=f"{name}-plain") for name in PLAIN_STEPS]
 
 
+@pytest.fixture(params=["stateless", "tracked"])
+def profile(request):
+    """What lies on disk does not depend on the writeback cache."""
+    return request.param
+
+
+
 @pytest.fixture(autouse=True)
 def _needs():
     need_root()

@@ -16,6 +16,13 @@ PER_DIRECTORY = 200
 DEADLINE = 60
 
 
+@pytest.fixture(params=["stateless", "tracked"])
+def profile(request):
+    """The writeback cache holds no memory of the daemon."""
+    return request.param
+
+
+
 def wait_until(condition, what, deadline=DEADLINE):
     end = time.monotonic() + deadline
     while not condition():
