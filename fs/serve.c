@@ -7,14 +7,20 @@
  *   wait --(nobody leads)--> lead --(request)--> serve it, still leading --> lead
  *                            lead --(a second one is there already)--> keep it, serve it next
  *                            lead --(and a third)--> a waiter serves that one
- *                            serve --(it will be slow)--> a waiter leads --(served)--> wait
+ *                            serve --(it will be slow, or has been for 2 ms)--> a waiter leads
  *
  * So a lone client talks to one thread, which after each answer looks for the next request for some
  * 50 us before it sleeps (a sleep and a wake cost more than that), and several clients get several
  * threads. A second request alone is no sign of a second client: the kernel sends RELEASE and
- * FORGET without waiting for them. An idle mount sleeps in poll(2) and uses no processor. Where
- * requests come through io_uring, libfuse's own threads serve them and the leader sees only what
- * still takes the device.
+ * FORGET without waiting for them. One waiter is the watch: as long as requests are served it
+ * looks every 2 ms whether one of them takes long (a read from a cold disk, a network filesystem)
+ * and if so leads in the place of the thread that serves it. An idle mount sleeps and uses no
+ * processor. Where requests come through io_uring, libfuse's own threads serve them and the leader
+ * sees only what still takes the device.
+ *
+ * Who leads is told by `reign`: a number, and whether its holder is serving. Only the leader,
+ * between two requests, and the watch, while the leader serves, change it, each by one
+ * compare-and-swap; what the leader keeps (`kept`) belongs to whoever holds the reign.
  */
 #include "serve.h"
 
@@ -38,7 +44,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { THREADS_MAX = 64, SPIN_NS = 50000 };
+enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000 };
 
 /* A request read and not yet served. */
 struct parcel {
@@ -49,17 +55,23 @@ struct parcel {
 struct session {
     struct fuse_session *fuse;
     pthread_mutex_t lock;
-    pthread_cond_t turn; /* there is a parcel, or nobody leads, or it is over */
-    bool led;            /* protected by lock, as the three below */
+    pthread_cond_t turn;  /* there is a parcel, or nobody leads, or it is over */
+    pthread_cond_t watch; /* the same for the watch, and: requests are served again */
+    bool led;             /* protected by lock, as all down to spare */
     bool over;
-    struct parcel *waiting; /* for a waiter to serve */
-    struct parcel *spare;   /* buffers to use again */
-    struct parcel *kept;    /* for the leader, who alone touches it */
-    int done;               /* eventfd: the kernel has let go of the mount */
+    bool watched;                        /* a waiter is the watch */
+    struct parcel *waiting;              /* for a waiter to serve */
+    struct parcel *spare;                /* buffers to use again */
+    struct parcel *kept;                 /* for the leader */
+    atomic_uint_least64_t reign;         /* number << 1 | serving */
+    atomic_uint_least64_t serving_since; /* nanoseconds */
+    atomic_bool drowsy;                  /* the watch sleeps until requests are served again */
+    int done;                            /* eventfd: the kernel has let go of the mount */
     bool spin;
 };
 
 static _Thread_local struct session *leading; /* the session this thread leads */
+static _Thread_local uint64_t own_reign;      /* the number under which it does */
 
 /* ---- parcels ---- */
 
@@ -130,9 +142,18 @@ static void finish_session(struct session *session)
     session->over = true;
     session->led = false;
     pthread_cond_broadcast(&session->turn);
+    pthread_cond_broadcast(&session->watch);
     pthread_mutex_unlock(&session->lock);
     uint64_t one = 1;
     (void)!write(session->done, &one, sizeof(one));
+}
+
+/* There is something to do for one who waits. The watch is woken too: the other may have been woken
+ * already, for something else that takes long. The lock is held. */
+static void wake_one(struct session *session)
+{
+    pthread_cond_signal(&session->turn);
+    pthread_cond_signal(&session->watch);
 }
 
 static void hand_over(struct session *session, struct parcel *parcel)
@@ -140,8 +161,14 @@ static void hand_over(struct session *session, struct parcel *parcel)
     pthread_mutex_lock(&session->lock);
     parcel->next = session->waiting;
     session->waiting = parcel;
-    pthread_cond_signal(&session->turn);
+    wake_one(session);
     pthread_mutex_unlock(&session->lock);
+}
+
+/* Ends a reign, if it is still that; `state` is as it was seen. */
+static bool end_reign(struct session *session, uint_least64_t state)
+{
+    return atomic_compare_exchange_strong(&session->reign, &state, ((state >> 1) + 1) << 1);
 }
 
 /* Lets waiters lead, and serve what was kept. */
@@ -151,12 +178,15 @@ static void stop_leading(void)
     if (!session)
         return;
     leading = NULL;
-    if (session->kept)
-        hand_over(session, session->kept);
+    if (!end_reign(session, own_reign << 1 | 1))
+        return; /* the watch was faster */
+    struct parcel *kept = session->kept;
     session->kept = NULL;
+    if (kept)
+        hand_over(session, kept);
     pthread_mutex_lock(&session->lock);
     session->led = false;
-    pthread_cond_signal(&session->turn);
+    wake_one(session);
     pthread_mutex_unlock(&session->lock);
 }
 
@@ -189,23 +219,109 @@ static void look_further(struct session *session, bool had)
         session->kept = parcel;
 }
 
-/* Serves requests until leadership is given away or the session ends. */
+/* Serves one request, and gives up leading when the watch has taken over meanwhile. */
+static void serve(struct session *session, struct parcel *parcel)
+{
+    uint_least64_t state = own_reign << 1 | 1;
+    atomic_store(&session->serving_since, now_ns());
+    atomic_store(&session->reign, state);
+    if (atomic_load(&session->drowsy)) {
+        pthread_mutex_lock(&session->lock);
+        pthread_cond_signal(&session->watch);
+        pthread_mutex_unlock(&session->lock);
+    }
+    fuse_session_process_buf(session->fuse, &parcel->buf);
+    parcel_give(session, parcel);
+    if (leading && !atomic_compare_exchange_strong(&session->reign, &state, own_reign << 1))
+        leading = NULL;
+}
+
+/* Serves requests until leadership is given away, or taken, or the session ends. */
 static void lead(struct session *session)
 {
     leading = session;
+    own_reign = atomic_load(&session->reign) >> 1;
     while (leading && (session->kept || !fuse_session_exited(session->fuse))) {
         bool had = session->kept != NULL;
         struct parcel *parcel = next_parcel(session);
         if (!parcel)
             break;
         look_further(session, had);
-        fuse_session_process_buf(session->fuse, &parcel->buf);
-        parcel_give(session, parcel);
+        serve(session, parcel);
     }
     if (leading) {
         leading = NULL;
         finish_session(session);
     }
+}
+
+static void wait_a_while(struct session *session)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SLOW_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&session->watch, &session->lock, &until);
+}
+
+static bool has_turn(const struct session *session)
+{
+    return session->over || session->waiting || !session->led;
+}
+
+/* Watches until there is something else to do (false), or a slow request has cost its thread the
+ * lead, which is the caller's then (true). The lock is held. */
+static bool watch(struct session *session)
+{
+    while (!has_turn(session)) {
+        uint_least64_t before = atomic_load(&session->serving_since);
+        wait_a_while(session);
+        uint_least64_t state = atomic_load(&session->reign);
+        uint_least64_t since = atomic_load(&session->serving_since);
+        if ((state & 1) && now_ns() - since >= SLOW_NS && !has_turn(session) &&
+            end_reign(session, state))
+            return true;
+        if ((state & 1) || since != before)
+            continue;
+        /* Nothing was served: sleep until something is. The leader first says that it serves and
+         * then looks at `drowsy`; here it is the other way round, so one of the two sees the other.
+         */
+        atomic_store(&session->drowsy, true);
+        if (!has_turn(session) && atomic_load(&session->serving_since) == since)
+            pthread_cond_wait(&session->watch, &session->lock);
+        atomic_store(&session->drowsy, false);
+    }
+    return false;
+}
+
+/* The watch leads now, and what the slow thread had kept is for a waiter. The lock is held. */
+static void take_over(struct session *session)
+{
+    struct parcel *kept = session->kept;
+    session->kept = NULL;
+    if (kept) {
+        kept->next = session->waiting;
+        session->waiting = kept;
+    }
+    wake_one(session); /* for what was kept, and to be the next watch */
+}
+
+/* Waits for a turn. True when the lead has been taken over. The lock is held. */
+static bool wait_or_watch(struct session *session)
+{
+    if (session->watched) {
+        pthread_cond_wait(&session->turn, &session->lock);
+        return false;
+    }
+    session->watched = true;
+    bool leads = watch(session);
+    session->watched = false;
+    if (leads)
+        take_over(session);
+    else
+        pthread_cond_signal(&session->turn); /* somebody else is the watch */
+    return leads;
 }
 
 static void *worker(void *argument)
@@ -220,13 +336,11 @@ static void *worker(void *argument)
             fuse_session_process_buf(session->fuse, &parcel->buf);
             parcel_give(session, parcel);
             pthread_mutex_lock(&session->lock);
-        } else if (!session->led) {
+        } else if (!session->led || wait_or_watch(session)) {
             session->led = true;
             pthread_mutex_unlock(&session->lock);
             lead(session);
             pthread_mutex_lock(&session->lock);
-        } else {
-            pthread_cond_wait(&session->turn, &session->lock);
         }
     }
     pthread_mutex_unlock(&session->lock);
@@ -309,7 +423,7 @@ static unsigned thread_count(const struct options *options)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned count =
-        options->threads ? options->threads : (unsigned)(cores > 0 ? cores : 1) * 2 + 1;
+        options->threads ? options->threads : (unsigned)(cores > 0 ? cores : 1) * 2 + 4;
     if (count < 2)
         count = 2;
     return count > THREADS_MAX ? THREADS_MAX : count;
@@ -384,6 +498,11 @@ int serve_run(const struct options *options, struct mount *mount)
         return signals;
     pthread_mutex_init(&session.lock, NULL);
     pthread_cond_init(&session.turn, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&session.watch, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     session.done = eventfd(0, EFD_CLOEXEC);
     if (session.done < 0)
         return -errno;
@@ -399,6 +518,7 @@ int serve_run(const struct options *options, struct mount *mount)
     parcels_free(session.waiting);
     close(session.done);
     pthread_cond_destroy(&session.turn);
+    pthread_cond_destroy(&session.watch);
     pthread_mutex_destroy(&session.lock);
     return err;
 }

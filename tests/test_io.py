@@ -24,7 +24,8 @@ import time
 
 import pytest
 
-from harness import (PLYFS, ROOT, assert_same, have, listing, need, need_root, need_tool, run, umount)
+from harness import (PLYFS, ROOT, assert_same, have, is_mounted, listing, need, need_fuse, need_root,
+                     need_tool, run, umount)
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 KERNEL = ["kernel"] if os.environ.get("PLYFS_TEST_KERNEL") == "1" else []
@@ -920,3 +921,37 @@ def test_fio_verifies_random_writes(union):
         run("fio", "--name=verify", f"--filename={mount / 'file'}", "--rw=randwrite", "--bs=4k",
             "--size=32m", f"--ioengine={engine}", "--verify=crc32c", "--verify_fatal=1",
             "--do_verify=1", "--minimal")
+
+
+def test_a_layer_that_does_not_answer_holds_up_only_who_asks_for_it(sandbox, profile):
+    """The daemon behind one lower layer is stopped; files of the other layers are read meanwhile."""
+    need_fuse()
+    slow, fast = sandbox.directory("slow"), sandbox.directory("fast")
+    (slow / "slow").write_bytes(b"slow" * 10000)
+    (fast / "fast").write_bytes(b"fast" * 10000)
+    inner = sandbox.plyfs([slow])
+    daemon = subprocess.Popen(inner.command()[:-1] + ["-f", inner.at], stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: is_mounted(inner.at), "the inner mount")
+        sandbox.guarded[inner.at] = None  # its own layer is guarded; a look here would fill its cache
+        with sandbox.plyfs([inner.at, fast], sandbox.directory("upper"), sandbox.directory("work"),
+                           profile=profile) as mount:
+            assert sorted(os.listdir(mount)) == ["fast", "slow"]
+            assert (mount / "slow").stat().st_size == (mount / "fast").stat().st_size
+            daemon.send_signal(signal.SIGSTOP)
+            with subprocess.Popen(["cat", mount / "slow"], stdout=subprocess.PIPE) as waiting:
+                try:
+                    run("cat", mount / "fast", timeout=30)
+                    run("touch", mount / "new", timeout=30)
+                    assert waiting.poll() is None
+                finally:
+                    daemon.send_signal(signal.SIGCONT)
+                assert waiting.communicate(timeout=30)[0] == b"slow" * 10000
+        del sandbox.guarded[inner.at]
+        daemon.terminate()
+        assert daemon.wait(30) == 0
+    finally:
+        daemon.send_signal(signal.SIGCONT)
+        if daemon.poll() is None:
+            daemon.kill()
+            daemon.wait()

@@ -77,6 +77,20 @@ def test_plyfs_and_the_kernel_take_turns_on_one_upper(profile):
     two_seeds(400, 5000, "--against", "mixed", "--remount-every", 60, "--profile", profile)
 
 
+def test_requests_over_io_uring_change_nothing():
+    harness.need_fuse()
+    harness.need_root()
+    switch = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
+    harness.need(switch.exists(), "needs FUSE over io_uring")
+    before = switch.read_text().strip()
+    switch.write_text("Y")
+    try:
+        together(*[("--seed", SEED + 700 + i, "--ops", 8000 * TIMES // SHARE, "--against", "plyfs",
+                    "--profile", profile) for i, profile in enumerate(("stateless", "tracked"))])
+    finally:
+        switch.write_text(before)
+
+
 def test_root_of_a_user_namespace_sees_the_plain_tree():
     harness.need_fuse()
     harness.need_tool("unshare")
