@@ -15,8 +15,7 @@
  * FORGET without waiting for them. One waiter is the watch: as long as requests are served it
  * looks every 2 ms whether one of them takes long (a read from a cold disk, a network filesystem)
  * and if so leads in the place of the thread that serves it. An idle mount sleeps and uses no
- * processor. Where requests come through io_uring, libfuse's own threads serve them and the leader
- * sees only what still takes the device.
+ * processor. Where requests come through io_uring, libfuse's own loop and threads serve them.
  *
  * Who leads is told by `reign`: a number, and whether its holder is serving. Only the leader,
  * between two requests, and the watch, while the leader serves, change it, each by one
@@ -68,6 +67,7 @@ struct session {
     atomic_bool drowsy;                  /* the watch sleeps until requests are served again */
     int done;                            /* eventfd: the kernel has let go of the mount */
     bool spin;
+    bool rings; /* requests come through io_uring */
 };
 
 static _Thread_local struct session *leading; /* the session this thread leads */
@@ -429,13 +429,27 @@ static unsigned thread_count(const struct options *options)
     return count > THREADS_MAX ? THREADS_MAX : count;
 }
 
+/* With io_uring libfuse's own loop serves: it alone ends the threads of the rings. */
+static void *ring_worker(void *argument)
+{
+    struct session *session = argument;
+    struct fuse_loop_config *config = fuse_loop_cfg_create();
+    if (config) {
+        (void)fuse_session_loop_mt(session->fuse, config);
+        fuse_loop_cfg_destroy(config);
+    }
+    finish_session(session);
+    return NULL;
+}
+
 static void serve_threads(struct session *session, const struct options *options, int signals)
 {
     pthread_t threads[THREADS_MAX];
-    unsigned wanted = thread_count(options), count = 0;
-    while (count < wanted && pthread_create(&threads[count], NULL, worker, session) == 0)
+    unsigned wanted = session->rings ? 1 : thread_count(options), count = 0;
+    void *(*work)(void *) = session->rings ? ring_worker : worker;
+    while (count < wanted && pthread_create(&threads[count], NULL, work, session) == 0)
         count++;
-    log_debug("%u threads, spinning %s", count, session->spin ? "on" : "off");
+    log_debug("%u threads, spinning %s, splice off", count, session->spin ? "on" : "off");
     if (count == 0)
         finish_session(session);
     wait_for_end(session, options, signals);
@@ -480,6 +494,8 @@ static int open_session(const struct options *options, struct mount *mount, stru
         fuse_session_destroy(session->fuse);
         return -EPERM;
     }
+    if (session->rings)
+        return 0;
     int fd = fuse_session_fd(session->fuse);
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
@@ -492,7 +508,8 @@ static int open_session(const struct options *options, struct mount *mount, stru
 
 int serve_run(const struct options *options, struct mount *mount)
 {
-    struct session session = {.spin = sysconf(_SC_NPROCESSORS_ONLN) > 1};
+    struct session session = {.rings = mount->rules.uring};
+    session.spin = !session.rings && sysconf(_SC_NPROCESSORS_ONLN) > 1;
     cleanup_fd int signals = block_signals();
     if (signals < 0)
         return signals;
