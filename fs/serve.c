@@ -29,6 +29,7 @@
 #include "ready.h"
 
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -219,6 +220,16 @@ static void look_further(struct session *session, bool had)
         session->kept = parcel;
 }
 
+/* An INTERRUPT needs no answer (kernel document fuse.rst), and no operation here looks for one;
+ * libfuse would keep it for a request that may have been answered already. */
+static void process(struct session *session, struct parcel *parcel)
+{
+    const struct fuse_in_header *header = parcel->buf.mem;
+    if (header->opcode != FUSE_INTERRUPT)
+        fuse_session_process_buf(session->fuse, &parcel->buf);
+    parcel_give(session, parcel);
+}
+
 /* Serves one request, and gives up leading when the watch has taken over meanwhile. */
 static void serve(struct session *session, struct parcel *parcel)
 {
@@ -230,8 +241,7 @@ static void serve(struct session *session, struct parcel *parcel)
         pthread_cond_signal(&session->watch);
         pthread_mutex_unlock(&session->lock);
     }
-    fuse_session_process_buf(session->fuse, &parcel->buf);
-    parcel_give(session, parcel);
+    process(session, parcel);
     if (leading && !atomic_compare_exchange_strong(&session->reign, &state, own_reign << 1))
         leading = NULL;
 }
@@ -333,8 +343,7 @@ static void *worker(void *argument)
         if (parcel) {
             session->waiting = parcel->next;
             pthread_mutex_unlock(&session->lock);
-            fuse_session_process_buf(session->fuse, &parcel->buf);
-            parcel_give(session, parcel);
+            process(session, parcel);
             pthread_mutex_lock(&session->lock);
         } else if (!session->led || wait_or_watch(session)) {
             session->led = true;
