@@ -9,15 +9,33 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 /* Descriptors that belonged to a node which is no more. */
 static void node_is_gone(void *context, uint32_t index)
 {
     struct mount *mount = context;
+    atomic_fetch_add_explicit(&mount->gone, 1, memory_order_relaxed);
     fdcache_drop(mount->fds, fdkey(FDKIND_UPPER_DIR, index));
     fdcache_drop(mount->fds, fdkey(FDKIND_DATA, index));
     fdcache_drop(mount->fds, fdkey(FDKIND_ORPHAN, index));
     listings_drop(mount->listings, index);
+}
+
+enum { GONE_MANY = 16384 };
+
+/* malloc keeps what each thread freed below the top of that thread's arena, for ever. */
+void mount_trim(struct mount *mount)
+{
+    if (atomic_load_explicit(&mount->gone, memory_order_relaxed) < GONE_MANY)
+        return;
+    atomic_store(&mount->gone, 0);
+    mount->will_be_slow();
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 static void slow_is_fine(void)

@@ -19,6 +19,7 @@
 #include "stack.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -50,6 +51,7 @@ struct mount {
     struct listings *listings;
     pthread_rwlock_t names;
     struct rules rules;
+    atomic_uint gone; /* nodes that died since memory was last given back to the kernel */
     /* A request that is about to take long says so, so that another thread takes the next ones. */
     void (*will_be_slow)(void);
 };
@@ -59,6 +61,10 @@ struct mount {
 must_check int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count);
 must_check int mount_make_root(struct mount *mount);
 void mount_finish(struct mount *mount);
+
+/* Gives freed memory back to the kernel when many nodes have died since it last did. To be called
+ * after nodes were forgotten. */
+void mount_trim(struct mount *mount);
 
 static inline struct stack *mount_stack(struct mount *mount, const struct node_view *view)
 {

@@ -67,14 +67,18 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
-    node_forget(ops_mount(req)->nodes, ino, count);
+    struct mount *mount = ops_mount(req);
+    node_forget(mount->nodes, ino, count);
+    mount_trim(mount);
     reply_none(req);
 }
 
 void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
+    struct mount *mount = ops_mount(req);
     for (size_t i = 0; i < count; i++)
-        node_forget(ops_mount(req)->nodes, forgets[i].ino, forgets[i].nlookup);
+        node_forget(mount->nodes, forgets[i].ino, forgets[i].nlookup);
+    mount_trim(mount);
     reply_none(req);
 }
 

@@ -44,7 +44,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000 };
+enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16 };
 
 /* A request read and not yet served. */
 struct parcel {
@@ -59,9 +59,10 @@ struct session {
     pthread_cond_t watch; /* the same for the watch, and: requests are served again */
     bool led;             /* protected by lock, as all down to spare */
     bool over;
-    bool watched;                        /* a waiter is the watch */
-    struct parcel *waiting;              /* for a waiter to serve */
-    struct parcel *spare;                /* buffers to use again */
+    bool watched;           /* a waiter is the watch */
+    struct parcel *waiting; /* for a waiter to serve */
+    struct parcel *spare;   /* buffers to use again */
+    unsigned spares;
     struct parcel *kept;                 /* for the leader */
     atomic_uint_least64_t reign;         /* number << 1 | serving */
     atomic_uint_least64_t serving_since; /* nanoseconds */
@@ -80,18 +81,12 @@ static struct parcel *parcel_take(struct session *session)
 {
     pthread_mutex_lock(&session->lock);
     struct parcel *parcel = session->spare;
-    if (parcel)
+    if (parcel) {
         session->spare = parcel->next;
+        session->spares--;
+    }
     pthread_mutex_unlock(&session->lock);
     return parcel ? parcel : calloc(1, sizeof(*parcel));
-}
-
-static void parcel_give(struct session *session, struct parcel *parcel)
-{
-    pthread_mutex_lock(&session->lock);
-    parcel->next = session->spare;
-    session->spare = parcel;
-    pthread_mutex_unlock(&session->lock);
 }
 
 static void parcels_free(struct parcel *parcel)
@@ -102,6 +97,21 @@ static void parcels_free(struct parcel *parcel)
         free(parcel);
         parcel = next;
     }
+}
+
+/* A buffer that held a large write is a MiB of memory: no more of them are kept than serve well. */
+static void parcel_give(struct session *session, struct parcel *parcel)
+{
+    pthread_mutex_lock(&session->lock);
+    bool keep = session->spares < SPARES_MAX;
+    parcel->next = keep ? session->spare : NULL;
+    if (keep) {
+        session->spare = parcel;
+        session->spares++;
+    }
+    pthread_mutex_unlock(&session->lock);
+    if (!keep)
+        parcels_free(parcel);
 }
 
 /* ---- leading ---- */
