@@ -131,9 +131,11 @@ int find_spot(struct mount *mount, const struct node_view *view, struct spot *sp
     return spot->ref ? 0 : err;
 }
 
-int find_metacopy_data(struct mount *mount, const struct node_view *view)
+/* Where the data of a metacopy file lies. */
+static int find_data_below(struct mount *mount, const struct node_view *view, struct spot *spot)
 {
-    struct stack *stack = mount_stack(mount, view);
+    int err = 0;
+    spot->ref = NULL;
     if (!view->more || !view->more->data_path)
         return -EIO;
     const char *path = view->more->data_path;
@@ -141,15 +143,23 @@ int find_metacopy_data(struct mount *mount, const struct node_view *view)
     cleanup_free char *parent = strndup(path, slash ? (size_t)(slash - path) : 0);
     if (!parent)
         return -ENOMEM;
-    int err = 0;
-    struct fdref *ref = stack_lower_dir(stack, view->more->data_layer, parent, &err);
-    if (!ref)
-        return err;
-    const char *name = slash ? slash + 1 : path;
-    int fd = fd_open_name(ref->fd, name, O_RDONLY | O_NOATIME, 0);
-    if (fd == -EPERM)
-        fd = fd_open_name(ref->fd, name, O_RDONLY, 0);
-    fdref_release(mount->fds, ref);
+    snprintf(spot->name, sizeof(spot->name), "%s", slash ? slash + 1 : path);
+    spot->ref = stack_lower_dir(mount_stack(mount, view), view->more->data_layer, parent, &err);
+    return spot->ref ? 0 : err;
+}
+
+static int open_lower(const struct spot *spot)
+{
+    int fd = fd_open_name(spot->ref->fd, spot->name, O_RDONLY | O_NOATIME, 0);
+    return fd == -EPERM ? fd_open_name(spot->ref->fd, spot->name, O_RDONLY, 0) : fd;
+}
+
+int find_metacopy_data(struct mount *mount, const struct node_view *view)
+{
+    struct spot spot;
+    int err = find_data_below(mount, view, &spot);
+    int fd = err ? err : open_lower(&spot);
+    spot_finish(mount, &spot);
     return fd;
 }
 
@@ -175,8 +185,7 @@ int find_open(const struct node_view *view, const struct spot *spot, bool write)
         return fd_reopen(spot->ref->fd, flags);
     if (node_is(view, NODE_UPPER))
         return open_despite_mode(spot->ref->fd, spot->name, flags);
-    int fd = fd_open_name(spot->ref->fd, spot->name, O_RDONLY | O_NOATIME, 0);
-    return fd == -EPERM ? fd_open_name(spot->ref->fd, spot->name, O_RDONLY, 0) : fd;
+    return open_lower(spot);
 }
 
 static int open_data(struct mount *mount, const struct node_view *view, bool write)
@@ -253,6 +262,7 @@ void find_fix_attr(const struct node_view *view, struct stat *st)
 static void fix_rare_attr(struct mount *mount, const struct node_view *view,
                           const struct spot *spot, struct stat *st)
 {
+    struct spot below;
     struct stat data;
     if (!node_is(view, NODE_UPPER) || !view->more)
         return;
@@ -264,9 +274,9 @@ static void fix_rare_attr(struct mount *mount, const struct node_view *view,
     }
     if (!node_is(view, NODE_METACOPY))
         return;
-    cleanup_fd int fd = find_metacopy_data(mount, view);
-    if (fd >= 0 && fstat(fd, &data) == 0)
+    if (find_data_below(mount, view, &below) == 0 && fd_stat(below.ref->fd, below.name, &data) == 0)
         st->st_blocks = data.st_blocks;
+    spot_finish(mount, &below);
 }
 
 int find_attr(struct mount *mount, const struct node_view *view, struct stat *st)

@@ -10,32 +10,10 @@
 #include "ovlattr.h"
 #include "promote.h"
 #include "reply.h"
+#include "xattr.h"
 
 #include <linux/limits.h>
 #include <string.h>
-#include <sys/xattr.h>
-
-/* Where the *xattr calls reach the node. mount.names is held until place_end. */
-struct place {
-    struct spot spot;
-    char path[FD_PATH_MAX];
-    int follow;
-};
-
-static int place_begin(struct mount *mount, const struct node_view *view, struct place *place)
-{
-    names_read(mount);
-    int err = find_spot(mount, view, &place->spot);
-    if (!err)
-        place->follow = fd_proc_path(place->path, place->spot.ref->fd, place->spot.name);
-    return err;
-}
-
-static void place_end(struct mount *mount, struct place *place)
-{
-    names_end(mount);
-    spot_finish(mount, &place->spot);
-}
 
 static bool is_acl(const char *name)
 {
@@ -44,13 +22,13 @@ static bool is_acl(const char *name)
 
 /* Setting an access ACL takes setgid from a file whose group the caller is not in, unless the
  * caller is privileged, as the VFS does for a local filesystem (posix_acl_update_mode). */
-static int after_acl(fuse_req_t req, const char *name, const struct place *place)
+static int after_acl(fuse_req_t req, const char *name, const struct spot *spot)
 {
     const struct fuse_ctx *context = fuse_req_ctx(req);
     struct stat st;
     if (strcmp(name, "system.posix_acl_access") != 0 || context->uid == 0)
         return 0;
-    int err = fd_stat(place->spot.ref->fd, place->spot.name, &st);
+    int err = fd_stat(spot->ref->fd, spot->name, &st);
     if (err || !(st.st_mode & S_ISGID) || st.st_gid == context->gid)
         return err;
     gid_t groups[256];
@@ -59,7 +37,17 @@ static int after_acl(fuse_req_t req, const char *name, const struct place *place
         if (groups[i] == st.st_gid)
             return 0;
     }
-    return fd_chmod(place->spot.ref->fd, place->spot.name, st.st_mode & 07777 & ~(mode_t)S_ISGID);
+    return fd_chmod(spot->ref->fd, spot->name, st.st_mode & 07777 & ~(mode_t)S_ISGID);
+}
+
+/* The node, and its attribute's name on disk. */
+static int find_attribute(struct mount *mount, uint64_t ino, const char *name,
+                          struct node_view *view, char disk[XATTR_NAME_MAX + 1])
+{
+    int err = node_view(mount->nodes, ino, view);
+    if (!err && !mount->rules.acl && is_acl(name))
+        err = -EOPNOTSUPP;
+    return err ? err : ovlattr_escape(mount_stack(mount, view)->able.space, name, disk);
 }
 
 /* Changes an attribute; value NULL removes it. */
@@ -68,32 +56,26 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
 {
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
-    struct place place = {0};
+    struct spot spot = {0};
     char disk[XATTR_NAME_MAX + 1];
-    int err = node_view(mount->nodes, ino, &view);
-    if (!err)
-        err = ovlattr_escape(mount_stack(mount, &view)->able.space, name, disk);
-    if (!err && !mount->rules.acl && is_acl(name))
-        err = -EOPNOTSUPP;
+    int err = find_attribute(mount, ino, name, &view, disk);
     if (!err)
         err = promote_meta(mount, view.index, value ? "setxattr" : "removexattr");
-    if (err)
-        return err;
     node_view_finish(&view);
-    err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = node_view(mount->nodes, ino, &view);
     if (err)
         return err;
-    err = place_begin(mount, &view, &place);
+    names_read(mount);
+    err = find_spot(mount, &view, &spot);
+    if (!err && !value)
+        err = xattr_remove(spot.ref->fd, spot.name, disk);
     if (!err && value)
-        err = (place.follow ? setxattr(place.path, disk, value, size, flags)
-                            : lsetxattr(place.path, disk, value, size, flags)) < 0
-                  ? -errno
-                  : after_acl(req, name, &place);
-    else if (!err)
-        err = (place.follow ? removexattr(place.path, disk) : lremovexattr(place.path, disk)) < 0
-                  ? -errno
-                  : 0;
-    place_end(mount, &place);
+        err = xattr_set(spot.ref->fd, spot.name, disk, value, size, flags);
+    if (!err && value)
+        err = after_acl(req, name, &spot);
+    names_end(mount);
+    spot_finish(mount, &spot);
     return err;
 }
 
@@ -109,25 +91,32 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
     reply_error(req, err);
 }
 
+/* The value of an attribute as it is on disk; with size 0 its length. */
+static ssize_t read_value(struct mount *mount, const struct node_view *view, const char *disk,
+                          void *value, size_t size)
+{
+    struct spot spot = {0};
+    names_read(mount);
+    ssize_t got = find_spot(mount, view, &spot);
+    if (got == 0)
+        got = xattr_get(spot.ref->fd, spot.name, disk, value, size);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    return got;
+}
+
 /* A removal that would find nothing copies nothing up. */
 static int look_before_removal(struct mount *mount, uint64_t ino, const char *name)
 {
     cleanup_view struct node_view view = {0};
-    struct place place = {0};
     char disk[XATTR_NAME_MAX + 1];
-    int err = node_view(mount->nodes, ino, &view);
-    if (!err)
-        err = ovlattr_escape(mount_stack(mount, &view)->able.space, name, disk);
-    if (err || mount->trees[view.tree].read_only)
-        return err ? err : -EROFS;
-    err = place_begin(mount, &view, &place);
-    if (!err)
-        err = (place.follow ? getxattr(place.path, disk, NULL, 0)
-                            : lgetxattr(place.path, disk, NULL, 0)) < 0
-                  ? -errno
-                  : 0;
-    place_end(mount, &place);
-    return err;
+    int err = find_attribute(mount, ino, name, &view, disk);
+    if (err)
+        return err;
+    if (mount->trees[view.tree].read_only)
+        return -EROFS;
+    ssize_t got = read_value(mount, &view, disk, NULL, 0);
+    return got < 0 ? (int)got : 0;
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
@@ -146,27 +135,18 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
-    struct place place = {0};
     char disk[XATTR_NAME_MAX + 1];
     cleanup_free char *value = size ? malloc(size) : NULL;
-    int err = size && !value ? -ENOMEM : node_view(mount->nodes, ino, &view);
-    if (!err && is_acl(name) && !mount->rules.acl)
-        err = -EOPNOTSUPP;
-    /* A name that is too long once it is escaped was never set. */
-    if (!err && ovlattr_escape(mount_stack(mount, &view)->able.space, name, disk) != 0)
-        err = -ENODATA;
+    if (size && !value)
+        return reply_error(req, -ENOMEM);
+    int err = find_attribute(mount, ino, name, &view, disk);
+    if (err == -EOPNOTSUPP && !is_acl(name))
+        err = -ENODATA; /* a name that is too long once it is escaped was never set */
     if (err)
         return reply_error(req, err);
-    ssize_t got = -1;
-    err = place_begin(mount, &view, &place);
-    if (!err) {
-        got = place.follow ? getxattr(place.path, disk, value, size)
-                           : lgetxattr(place.path, disk, value, size);
-        err = got < 0 ? -errno : 0;
-    }
-    place_end(mount, &place);
-    if (err)
-        return reply_error(req, err);
+    ssize_t got = read_value(mount, &view, disk, value, size);
+    if (got < 0)
+        return reply_error(req, (int)got);
     if (size == 0)
         return reply_xattr_size(req, (size_t)got);
     reply_bytes(req, value, (size_t)got);
@@ -194,21 +174,19 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
-    struct place place = {0};
+    struct spot spot = {0};
     char names[XATTR_LIST_MAX];
     int err = node_view(mount->nodes, ino, &view);
     if (err)
         return reply_error(req, err);
-    ssize_t length = 0;
-    err = place_begin(mount, &view, &place);
-    if (!err) {
-        length = place.follow ? listxattr(place.path, names, sizeof(names))
-                              : llistxattr(place.path, names, sizeof(names));
-        err = length < 0 ? -errno : 0;
-    }
-    place_end(mount, &place);
-    if (err)
-        return reply_error(req, err);
+    names_read(mount);
+    ssize_t length = find_spot(mount, &view, &spot);
+    if (length == 0)
+        length = xattr_list(spot.ref->fd, spot.name, names, sizeof(names));
+    names_end(mount);
+    spot_finish(mount, &spot);
+    if (length < 0)
+        return reply_error(req, (int)length);
     size_t shown = show_names(mount_stack(mount, &view)->able.space, names, (size_t)length);
     if (size == 0)
         return reply_xattr_size(req, shown);

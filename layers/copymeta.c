@@ -7,73 +7,42 @@
 
 #include "fd.h"
 #include "ovlattr.h"
+#include "xattr.h"
 
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <string.h>
-#include <sys/xattr.h>
 
-struct place {
-    char path[FD_PATH_MAX];
-    int follow;
+struct object {
+    int dir;
+    const char *name;
 };
 
-static ssize_t place_list(const struct place *place, char *names, size_t size)
+static int copy_one(enum ovlspace space, struct object src, struct object dst, const char *attr,
+                    char *value)
 {
-    return place->follow ? listxattr(place->path, names, size)
-                         : llistxattr(place->path, names, size);
-}
-
-static ssize_t place_get(const struct place *place, const char *name, void *value, size_t size)
-{
-    return place->follow ? getxattr(place->path, name, value, size)
-                         : lgetxattr(place->path, name, value, size);
-}
-
-static int place_set(const struct place *place, const char *name, const void *value, size_t size)
-{
-    int done = place->follow ? setxattr(place->path, name, value, size, 0)
-                             : lsetxattr(place->path, name, value, size, 0);
-    return done < 0 ? -errno : 0;
-}
-
-static int copy_one(enum ovlspace space, const struct place *src, const struct place *dst,
-                    const char *name, char *value)
-{
-    if (ovlattr_is_private(space, name))
+    if (ovlattr_is_private(space, attr))
         return 0;
-    ssize_t size = place_get(src, name, value, XATTR_SIZE_MAX);
+    ssize_t size = xattr_get(src.dir, src.name, attr, value, XATTR_SIZE_MAX);
     if (size < 0)
-        return errno == ENODATA || errno == EOPNOTSUPP || errno == EPERM ? 0 : -errno;
-    int err = place_set(dst, name, value, (size_t)size);
+        return size == -ENODATA || size == -EOPNOTSUPP || size == -EPERM ? 0 : (int)size;
+    int err = xattr_set(dst.dir, dst.name, attr, value, (size_t)size, 0);
     return err == -EOPNOTSUPP || err == -EPERM ? 0 : err;
 }
 
 int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,
                     const char *dst_name)
 {
-    struct place src, dst;
-    char small[512];
-    src.follow = fd_proc_path(src.path, src_dir, src_name);
-    dst.follow = fd_proc_path(dst.path, dst_dir, dst_name);
-    cleanup_free char *large = NULL;
-    char *names = small;
-    ssize_t length = place_list(&src, small, sizeof(small));
-    if (length == 0 || (length < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)))
-        return 0;
-    if (length < 0 && errno == ERANGE) {
-        names = large = malloc(XATTR_LIST_MAX);
-        if (!large)
-            return -ENOMEM;
-        length = place_list(&src, large, XATTR_LIST_MAX);
-    }
-    if (length < 0)
-        return -errno;
+    const struct object src = {src_dir, src_name}, dst = {dst_dir, dst_name};
+    cleanup_free char *names = NULL;
+    ssize_t length = xattr_list_all(src_dir, src_name, &names);
+    if (length <= 0)
+        return length == -EOPNOTSUPP || length == -ENOSYS ? 0 : (int)length;
     cleanup_free char *value = malloc(XATTR_SIZE_MAX);
     if (!value)
         return -ENOMEM;
     for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
-        int err = copy_one(space, &src, &dst, names + at, value);
+        int err = copy_one(space, src, dst, names + at, value);
         if (err)
             return err;
     }

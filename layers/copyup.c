@@ -195,6 +195,11 @@ static int dress(struct copyup *job, const struct staged *staged)
 static int link_fd(int fd, int dir, const char *name)
 {
     char path[FD_PATH_MAX];
+    /* To whoever opened it (Linux 6.10), and to the privileged. */
+    if (linkat(fd, "", dir, name, AT_EMPTY_PATH) == 0)
+        return 0;
+    if (errno != ENOENT && errno != EPERM)
+        return -errno;
     fd_proc_path(path, fd, "");
     return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }

@@ -10,10 +10,10 @@
 #include "fd.h"
 #include "resolve.h"
 #include "upper.h"
+#include "xattr.h"
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/xattr.h>
 
 #ifndef RENAME_WHITEOUT
 #define RENAME_WHITEOUT (1 << 2)
@@ -46,10 +46,8 @@ static int make_at(int dir, const char *name, const struct making *making, int *
 static bool dir_is_inherited_from(int dir)
 {
     struct stat st;
-    char path[FD_PATH_MAX];
-    fd_proc_path(path, dir, "");
     return fstat(dir, &st) < 0 || (st.st_mode & S_ISGID) ||
-           getxattr(path, "system.posix_acl_default", NULL, 0) > 0;
+           xattr_get(dir, "", "system.posix_acl_default", NULL, 0) > 0;
 }
 
 /* A place in the stage where a new object inherits what it would in `dir`: the stage itself, or a

@@ -7,13 +7,12 @@
  */
 #include "ovlattr.h"
 
-#include "fd.h"
+#include "xattr.h"
 
 #include <limits.h>
 #include <linux/limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/xattr.h>
 
 static const char *const SUFFIX[OVLATTR_COUNT] = {
     [OVLATTR_OPAQUE] = "opaque",     [OVLATTR_REDIRECT] = "redirect",
@@ -69,72 +68,49 @@ static ovlset attr_bit(enum ovlwhere where, const char *disk_name)
 
 ovlset ovlattr_list(enum ovlwhere where, int dir, const char *name)
 {
-    char path[FD_PATH_MAX], small[1024];
-    int follow = fd_proc_path(path, dir, name);
-    cleanup_free char *large = NULL;
-    char *names = small;
-    ssize_t length =
-        follow ? listxattr(path, small, sizeof(small)) : llistxattr(path, small, sizeof(small));
-    if (length < 0 && errno == ERANGE) {
-        names = large = malloc(XATTR_LIST_MAX);
-        if (!large)
-            return 0;
-        length = follow ? listxattr(path, large, XATTR_LIST_MAX)
-                        : llistxattr(path, large, XATTR_LIST_MAX);
-    }
+    cleanup_free char *names = NULL;
+    ssize_t length = xattr_list_all(dir, name, &names);
     ovlset set = 0;
     for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1)
         set |= attr_bit(where, names + at);
     return set;
 }
 
-static ssize_t raw_get(const char *path, int follow, const char *name, void *value, size_t size)
-{
-    ssize_t length =
-        follow ? getxattr(path, name, value, size) : lgetxattr(path, name, value, size);
-    return length < 0 ? -errno : length;
-}
-
 ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr attr, void *value,
                     size_t size)
 {
-    char path[FD_PATH_MAX], full[64];
-    int follow = fd_proc_path(path, dir, name);
+    char full[64];
     for (int i = 0; i < SPACES; i++) {
         if (!is_read(where, i))
             continue;
         snprintf(full, sizeof(full), "%s%s", PREFIX[i], SUFFIX[attr]);
-        ssize_t length = raw_get(path, follow, full, value, size);
+        ssize_t length = xattr_get(dir, name, full, value, size);
         if (length >= 0 || length == -ERANGE || length == -EACCES)
             return length;
     }
     if (attr == OVLATTR_OPAQUE)
-        return raw_get(path, follow, FUSE_OPAQUE, value, size);
+        return xattr_get(dir, name, FUSE_OPAQUE, value, size);
     return -ENODATA;
 }
 
 int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr attr,
                 const void *value, size_t size)
 {
+    char full[64];
     if (space == OVLSPACE_NONE)
         return -EOPNOTSUPP;
-    char path[FD_PATH_MAX], full[64];
-    int follow = fd_proc_path(path, dir, name);
     snprintf(full, sizeof(full), "%s%s", PREFIX[space], SUFFIX[attr]);
-    int done =
-        follow ? setxattr(path, full, value, size, 0) : lsetxattr(path, full, value, size, 0);
-    return done < 0 ? -errno : 0;
+    return xattr_set(dir, name, full, value, size, 0);
 }
 
 int ovlattr_remove(enum ovlspace space, int dir, const char *name, enum ovlattr attr)
 {
-    char path[FD_PATH_MAX], full[64];
+    char full[64];
     if (space == OVLSPACE_NONE)
         return 0;
-    int follow = fd_proc_path(path, dir, name);
     snprintf(full, sizeof(full), "%s%s", PREFIX[space], SUFFIX[attr]);
-    int done = follow ? removexattr(path, full) : lremovexattr(path, full);
-    return done < 0 && errno != ENODATA ? -errno : 0;
+    int err = xattr_remove(dir, name, full);
+    return err == -ENODATA ? 0 : err;
 }
 
 /* "user.plyfs." goes before what follows the "user." of such a name. */
