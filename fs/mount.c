@@ -24,15 +24,12 @@ static void node_is_gone(void *context, uint32_t index)
     listings_drop(mount->listings, index);
 }
 
-enum { GONE_MANY = 16384 };
-
 /* malloc keeps what each thread freed below the top of that thread's arena, for ever. */
-void mount_trim(struct mount *mount)
+void mount_trim(struct mount *mount, unsigned least)
 {
-    if (atomic_load_explicit(&mount->gone, memory_order_relaxed) < GONE_MANY)
+    if (atomic_load_explicit(&mount->gone, memory_order_relaxed) < least)
         return;
     atomic_store(&mount->gone, 0);
-    mount->will_be_slow();
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif

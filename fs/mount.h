@@ -62,9 +62,9 @@ must_check int mount_init(struct mount *mount, struct tree *trees, unsigned tree
 must_check int mount_make_root(struct mount *mount);
 void mount_finish(struct mount *mount);
 
-/* Gives freed memory back to the kernel when many nodes have died since it last did. To be called
- * after nodes were forgotten. */
-void mount_trim(struct mount *mount);
+/* Gives freed memory back to the kernel when at least so many nodes have died since it last did. */
+enum { TRIM_BUSY = 16384, TRIM_IDLE = 512 };
+void mount_trim(struct mount *mount, unsigned least);
 
 static inline struct stack *mount_stack(struct mount *mount, const struct node_view *view)
 {

@@ -69,7 +69,7 @@ void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
     struct mount *mount = ops_mount(req);
     node_forget(mount->nodes, ino, count);
-    mount_trim(mount);
+    mount_trim(mount, TRIM_BUSY);
     reply_none(req);
 }
 
@@ -78,7 +78,7 @@ void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forg
     struct mount *mount = ops_mount(req);
     for (size_t i = 0; i < count; i++)
         node_forget(mount->nodes, forgets[i].ino, forgets[i].nlookup);
-    mount_trim(mount);
+    mount_trim(mount, TRIM_BUSY);
     reply_none(req);
 }
 

@@ -45,6 +45,7 @@ static const struct known KNOWN[] = {
     {"profile", KIND_PROFILE, AT(profile)},
     {"timeout", KIND_SECONDS, AT(timeout)},
     {"threads", KIND_NUMBER, AT(threads)},
+    {"spin", KIND_CHOICE, AT(spin)},
     {"threaded", KIND_IGNORED, 0},
     {"userxattr", KIND_FLAG, AT(userxattr)},
     {"volatile", KIND_FLAG, AT(is_volatile)},

@@ -20,7 +20,7 @@ struct options {
     char *fsname, *subtype;
     char *kernel; /* options for mount(2) as they came, comma-separated; or NULL */
     enum profile profile;
-    enum choice redirect, metacopy, index, writeback, uring, acl;
+    enum choice redirect, metacopy, index, writeback, uring, acl, spin;
     double timeout;   /* seconds; negative: without end */
     unsigned threads; /* 0: as many as fit the machine */
     bool read_only, foreground, debug;

@@ -10,12 +10,13 @@
  *                            serve --(it will be slow, or has been for 2 ms)--> a waiter leads
  *
  * So a lone client talks to one thread, which after each answer looks for the next request for some
- * 50 us before it sleeps (a sleep and a wake cost more than that), and several clients get several
- * threads. A second request alone is no sign of a second client: the kernel sends RELEASE and
- * FORGET without waiting for them. One waiter is the watch: as long as requests are served it
- * looks every 2 ms whether one of them takes long (a read from a cold disk, a network filesystem)
- * and if so leads in the place of the thread that serves it. An idle mount sleeps and uses no
- * processor. Where requests come through io_uring, libfuse's own loop and threads serve them.
+ * 50 us before it sleeps (a sleep and a wake cost more than that; vigil.h does the same for the
+ * client), and several clients get several threads. What nobody waits for (FORGET, RELEASE) is
+ * served at once and is no sign of a second client. One waiter is the watch: as long as requests
+ * are served it looks every 2 ms whether one of them takes long (a read from a cold disk, a network
+ * filesystem) and if so leads in the place of the thread that serves it. An idle mount sleeps and
+ * uses no processor. Where requests come through io_uring, libfuse's own loop and threads serve
+ * them.
  *
  * Who leads is told by `reign`: a number, and whether its holder is serving. Only the leader,
  * between two requests, and the watch, while the leader serves, change it, each by one
@@ -27,6 +28,7 @@
 #include "log.h"
 #include "ops.h"
 #include "ready.h"
+#include "vigil.h"
 
 #include <fcntl.h>
 #include <linux/fuse.h>
@@ -44,7 +46,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16 };
+enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16, STREAK = 8 };
 
 /* A request read and not yet served. */
 struct parcel {
@@ -54,6 +56,7 @@ struct parcel {
 
 struct session {
     struct fuse_session *fuse;
+    struct mount *mount;
     pthread_mutex_t lock;
     pthread_cond_t turn;  /* there is a parcel, or nobody leads, or it is over */
     pthread_cond_t watch; /* the same for the watch, and: requests are served again */
@@ -63,7 +66,9 @@ struct session {
     struct parcel *waiting; /* for a waiter to serve */
     struct parcel *spare;   /* buffers to use again */
     unsigned spares;
-    struct parcel *kept;                 /* for the leader */
+    struct parcel *kept; /* for the leader */
+    unsigned streak;     /* the leader's: requests that came while it looked */
+    struct vigil *vigil;
     atomic_uint_least64_t reign;         /* number << 1 | serving */
     atomic_uint_least64_t serving_since; /* nanoseconds */
     atomic_bool drowsy;                  /* the watch sleeps until requests are served again */
@@ -130,6 +135,16 @@ static int receive(struct session *session, struct parcel *parcel)
     return size == -EINTR ? -EAGAIN : size;
 }
 
+/* Requests that follow each other closely are a client that waits for each. */
+static void note_request(struct session *session, const struct parcel *parcel)
+{
+    const struct fuse_in_header *header = parcel->buf.mem;
+    if (session->streak < STREAK)
+        session->streak++;
+    else if (header->pid != 0)
+        vigil_keep(session->vigil, (pid_t)header->pid);
+}
+
 /* Waits for a request: looks for a while, then sleeps. */
 static int receive_next(struct session *session, struct parcel *parcel)
 {
@@ -139,6 +154,10 @@ static int receive_next(struct session *session, struct parcel *parcel)
         sched_yield();
         size = receive(session, parcel);
     }
+    if (size > 0)
+        note_request(session, parcel);
+    else
+        session->streak /= 2;
     while (size == -EAGAIN) {
         struct pollfd device = {.fd = fuse_session_fd(session->fuse), .events = POLLIN};
         poll(&device, 1, -1);
@@ -230,6 +249,22 @@ static void look_further(struct session *session, bool had)
         session->kept = parcel;
 }
 
+/* FORGET and RELEASE are sent and not waited for, and soon done. */
+static bool is_waited_for(const struct parcel *parcel)
+{
+    const struct fuse_in_header *header = parcel->buf.mem;
+    switch (header->opcode) {
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+    case FUSE_RELEASE:
+    case FUSE_RELEASEDIR:
+    case FUSE_INTERRUPT:
+        return false;
+    default:
+        return true;
+    }
+}
+
 /* An INTERRUPT needs no answer (kernel document fuse.rst), and no operation here looks for one;
  * libfuse would keep it for a request that may have been answered already. */
 static void process(struct session *session, struct parcel *parcel)
@@ -266,7 +301,8 @@ static void lead(struct session *session)
         struct parcel *parcel = next_parcel(session);
         if (!parcel)
             break;
-        look_further(session, had);
+        if (is_waited_for(parcel))
+            look_further(session, had);
         serve(session, parcel);
     }
     if (leading) {
@@ -304,6 +340,9 @@ static bool watch(struct session *session)
             return true;
         if ((state & 1) || since != before)
             continue;
+        pthread_mutex_unlock(&session->lock);
+        mount_trim(session->mount, TRIM_IDLE);
+        pthread_mutex_lock(&session->lock);
         /* Nothing was served: sleep until something is. The leader first says that it serves and
          * then looks at `drowsy`; here it is the other way round, so one of the two sees the other.
          */
@@ -525,10 +564,18 @@ static int open_session(const struct options *options, struct mount *mount, stru
     return err;
 }
 
+/* Who has one processor alone must leave it to the client. */
+static bool may_spin(const struct options *options)
+{
+    cpu_set_t set;
+    return options->spin != CHOICE_OFF && sched_getaffinity(0, sizeof(set), &set) == 0 &&
+           CPU_COUNT(&set) > 1;
+}
+
 int serve_run(const struct options *options, struct mount *mount)
 {
-    struct session session = {.rings = mount->rules.uring};
-    session.spin = !session.rings && sysconf(_SC_NPROCESSORS_ONLN) > 1;
+    struct session session = {.mount = mount, .rings = mount->rules.uring};
+    session.spin = !session.rings && may_spin(options);
     cleanup_fd int signals = block_signals();
     if (signals < 0)
         return signals;
@@ -546,7 +593,9 @@ int serve_run(const struct options *options, struct mount *mount)
     caller_init();
     int err = open_session(options, mount, &session);
     if (!err) {
+        session.vigil = session.spin ? vigil_start() : NULL;
         serve_threads(&session, options, signals);
+        vigil_stop(session.vigil);
         fuse_session_unmount(session.fuse);
         fuse_session_destroy(session.fuse);
     }

@@ -256,7 +256,7 @@ def test_an_unknown_switch_is_named(place):
 
 
 @pytest.mark.parametrize("option", ["profile=fast", "redirect_dir=maybe", "metacopy=7", "index=x",
-                                    "threads=many", "timeout=soon"])
+                                    "threads=many", "timeout=soon", "spin=fast"])
 def test_a_value_that_means_nothing_is_refused_with_its_option(place, form, option):
     place.refused(form("-o", option), option.partition("=")[0])
 
@@ -557,7 +557,7 @@ ACCEPTED = ["rw", "ro", "dev", "suid", "nodev", "nosuid", "noexec", "exec", "noa
             "xino=auto", "noacl", "timeout=10", "writeback=0", "writeback=1", "static_nlink",
             "redirect_dir=on", "redirect_dir=off", "metacopy=on", "metacopy=off", "index=on",
             "index=off", "userxattr", "profile=stateless", "profile=tracked", "profile=auto",
-            "max_idle_threads=4"]
+            "max_idle_threads=4", "spin=on", "spin=off"]
 
 
 @pytest.mark.parametrize("option", ACCEPTED)

@@ -231,3 +231,67 @@ def test_daemon_ends_after_a_lazy_unmount_when_the_last_file_is_closed(sandbox, 
         assert daemons(mount.at), "the daemon serves on while a file is open"
     wait_until(lambda: not daemons(mount.at), "the daemon's process is gone", 60)
     assert (pathlib.Path(mount.upper) / "file").read_bytes().endswith(b"out of sight")
+
+
+def vigils(pid):
+    """The threads that keep a waiting client's processor awake."""
+    return [int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+            if (task / "comm").read_text() == "plyfs-vigil\n"]
+
+
+def processor_ticks(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def need_processors():
+    need(len(os.sched_getaffinity(0)) > 1, "needs more than one processor")
+    need(not uring_enabled(), "requests through io_uring are served by libfuse's loop")
+
+
+def uring_enabled():
+    enabled = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
+    return enabled.exists() and enabled.read_text().strip() == "Y"
+
+
+def test_only_time_that_nobody_wants_is_spent_on_keeping_processors_awake(sandbox, profile):
+    need_processors()
+    with mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
+        pid, = daemons(mount.at)
+        wait_until(lambda: [os.sched_getscheduler(v) for v in vigils(pid)] == [os.SCHED_IDLE],
+                   "one thread of the idle class")
+
+
+def test_a_mount_that_was_busy_and_is_idle_uses_no_processor(sandbox, profile):
+    with mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
+        pid, = daemons(mount.at)
+        for i in range(2_000):
+            os.close(os.open(mount / f"file{i}", os.O_CREAT | os.O_WRONLY))
+
+        def rests():
+            before = processor_ticks(pid)
+            time.sleep(0.5)
+            return processor_ticks(pid) == before
+        wait_until(rests, "half a second without a tick of processor time")
+
+
+def test_spinning_can_be_left_alone(sandbox, profile):
+    with sandbox.plyfs([sandbox.directory("lower")], sandbox.directory("upper"),
+                       sandbox.directory("work"), profile=profile, options=["spin=off"]) as mount:
+        pid, = daemons(mount.at)
+        assert not vigils(pid)
+        (mount / "file").write_bytes(b"served all the same")
+        assert (mount / "file").read_bytes() == b"served all the same"
+
+
+def test_a_daemon_with_one_processor_leaves_it_to_its_clients(sandbox, profile):
+    ours = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(ours)})
+        with mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
+            pid, = daemons(mount.at)
+            assert not vigils(pid)
+            (mount / "file").write_bytes(b"served all the same")
+            assert (mount / "file").read_bytes() == b"served all the same"
+    finally:
+        os.sched_setaffinity(0, ours)
