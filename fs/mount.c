@@ -66,8 +66,17 @@ static struct fdcache *make_fdcache(void)
     return fdcache_create(most > FDS_MAX ? FDS_MAX : (size_t)most);
 }
 
+/* Threads serve in turn: with an arena for each, each would keep what all need. */
+static void share_arenas(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 2);
+#endif
+}
+
 int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count)
 {
+    share_arenas();
     *mount = (struct mount){.trees = trees, .tree_count = tree_count};
     mount->will_be_slow = slow_is_fine;
     pthread_rwlockattr_t attr;
