@@ -22,6 +22,9 @@ command ninja         ninja-build
 command pkg-config    pkg-config
 module  sqlite3       libsqlite3-dev
 module  libxxhash     libxxhash-dev
+module  libarchive    libarchive-dev
+module  libcrypto     libssl-dev
+module  jansson       libjansson-dev
 module  cmocka        libcmocka-dev
 '
 # Only where libfuse must be built from source.

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The catalog: one SQLite database, "catalog.db" in the store's directory. WAL, foreign keys,
+ * synchronous=FULL, STRICT tables, a busy timeout long enough that no user sees SQLITE_BUSY, and a
+ * schema version that is brought up to date when it is opened. The row is the truth; store.h says
+ * how rows and directories stay together.
+ *
+ * Errors: 0 or -errno. -ENOENT: no such row; -ENOTUNIQ: a shortened id that fits several; -EEXIST:
+ * a name is taken; -EBUSY: something refers to the row; -EPROTO: the schema is newer than this
+ * program; -EIO: what SQLite says otherwise, which is told on stderr. Times are nanoseconds since
+ * 1970. One thread uses a catalog; any number of processes may have it open.
+ */
+#ifndef PLYFS_CATALOG_H
+#define PLYFS_CATALOG_H
+
+#include "own.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct catalog;
+
+/* Opens, makes or migrates the database in the directory `path`. */
+must_check int catalog_open(const char *path, struct catalog **catalog);
+void catalog_close(struct catalog *catalog);
+
+/* A transaction that will write (BEGIN IMMEDIATE). They do not nest. Rolling back without one is
+ * fine. */
+must_check int catalog_begin(struct catalog *catalog);
+must_check int catalog_commit(struct catalog *catalog);
+void catalog_rollback(struct catalog *catalog);
+
+/* Strings in rows are owned by the row when it was read, and borrowed when it is written. */
+
+/* ---- layers ---- */
+
+struct layer_row {
+    char *id;      /* the DiffID's 64 hex digits */
+    char *name;    /* or NULL */
+    char *source;  /* where it came from, in words */
+    char *entries; /* xxh3-128 of its "entries" file, 32 hex digits */
+    int64_t created;
+    uint64_t files;     /* entries of any kind */
+    uint64_t bytes;     /* of the content of regular files, hard links once */
+    uint64_t tar_bytes; /* of its tar */
+    bool skeleton;      /* its tar can be given back byte for byte from its skeleton */
+};
+void layer_row_finish(struct layer_row *row);
+
+must_check int catalog_add_layer(struct catalog *catalog, const struct layer_row *row);
+/* By name, or by id or a prefix of it that fits no other ("sha256:" in front is fine). */
+must_check int catalog_find_layer(struct catalog *catalog, const char *word, struct layer_row *row);
+must_check int catalog_name_layer(struct catalog *catalog, const char *id, const char *name);
+/* -EBUSY when an image or a mount has it. */
+must_check int catalog_remove_layer(struct catalog *catalog, const char *id);
+/* Calls `each` for every layer, oldest first, until it returns something else than 0. */
+must_check int catalog_each_layer(struct catalog *catalog,
+                                  int (*each)(void *context, const struct layer_row *row),
+                                  void *context);
+
+/* ---- images ---- */
+
+struct image_row {
+    char *id;      /* sha256 of the config, 64 hex digits */
+    char *config;  /* the OCI image config, byte for byte */
+    char **layers; /* ids, the lowest first */
+    unsigned layer_count;
+    char **names; /* "name:tag" */
+    unsigned name_count;
+    int64_t created; /* when it came into this store */
+    uint64_t bytes;  /* of all its layers */
+};
+void image_row_finish(struct image_row *row);
+
+/* Adds an image whose layers are there; one that is there already stays as it is (its id is its
+ * content). `names` in the row are given to it, taken from whatever has them. */
+must_check int catalog_add_image(struct catalog *catalog, const struct image_row *row);
+/* By "name:tag" ("name" alone means name:latest), or by id or a prefix ("sha256:" is fine). */
+must_check int catalog_find_image(struct catalog *catalog, const char *word, struct image_row *row);
+must_check int catalog_tag_image(struct catalog *catalog, const char *id, const char *name);
+/* Takes one name away; -ENOENT when no image has it. */
+must_check int catalog_untag_image(struct catalog *catalog, const char *name);
+/* -EBUSY when a mount was made from it. Layers stay. */
+must_check int catalog_remove_image(struct catalog *catalog, const char *id);
+must_check int catalog_each_image(struct catalog *catalog,
+                                  int (*each)(void *context, const struct image_row *row),
+                                  void *context);
+
+/* ---- mounts ---- */
+
+struct mount_row {
+    char *id;      /* 64 hex digits */
+    char *name;    /* unique */
+    char *image;   /* id, or NULL when it stands on directories */
+    char **lowers; /* absolute directories, topmost first; none when it has an image */
+    unsigned lower_count;
+    char *options;  /* for every mount of it, as behind -o; or "" */
+    bool ephemeral; /* forgotten when it is unmounted */
+    int64_t created;
+    /* The last time it was mounted; mountpoint is NULL when it was unmounted since. */
+    char *mountpoint;
+    int64_t mounted;
+    int64_t pid;
+    char *boot; /* boot id */
+};
+void mount_row_finish(struct mount_row *row);
+
+/* -EEXIST when the name is taken. */
+must_check int catalog_add_mount(struct catalog *catalog, const struct mount_row *row);
+/* By name, id, a prefix of the id, or, when the word is an absolute path, by mountpoint. */
+must_check int catalog_find_mount(struct catalog *catalog, const char *word, struct mount_row *row);
+must_check int catalog_rename_mount(struct catalog *catalog, const char *id, const char *name);
+must_check int catalog_set_mounted(struct catalog *catalog, const char *id, const char *mountpoint,
+                                   int64_t pid, const char *boot);
+must_check int catalog_set_unmounted(struct catalog *catalog, const char *id);
+must_check int catalog_remove_mount(struct catalog *catalog, const char *id);
+must_check int catalog_each_mount(struct catalog *catalog,
+                                  int (*each)(void *context, const struct mount_row *row),
+                                  void *context);
+
+#endif

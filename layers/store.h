@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A store on disk: one directory, in it the catalog (catalog.h) and
+ *
+ *   layers/ID/tree       the content of a sealed layer, as an overlay's lower directory
+ *   layers/ID/entries    the digest of every entry, taken when the layer was sealed (entries.h)
+ *   layers/ID/skeleton   where the layer came as a tar: what of it is not file content (skeleton.h)
+ *   mounts/ID/           upper, work, and lock, which the daemon holds while it lives
+ *   stage/NAME/          work in progress; NAME/lock is held by whoever works there
+ *   lock                 held shared to publish, exclusively to sweep
+ *
+ * Publishing: a directory is made whole in the stage, synced, renamed into its place, and then the
+ * catalog gets its row. Removing: the row goes first, then the directory is renamed into the stage
+ * and deleted there. So a crash leaves a directory without a row, which is rubbish to sweep, or
+ * something in the stage that nobody holds the lock of; never a row without its directory.
+ */
+#ifndef PLYFS_STORE_H
+#define PLYFS_STORE_H
+
+#include "catalog.h"
+#include "own.h"
+
+#include <stdbool.h>
+
+enum { STORE_ID_SIZE = 65 }; /* 64 hex digits and the end */
+
+struct store {
+    char *path; /* absolute */
+    int root;   /* the store's directory */
+    int layers, mounts, stage;
+    int lock;
+    struct catalog *catalog;
+};
+
+/* Where the store is: `chosen` (of --root, or NULL), else $PLYFS_ROOT, else $XDG_DATA_HOME/plyfs or
+ * ~/.local/share/plyfs, for root /var/lib/plyfs. An absolute path, the caller's to free; NULL when
+ * out of memory or when there is no home to put it in. */
+char *store_default_path(const char *chosen);
+
+/* Opens a store; `make`: makes it where it is missing (mode 0700), else -ENOENT. On failure the
+ * message is on stderr. -EPROTO: made by a newer plyfs. */
+must_check int store_open(const char *path, bool make, struct store **store);
+void store_close(struct store *store);
+static inline void own_store(struct store **store)
+{
+    if (*store)
+        store_close(*store);
+}
+#define cleanup_store cleanup(own_store)
+
+/* A new id: 64 random hex digits. */
+must_check int store_new_id(char id[STORE_ID_SIZE]);
+
+/* ---- the stage ---- */
+
+/* A directory of the stage, locked. */
+struct stage {
+    char name[STORE_ID_SIZE];
+    int dir;
+    int lock;
+};
+#define STAGE_NONE ((struct stage){.dir = -1, .lock = -1})
+
+must_check int store_stage(struct store *store, struct stage *stage);
+
+/* Removes what is left in it and gives up the lock. A stage that was published is no more. */
+void store_unstage(struct store *store, struct stage *stage);
+
+/* Puts the staged directory (stage, name) in its place, (to, id), durably: everything in it is
+ * synced first. -EEXIST when that place is taken. The lock `store->lock` must be held shared from
+ * before this call until the row is committed: store_publishing() and store_published(). */
+must_check int store_publish(struct store *store, struct stage *stage, const char *name, int to,
+                             const char *id);
+must_check int store_publishing(struct store *store);
+void store_published(struct store *store);
+
+/* Moves the directory (from, id), whose row is gone, out of sight and deletes it. What cannot be
+ * deleted now is swept later. */
+must_check int store_discard(struct store *store, int from, const char *id);
+
+/* Deletes a directory tree beneath `dir`, never leaving it and never following a symlink. */
+must_check int store_remove_tree(int dir, const char *name);
+
+/* ---- sweeping ---- */
+
+/* What a check of the store against its disk found. */
+enum store_fault {
+    STORE_FAULT_STAGE,     /* stage/NAME that nobody works in */
+    STORE_FAULT_LAYER_DIR, /* layers/ID without a row */
+    STORE_FAULT_LAYER_ROW, /* a row without layers/ID */
+    STORE_FAULT_MOUNT_DIR, /* mounts/ID without a row */
+    STORE_FAULT_MOUNT_ROW, /* a row without mounts/ID */
+    STORE_FAULT_DAEMON,    /* a mount whose row says mounted and whose daemon is dead */
+    STORE_FAULT_EPHEMERAL, /* a mount that was to be forgotten and is not mounted */
+};
+
+/* Looks for faults while nobody publishes (exclusively locked). `tell` is called for each; where it
+ * returns true the fault is mended: rubbish removed, a row that cannot be true removed or set
+ * right. A positive or 0 return is the number that was left. */
+must_check int store_check(struct store *store,
+                           bool (*tell)(void *context, enum store_fault fault, const char *id),
+                           void *context);
+
+#endif

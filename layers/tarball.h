@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tar archives, entry by entry: the one door to libarchive. Reading takes plain, gzip, zstd, xz and
+ * bzip2; writing gives PAX (OCI image-spec, "Image Layer Filesystem Changeset"). Nothing here
+ * touches the filesystem: what a name means is decided by unpack.h.
+ */
+#ifndef PLYFS_TARBALL_H
+#define PLYFS_TARBALL_H
+
+#include "own.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <time.h>
+
+struct tar_xattr {
+    const char *name;
+    const void *value;
+    size_t size;
+};
+
+/* One entry, as the archive says it; nothing is made safe. Strings and attributes belong to the
+ * reader and last until its next entry; written, they are borrowed. */
+struct tar_entry {
+    const char *path;   /* bytes, in no encoding */
+    const char *target; /* of a symlink; or NULL */
+    const char *link;   /* of a hard link the path of the other name; or NULL */
+    mode_t mode;        /* type and permissions; the type of a hard link is that of a file */
+    uid_t uid;
+    gid_t gid;
+    dev_t rdev;
+    off_t size; /* of the content that follows */
+    struct timespec mtime;
+    const struct tar_xattr *xattrs;
+    size_t xattr_count;
+};
+
+/* ---- reading ---- */
+
+struct tar_reader;
+
+/* What is known of the whole stream when its end has been read. */
+struct tar_sums {
+    char diff_id[65];  /* sha256 of the uncompressed tar */
+    char blob[65];     /* sha256 of the bytes as they came */
+    uint64_t tar_size; /* bytes uncompressed */
+    uint64_t blob_size;
+};
+
+/* Reads from `fd` (a file or a pipe; borrowed), decompressing in a thread of its own. `seen`, when
+ * not NULL, is told from that thread how many bytes of fd were read so far. NULL and *err. */
+struct tar_reader *tar_reader_open(int fd, void (*seen)(void *context, uint64_t bytes),
+                                   void *context, int *err);
+void tar_reader_close(struct tar_reader *reader);
+
+/* The next entry: 1, 0 at the end, -errno (-EBADMSG: not a tar, or broken; tar_reader_words()). */
+must_check int tar_reader_next(struct tar_reader *reader, struct tar_entry *entry);
+
+/* The content of the current entry, piece by piece: *data lasts until the next call, `offset` is
+ * where it lies in the file (what is between pieces is a hole). 1, 0 at the end, -errno. */
+must_check int tar_reader_data(struct tar_reader *reader, const void **data, size_t *size,
+                               off_t *offset);
+
+/* Where in the uncompressed tar the content of the current entry begins, as one run of
+ * entry->size bytes; -1 where it is not one run (a sparse file). For skeleton.h. */
+off_t tar_reader_content_at(const struct tar_reader *reader);
+
+/* Copies out the uncompressed bytes [from, to) of the stream, which have been read already and not
+ * yet been let go; lets go of everything before `to`. A reader keeps everything that nobody let go:
+ * call this after each entry, or tell the reader at once that nobody will (tar_reader_keep). */
+void tar_reader_keep(struct tar_reader *reader, bool keep);
+must_check int tar_reader_raw(struct tar_reader *reader, off_t from, off_t to, void *out);
+
+/* After the last entry: reads what follows the end of the archive, and gives the sums. */
+must_check int tar_reader_finish(struct tar_reader *reader, struct tar_sums *sums);
+
+/* What is wrong, in words, after -EBADMSG. */
+const char *tar_reader_words(const struct tar_reader *reader);
+
+/* ---- writing ---- */
+
+struct tar_writer;
+enum tar_filter { TAR_PLAIN, TAR_GZIP, TAR_ZSTD };
+
+/* Writes to `fd` (borrowed; -1: nowhere, for the sums alone). NULL when out of memory. */
+struct tar_writer *tar_writer_open(int fd, enum tar_filter filter);
+void tar_writer_close(struct tar_writer *writer);
+
+/* Begins an entry; entry->size bytes of content follow through tar_writer_data(). */
+must_check int tar_writer_add(struct tar_writer *writer, const struct tar_entry *entry);
+must_check int tar_writer_data(struct tar_writer *writer, const void *data, size_t size);
+
+/* Ends the archive and gives the sums. Nothing can be added any more. */
+must_check int tar_writer_finish(struct tar_writer *writer, struct tar_sums *sums);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A layer's tar becomes a lower directory. The archive is hostile until shown otherwise: names are
+ * taken apart here and every step is an open of one name beneath the tree that follows nothing
+ * (fd.h); an absolute name, "..", a bare ".wh.", a whiteout of "." or "..", a hard link that leads
+ * out or to nothing, and what is beyond the limits are refused. Inside one layer the last entry of
+ * a path wins. ".wh.NAME" becomes a whiteout device (or what the filesystem takes), ".wh..wh..opq"
+ * an opaque mark, wherever in the archive it stands (OCI image-spec, "Whiteouts").
+ *
+ * Without privilege owners and devices cannot be made: they are recorded in the attribute
+ * user.containers.override_stat ("UID:GID:MODE[:TYPE[-MAJOR-MINOR]]"), as other tools of the field
+ * do, so that a later export gives the same tar back.
+ */
+#ifndef PLYFS_UNPACK_H
+#define PLYFS_UNPACK_H
+
+#include "own.h"
+#include "tarball.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct unpack {
+    int tree;           /* an empty directory: what the layer shows */
+    int books;          /* a directory: "skeleton" is written here; -1: none is wanted */
+    uint64_t size_max;  /* bytes of content, all files together; 0: no limit */
+    uint64_t files_max; /* entries; 0: no limit */
+    /* Found: */
+    uint64_t files, bytes;
+    bool skeleton;   /* it was written and gives the tar back byte for byte */
+    char words[512]; /* after a failure: which entry, and what is wrong with it */
+};
+
+/* Unpacks everything that is left in `reader`, and finishes it. -EBADMSG: a broken or forbidden
+ * archive; -EFBIG: beyond a limit; else what the filesystem says. On failure the tree is as far as
+ * it came: the caller throws it away. */
+must_check int unpack_layer(struct unpack *unpack, struct tar_reader *reader,
+                            struct tar_sums *sums);
+
+#endif
