@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: read a directory of the union: the upper part first, then what it does not cover of the
- * merged sources. Cost: the upper part is read, the sources come from their merge (or, a single
- * one, are read), one sort. Listings are kept within a bound of memory, dropped oldest first.
+ * Duty: keep what directories show, in an order that a cookie can find again. Cost: one reading
+ * (contents.h) and one sort. Listings are kept within a bound of memory, dropped oldest first.
  */
 #include "listing.h"
 
-#include "fd.h"
+#include "contents.h"
 #include "hash.h"
-#include "merge.h"
-#include "upper.h"
-#include "whiteout.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 enum { BUCKETS = 256 };
@@ -108,20 +103,17 @@ void listing_release(struct mount *mount, struct listing *listing)
 /* ---- building ---- */
 
 struct building {
-    struct mount *mount;
-    const struct node_view *view;
-    const struct stack *stack;
     struct listing *listing;
-    struct nameset covered; /* names that the upper part hides or has */
     uint32_t room;
 };
 
-static int add_name(struct building *build, const char *name, uint64_t ino, uint8_t dtype)
+static int add_name(void *context, const struct content *content)
 {
+    struct building *build = context;
     struct listing *listing = build->listing;
     uint32_t index;
     bool fresh;
-    int err = nameset_add(&listing->names, name, &index, &fresh);
+    int err = nameset_add(&listing->names, content->name, &index, &fresh);
     if (err || !fresh)
         return err;
     if (listing->count == build->room) {
@@ -131,124 +123,14 @@ static int add_name(struct building *build, const char *name, uint64_t ino, uint
             return -ENOMEM;
         listing->at = at;
     }
-    uint64_t cookie = hash_bytes(name, strlen(name), 0) >> 1;
+    uint64_t cookie = hash_bytes(content->name, strlen(content->name), 0) >> 1;
     listing->at[listing->count++] = (struct listing_entry){
         .cookie = cookie < LISTING_COOKIE_FIRST ? LISTING_COOKIE_FIRST : cookie,
-        .ino = ino,
+        .ino = content->ino,
         .name = index,
-        .dtype = dtype,
+        .dtype = content->dtype,
     };
     return 0;
-}
-
-static int cover(struct building *build, const char *name)
-{
-    uint32_t index;
-    bool fresh;
-    return build->view->sources ? nameset_add(&build->covered, name, &index, &fresh) : 0;
-}
-
-/* Calls `take` for each entry of an open directory. */
-static int each_entry(int dir, struct building *build,
-                      int (*take)(struct building *, int, const struct dirent *))
-{
-    int fd = fd_open_name(dir, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return fd;
-    cleanup_dir DIR *stream = fdopendir(fd);
-    if (!stream) {
-        close(fd);
-        return -ENOMEM;
-    }
-    for (;;) {
-        errno = 0;
-        struct dirent *entry = readdir(stream);
-        if (!entry)
-            return -errno;
-        int err = fd_is_dot(entry->d_name) ? 0 : take(build, fd, entry);
-        if (err)
-            return err;
-    }
-}
-
-static int take_upper(struct building *build, int dir, const struct dirent *entry)
-{
-    const char *name = entry->d_name;
-    struct stat st;
-    if (build->stack->able.whiteform == WHITEFORM_FILE && whiteout_is_name(name)) {
-        const char *hidden = whiteout_hidden_name(name);
-        return hidden ? cover(build, hidden) : 0;
-    }
-    if (whiteout_is_opaque_file(stack_upper_where(build->stack), dir, name))
-        return 0;
-    uint8_t dtype = entry->d_type;
-    if (dtype == DT_CHR || dtype == DT_UNKNOWN) {
-        if (fd_stat(dir, name, &st) < 0)
-            return 0;
-        dtype = (uint8_t)IFTODT(st.st_mode);
-        if (whiteout_is_device(&st))
-            return cover(build, name);
-    }
-    /* In a directory of purely upper content every number is its own; elsewhere an entry may have
-     * brought another one with it, which a lookup tells. */
-    bool pure = !build->view->sources && !node_is(build->view, NODE_IMPURE);
-    int err = add_name(build, name, pure ? stack_ino(build->stack, 0, entry->d_ino) : 0, dtype);
-    return err ? err : cover(build, name);
-}
-
-static bool is_covered(const struct building *build, const char *name)
-{
-    return nameset_find(&build->covered, name) != NAMESET_NONE;
-}
-
-static int take_single_lower(struct building *build, int dir, const struct dirent *entry)
-{
-    const struct source *source = &build->view->sources->at[0];
-    struct stat st;
-    uint8_t dtype = entry->d_type;
-    if (whiteout_is_name(entry->d_name) || is_covered(build, entry->d_name))
-        return 0;
-    bool maybe_attr = source->xwhiteouts && (dtype == DT_REG || dtype == DT_UNKNOWN);
-    if (dtype == DT_CHR || dtype == DT_UNKNOWN || maybe_attr) {
-        if (fd_stat(dir, entry->d_name, &st) < 0)
-            return 0;
-        dtype = (uint8_t)IFTODT(st.st_mode);
-        if (whiteout_is_device(&st) ||
-            (source->xwhiteouts && S_ISREG(st.st_mode) && st.st_size == 0 &&
-             ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, entry->d_name), OVLATTR_WHITEOUT)))
-            return 0;
-    }
-    return add_name(build, entry->d_name, stack_ino(build->stack, source->layer, entry->d_ino),
-                    dtype);
-}
-
-static int add_single_lower(struct building *build)
-{
-    int err = 0;
-    const struct source *source = &build->view->sources->at[0];
-    struct fdref *ref = stack_lower_dir(build->stack, source->layer, source->path, &err);
-    if (!ref)
-        return err;
-    err = each_entry(ref->fd, build, take_single_lower);
-    fdref_release(build->mount->fds, ref);
-    return err;
-}
-
-static int add_merged_lowers(struct building *build)
-{
-    int err = 0;
-    struct merge *merge = merge_get(build->stack, build->view->sources, &err);
-    if (!merge)
-        return err;
-    for (uint32_t i = 0; i < merge->names.used && !err; i++) {
-        const char *name = nameset_name(&merge->names, i);
-        const struct merge_name *known = &merge->at[i];
-        /* The number of a directory or of a metacopy file is that of its first source as well. */
-        if (!known->hidden && !is_covered(build, name))
-            err = add_name(build, name, known->ino, known->dtype);
-    }
-    merge_release(build->stack->merges, merge);
-    return err;
 }
 
 static int by_cookie(const void *left, const void *right)
@@ -270,32 +152,28 @@ static void sort(struct listing *listing)
     }
 }
 
-static int fill(struct building *build)
+static int fill(struct mount *mount, const struct node_view *view, struct building *build)
 {
     int err = 0;
-    const struct node_view *view = build->view;
+    struct fdref *upper = NULL;
     if (node_is(view, NODE_ORPHAN))
         return 0;
     if (node_is(view, NODE_UPPER)) {
-        names_read(build->mount);
-        struct fdref *ref = find_upper_dir(build->mount, view->index, &err);
-        names_end(build->mount);
-        if (!ref)
-            return err;
-        err = each_entry(ref->fd, build, take_upper);
-        fdref_release(build->mount->fds, ref);
+        names_read(mount);
+        upper = find_upper_dir(mount, view->index, &err);
+        names_end(mount);
     }
-    if (err || !view->sources)
-        return err;
-    return view->sources->count == 1 ? add_single_lower(build) : add_merged_lowers(build);
+    if (!err)
+        err = contents_shown(mount_stack(mount, view), upper ? upper->fd : -1, view->sources,
+                             !node_is(view, NODE_IMPURE), add_name, build);
+    fdref_release(mount->fds, upper);
+    return err;
 }
 
 static struct listing *build_listing(struct mount *mount, const struct node_view *view, int *err)
 {
-    struct building build = {.mount = mount, .view = view, .stack = mount_stack(mount, view)};
-    build.listing = calloc(1, sizeof(*build.listing));
-    *err = build.listing ? fill(&build) : -ENOMEM;
-    nameset_finish(&build.covered);
+    struct building build = {.listing = calloc(1, sizeof(*build.listing))};
+    *err = build.listing ? fill(mount, view, &build) : -ENOMEM;
     if (*err) {
         listing_free(build.listing);
         return NULL;

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: read a directory of the union: the upper part first, then what it does not cover of the
+ * sources. Cost: the upper part is read; the sources come from their merge, or, a single one, are
+ * read.
+ */
+#include "contents.h"
+
+#include "fd.h"
+#include "merge.h"
+#include "sources.h"
+#include "whiteout.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+struct reading {
+    const struct stack *stack;
+    const struct sources *sources; /* what the upper part may cover; or NULL */
+    struct nameset covered;
+    bool pure;
+    int (*each)(void *context, const struct content *content);
+    void *context;
+};
+
+/* Calls `take` for each entry of an open directory. */
+static int each_entry(int dir, struct reading *reading,
+                      int (*take)(struct reading *, int, const struct dirent *))
+{
+    int fd = fd_open_name(dir, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    cleanup_dir DIR *stream = fdopendir(fd);
+    if (!stream) {
+        close(fd);
+        return -ENOMEM;
+    }
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(stream);
+        if (!entry)
+            return -errno;
+        int err = fd_is_dot(entry->d_name) ? 0 : take(reading, fd, entry);
+        if (err)
+            return err;
+    }
+}
+
+static int tell(struct reading *reading, const char *name, uint64_t ino, uint8_t dtype, bool hidden)
+{
+    const struct content content = {.name = name, .ino = ino, .dtype = dtype, .hidden = hidden};
+    return reading->each(reading->context, &content);
+}
+
+/* ---- the upper part ---- */
+
+static int take_upper(struct reading *reading, int dir, const struct dirent *entry)
+{
+    const char *name = entry->d_name;
+    const struct stack *stack = reading->stack;
+    struct stat st;
+    if (stack->able.whiteform == WHITEFORM_FILE && whiteout_is_name(name)) {
+        const char *hidden = whiteout_hidden_name(name);
+        return hidden ? tell(reading, hidden, 0, DT_UNKNOWN, true) : 0;
+    }
+    if (whiteout_is_opaque_file(stack_upper_where(stack), dir, name))
+        return 0;
+    uint8_t dtype = entry->d_type;
+    if (dtype == DT_CHR || dtype == DT_UNKNOWN) {
+        if (fd_stat(dir, name, &st) < 0)
+            return 0;
+        dtype = (uint8_t)IFTODT(st.st_mode);
+        if (whiteout_is_device(&st))
+            return tell(reading, name, 0, DT_UNKNOWN, true);
+    }
+    return tell(reading, name, entry->d_ino, dtype, false);
+}
+
+int contents_upper(const struct stack *stack, int upper,
+                   int (*each)(void *context, const struct content *content), void *context)
+{
+    struct reading reading = {.stack = stack, .each = each, .context = context};
+    return each_entry(upper, &reading, take_upper);
+}
+
+/* ---- what is shown ---- */
+
+static bool is_covered(const struct reading *reading, const char *name)
+{
+    return nameset_find(&reading->covered, name) != NAMESET_NONE;
+}
+
+static int cover(struct reading *reading, const char *name)
+{
+    uint32_t index;
+    bool fresh;
+    return reading->sources ? nameset_add(&reading->covered, name, &index, &fresh) : 0;
+}
+
+static int show_upper(void *context, const struct content *content)
+{
+    struct reading *reading = context;
+    int err = cover(reading, content->name);
+    if (err || content->hidden)
+        return err;
+    /* In a directory of purely upper content every number is its own; elsewhere an entry may have
+     * brought another one with it, which a lookup tells. */
+    bool own = !reading->sources && reading->pure;
+    return tell(reading, content->name, own ? stack_ino(reading->stack, 0, content->ino) : 0,
+                content->dtype, false);
+}
+
+static int take_single_lower(struct reading *reading, int dir, const struct dirent *entry)
+{
+    const struct source *source = &reading->sources->at[0];
+    struct stat st;
+    uint8_t dtype = entry->d_type;
+    if (whiteout_is_name(entry->d_name) || is_covered(reading, entry->d_name))
+        return 0;
+    bool maybe_attr = source->xwhiteouts && (dtype == DT_REG || dtype == DT_UNKNOWN);
+    if (dtype == DT_CHR || dtype == DT_UNKNOWN || maybe_attr) {
+        if (fd_stat(dir, entry->d_name, &st) < 0)
+            return 0;
+        dtype = (uint8_t)IFTODT(st.st_mode);
+        if (whiteout_is_device(&st) ||
+            (source->xwhiteouts && S_ISREG(st.st_mode) && st.st_size == 0 &&
+             ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, entry->d_name), OVLATTR_WHITEOUT)))
+            return 0;
+    }
+    return tell(reading, entry->d_name, stack_ino(reading->stack, source->layer, entry->d_ino),
+                dtype, false);
+}
+
+static int show_single_lower(struct reading *reading)
+{
+    int err = 0;
+    const struct source *source = &reading->sources->at[0];
+    struct fdref *ref = stack_lower_dir(reading->stack, source->layer, source->path, &err);
+    if (!ref)
+        return err;
+    err = each_entry(ref->fd, reading, take_single_lower);
+    fdref_release(reading->stack->fds, ref);
+    return err;
+}
+
+static int show_merged_lowers(struct reading *reading)
+{
+    int err = 0;
+    struct merge *merge = merge_get(reading->stack, reading->sources, &err);
+    if (!merge)
+        return err;
+    for (uint32_t i = 0; i < merge->names.used && !err; i++) {
+        const char *name = nameset_name(&merge->names, i);
+        const struct merge_name *known = &merge->at[i];
+        /* The number of a directory or of a metacopy file is that of its first source as well. */
+        if (!known->hidden && !is_covered(reading, name))
+            err = tell(reading, name, known->ino, known->dtype, false);
+    }
+    merge_release(reading->stack->merges, merge);
+    return err;
+}
+
+int contents_shown(const struct stack *stack, int upper, const struct sources *sources, bool pure,
+                   int (*each)(void *context, const struct content *content), void *context)
+{
+    struct reading reading = {
+        .stack = stack, .sources = sources, .pure = pure, .each = each, .context = context};
+    int err = upper >= 0 ? contents_upper(stack, upper, show_upper, &reading) : 0;
+    if (!err && sources)
+        err = sources->count == 1 ? show_single_lower(&reading) : show_merged_lowers(&reading);
+    nameset_finish(&reading.covered);
+    return err;
+}
