@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a mount's upper layer changes in what lies beneath, found from the upper alone: no walk of
- * the rootfs. A directory that was renamed without being copied (redirect) shows as removed at its
- * old place and as added, with all that it shows, at its new one.
+ * the rootfs. A directory that was renamed without being copied (redirect) is deleted at its old
+ * place and added, with all that it shows, at its new one.
  */
 #ifndef PLYFS_CHANGES_H
 #define PLYFS_CHANGES_H
@@ -13,20 +13,22 @@
 
 enum change_kind { CHANGE_ADDED = 'A', CHANGE_CHANGED = 'C', CHANGE_DELETED = 'D' };
 
+/* All of it is borrowed, for the call that is told. */
 struct change {
     enum change_kind kind;
+    bool on_the_way;           /* a directory that is the same itself; something in it may differ */
+    bool replaced;             /* a directory that shows nothing of the one it had beneath */
     const char *path;          /* from the root, without a slash in front */
-    const struct entry *entry; /* what is shown there now; NULL when it was deleted */
-    int upper;        /* the upper directory that the name is in; -1 in a renamed directory */
-    const char *name; /* the last part of path */
-    const struct sources *sources; /* what lies beneath that directory */
-    bool replaced; /* an added or changed directory that shows nothing of a lower one of its name */
+    const char *name;          /* the last part of it */
+    const struct entry *entry; /* what is shown there now; absent when it was deleted */
+    const struct entry *was;   /* what lies beneath; absent when it was added */
+    int upper;                 /* the upper directory of the name; -1 where it has no upper part */
+    const struct sources *sources; /* what shows through in that directory */
 };
 
-/* Calls `each` for every change, parents before what is in them and names in the order of their
- * bytes, until it returns something else than 0. A directory is changed when its own metadata
- * differ from what lies beneath or a name in it was added or deleted; a removed tree is one
- * deletion. */
+/* Calls `each` for every change, a directory before what is in it and the names of a directory in
+ * the order of their bytes, until it returns something else than 0. A removed tree is one change,
+ * an added one a change for each name in it. */
 must_check int changes_walk(const struct stack *stack,
                             int (*each)(void *context, const struct change *change), void *context);
 
