@@ -6,9 +6,10 @@
  * how rows and directories stay together.
  *
  * Errors: 0 or -errno. -ENOENT: no such row; -ENOTUNIQ: a shortened id that fits several; -EEXIST:
- * a name is taken; -EBUSY: something refers to the row; -EPROTO: the schema is newer than this
- * program; -EIO: what SQLite says otherwise, which is told on stderr. Times are nanoseconds since
- * 1970. One thread uses a catalog; any number of processes may have it open.
+ * a name is taken; -EBUSY: something refers to the row; -EINVAL: a value that no row can have (an
+ * empty name, an id of other than 64 hex digits); -EPROTO: the schema is newer than this program;
+ * -EIO, -ENOSPC, -EROFS: what SQLite says otherwise, which is told on stderr. Times are nanoseconds
+ * since 1970. One thread uses a catalog; any number of processes may have it open.
  */
 #ifndef PLYFS_CATALOG_H
 #define PLYFS_CATALOG_H
@@ -25,13 +26,16 @@ struct catalog;
 must_check int catalog_open(const char *path, struct catalog **catalog);
 void catalog_close(struct catalog *catalog);
 
-/* A transaction that will write (BEGIN IMMEDIATE). They do not nest. Rolling back without one is
- * fine. */
+/* A transaction that will write (BEGIN IMMEDIATE). They do not nest. A commit that fails has rolled
+ * back; rolling back without one is fine. Outside of one each function is a transaction of its own;
+ * inside, one that fails has changed nothing. */
 must_check int catalog_begin(struct catalog *catalog);
 must_check int catalog_commit(struct catalog *catalog);
 void catalog_rollback(struct catalog *catalog);
 
-/* Strings in rows are owned by the row when it was read, and borrowed when it is written. */
+/* Strings in rows are owned by the row when it was read, and borrowed when it is written. A word
+ * that is a whole id means that id, even where it is a name as well. The functions that are called
+ * for each row may change the catalog, and a row that is removed meanwhile is left out. */
 
 /* ---- layers ---- */
 
@@ -39,7 +43,7 @@ struct layer_row {
     char *id;      /* the DiffID's 64 hex digits */
     char *name;    /* or NULL */
     char *source;  /* where it came from, in words */
-    char *entries; /* xxh3-128 of its "entries" file, 32 hex digits */
+    char *entries; /* xxh3-128 of its "entries" file, 32 hex digits; "" where none was kept */
     int64_t created;
     uint64_t files;     /* entries of any kind */
     uint64_t bytes;     /* of the content of regular files, hard links once */
@@ -51,6 +55,7 @@ void layer_row_finish(struct layer_row *row);
 must_check int catalog_add_layer(struct catalog *catalog, const struct layer_row *row);
 /* By name, or by id or a prefix of it that fits no other ("sha256:" in front is fine). */
 must_check int catalog_find_layer(struct catalog *catalog, const char *word, struct layer_row *row);
+/* NULL takes the name away. */
 must_check int catalog_name_layer(struct catalog *catalog, const char *id, const char *name);
 /* -EBUSY when an image or a mount has it. */
 must_check int catalog_remove_layer(struct catalog *catalog, const char *id);
@@ -69,7 +74,7 @@ struct image_row {
     char **names; /* "name:tag" */
     unsigned name_count;
     int64_t created; /* when it came into this store */
-    uint64_t bytes;  /* of all its layers */
+    uint64_t bytes;  /* of all its layers, one that is there twice once; not written */
 };
 void image_row_finish(struct image_row *row);
 
@@ -91,18 +96,18 @@ must_check int catalog_each_image(struct catalog *catalog,
 
 struct mount_row {
     char *id;      /* 64 hex digits */
-    char *name;    /* unique */
+    char *name;    /* unique, without a slash in front */
     char *image;   /* id, or NULL when it stands on directories */
     char **lowers; /* absolute directories, topmost first; none when it has an image */
     unsigned lower_count;
     char *options;  /* for every mount of it, as behind -o; or "" */
     bool ephemeral; /* forgotten when it is unmounted */
     int64_t created;
-    /* The last time it was mounted; mountpoint is NULL when it was unmounted since. */
-    char *mountpoint;
-    int64_t mounted;
+    /* The last time it was mounted, written by catalog_set_mounted() alone. */
+    char *mountpoint; /* NULL when it was unmounted since */
+    int64_t mounted;  /* 0: never */
     int64_t pid;
-    char *boot; /* boot id */
+    char *boot; /* boot id; NULL when it was never mounted */
 };
 void mount_row_finish(struct mount_row *row);
 
