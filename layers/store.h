@@ -6,7 +6,7 @@
  *   layers/ID/entries    the digest of every entry, taken when the layer was sealed (entries.h)
  *   layers/ID/skeleton   where the layer came as a tar: what of it is not file content (skeleton.h)
  *   mounts/ID/           upper, work, and lock, which the daemon holds while it lives
- *   stage/NAME/          work in progress; NAME/lock is held by whoever works there
+ *   stage/NAME/          work in progress; whoever works there holds a lock on the directory
  *   lock                 held shared to publish, exclusively to sweep
  *
  * Publishing: a directory is made whole in the stage, synced, renamed into its place, and then the
@@ -56,30 +56,40 @@ must_check int store_new_id(char id[STORE_ID_SIZE]);
 /* A directory of the stage, locked. */
 struct stage {
     char name[STORE_ID_SIZE];
-    int dir;
-    int lock;
+    int dir; /* it holds the lock */
 };
-#define STAGE_NONE ((struct stage){.dir = -1, .lock = -1})
+#define STAGE_NONE ((struct stage){.dir = -1})
 
 must_check int store_stage(struct store *store, struct stage *stage);
 
-/* Removes what is left in it and gives up the lock. A stage that was published is no more. */
+/* Removes it with what is left in it (what was published is no longer there) and gives up the lock.
+ * STAGE_NONE is fine. */
 void store_unstage(struct store *store, struct stage *stage);
 
-/* Puts the staged directory (stage, name) in its place, (to, id), durably: everything in it is
- * synced first. -EEXIST when that place is taken. The lock `store->lock` must be held shared from
- * before this call until the row is committed: store_publishing() and store_published(). */
+/* Puts the directory `name` of the stage in its place, (to, id), durably: everything in it is
+ * synced first. -EEXIST when that place is taken by one that has a row; one without is what a crash
+ * left, and makes room. `store->lock` must be held shared from before this call until the row is
+ * committed: store_publishing(), store_publish(), add the row, store_published(). A transaction of
+ * the catalog may begin only after store_publish(): who waits for the lock must not hold up those
+ * that have it. */
 must_check int store_publish(struct store *store, struct stage *stage, const char *name, int to,
                              const char *id);
 must_check int store_publishing(struct store *store);
 void store_published(struct store *store);
 
 /* Moves the directory (from, id), whose row is gone, out of sight and deletes it. What cannot be
- * deleted now is swept later. */
+ * deleted now is swept later. One that is not there is fine. */
 must_check int store_discard(struct store *store, int from, const char *id);
 
-/* Deletes a directory tree beneath `dir`, never leaving it and never following a symlink. */
+/* Deletes a directory tree (or a file) beneath `dir`, never leaving it and never following a
+ * symlink. Everything that can be deleted is, before a failure is returned. */
 must_check int store_remove_tree(int dir, const char *name);
+
+/* ---- daemons ---- */
+
+/* Takes the lock of a mount, which its daemon holds while it lives: a descriptor, -EWOULDBLOCK when
+ * one does, -ENOENT when there is no such directory. */
+must_check int store_lock_mount(struct store *store, const char *id);
 
 /* ---- sweeping ---- */
 
@@ -91,12 +101,13 @@ enum store_fault {
     STORE_FAULT_MOUNT_DIR, /* mounts/ID without a row */
     STORE_FAULT_MOUNT_ROW, /* a row without mounts/ID */
     STORE_FAULT_DAEMON,    /* a mount whose row says mounted and whose daemon is dead */
-    STORE_FAULT_EPHEMERAL, /* a mount that was to be forgotten and is not mounted */
+    STORE_FAULT_EPHEMERAL, /* a mount that was to be forgotten, was mounted, and has no daemon */
 };
 
 /* Looks for faults while nobody publishes (exclusively locked). `tell` is called for each; where it
  * returns true the fault is mended: rubbish removed, a row that cannot be true removed or set
- * right. A positive or 0 return is the number that was left. */
+ * right. A positive or 0 return is the number that was left, among them the row of a layer that an
+ * image has. Not in a transaction. */
 must_check int store_check(struct store *store,
                            bool (*tell)(void *context, enum store_fault fault, const char *id),
                            void *context);

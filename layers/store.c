@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: the directories of a store, and that they and the catalog's rows stay together.
+ *
+ * Locks, all of them flock(2), in the order in which they are taken:
+ *
+ *   store/lock       shared from the rename of a directory until its row is committed, exclusive to
+ *                    sweep; never waited for inside a transaction of the catalog
+ *   mounts/ID/lock   by the daemon; whoever changes what the row says of it holds it too
+ *   stage/NAME       the directory itself, by whoever works in it
+ *
+ * A stage is made, then locked, then looked for again: a sweep in between has moved it away, and
+ * its maker takes another name. What is swept is moved into the sweeper's own stage while nobody
+ * publishes, and deleted when others may work again.
+ */
+#include "store.h"
+
+#include "fd.h"
+#include "log.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+
+enum { STAGE_TRIES = 100 };
+
+/* ---- where it is ---- */
+
+static char *join(const char *directory, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
+}
+
+static char *absolute(const char *path)
+{
+    if (*path == '/')
+        return strdup(path);
+    cleanup_free char *here = getcwd(NULL, 0);
+    return here ? join(here, path) : NULL;
+}
+
+/* The value of a variable that is set to something. */
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+char *store_default_path(const char *chosen)
+{
+    const char *path = chosen && *chosen ? chosen : variable("PLYFS_ROOT");
+    if (path)
+        return absolute(path);
+    /* The base directory specification has relative paths ignored. */
+    const char *data = variable("XDG_DATA_HOME"), *home = variable("HOME");
+    if (data && *data == '/')
+        return join(data, "plyfs");
+    if (geteuid() == 0)
+        return strdup("/var/lib/plyfs");
+    return home && *home == '/' ? join(home, ".local/share/plyfs") : NULL;
+}
+
+/* ---- locks ---- */
+
+static int lock_wait(int fd, int how)
+{
+    while (flock(fd, how) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+static int lock_now(int fd)
+{
+    return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+}
+
+int store_lock_mount(struct store *store, const char *id)
+{
+    cleanup_fd int dir = fd_open_name(store->mounts, id, O_RDONLY | O_DIRECTORY, 0);
+    if (dir < 0)
+        return dir;
+    cleanup_fd int lock = fd_open_name(dir, "lock", O_RDWR | O_CREAT, 0600);
+    if (lock < 0)
+        return lock;
+    int err = lock_now(lock);
+    return err ? err : steal_fd(&lock);
+}
+
+/* ---- opening ---- */
+
+/* mkdir -p, with nobody else let in. */
+static int make_directories(const char *path)
+{
+    cleanup_free char *part = strdup(path);
+    if (!part)
+        return -ENOMEM;
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+            return -errno;
+        *slash = '/';
+    }
+    return mkdir(part, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int open_subdirectory(int root, const char *name, int *fd)
+{
+    if (mkdirat(root, name, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    *fd = fd_open_name(root, name, O_RDONLY | O_DIRECTORY, 0);
+    return *fd < 0 ? *fd : 0;
+}
+
+/* Whether a directory has room for a store: nothing of anyone else's is in it. */
+static int check_empty(int root)
+{
+    int fd = fd_open_name(root, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    cleanup_dir DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return -ENOMEM;
+    }
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        if (!fd_is_dot(entry->d_name) && strcmp(entry->d_name, "lost+found") != 0)
+            return -ENOTEMPTY;
+    }
+    return 0;
+}
+
+/* The lock is the first thing that is made, so it tells a store from any other directory. */
+static int open_lock(int root, bool make)
+{
+    int lock = fd_open_name(root, "lock", O_RDWR, 0);
+    if (lock != -ENOENT || !make)
+        return lock;
+    int err = check_empty(root);
+    /* Something is there by now: perhaps another process has made the store. */
+    if (err == -ENOTEMPTY)
+        lock = fd_open_name(root, "lock", O_RDWR, 0);
+    else if (!err)
+        lock = fd_open_name(root, "lock", O_RDWR | O_CREAT, 0600);
+    return lock == -ENOENT ? err : lock;
+}
+
+static int open_all(struct store *store, bool make)
+{
+    int err = make ? make_directories(store->path) : 0;
+    if (err)
+        return err;
+    store->root = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (store->root < 0)
+        return -errno;
+    store->lock = open_lock(store->root, make);
+    err = store->lock < 0 ? store->lock : 0;
+    if (!err)
+        err = open_subdirectory(store->root, "layers", &store->layers);
+    if (!err)
+        err = open_subdirectory(store->root, "mounts", &store->mounts);
+    if (!err)
+        err = open_subdirectory(store->root, "stage", &store->stage);
+    return err ? err : catalog_open(store->path, &store->catalog);
+}
+
+static void tell_open_failure(const char *path, int err)
+{
+    if (err == -ENOENT)
+        log_error("%s: there is no store here", path);
+    else if (err == -ENOTEMPTY)
+        log_error("%s: this directory is no store, and not empty", path);
+    else if (err == -EPROTO)
+        log_error("%s: this store was made by a newer plyfs", path);
+    else
+        log_error("%s: cannot open the store: %s", path, strerror(-err));
+}
+
+int store_open(const char *path, bool make, struct store **store)
+{
+    cleanup_store struct store *opened = malloc(sizeof(*opened));
+    *store = NULL;
+    if (!opened)
+        return -ENOMEM;
+    *opened = (struct store){.root = -1, .layers = -1, .mounts = -1, .stage = -1, .lock = -1};
+    opened->path = absolute(path);
+    int err = opened->path ? open_all(opened, make) : -ENOMEM;
+    if (err)
+        tell_open_failure(path, err);
+    else
+        *store = steal_ptr(&opened);
+    return err;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    catalog_close(store->catalog);
+    own_close(&store->lock);
+    own_close(&store->stage);
+    own_close(&store->mounts);
+    own_close(&store->layers);
+    own_close(&store->root);
+    free(store->path);
+    free(store);
+}
+
+int store_new_id(char id[STORE_ID_SIZE])
+{
+    unsigned char bytes[(STORE_ID_SIZE - 1) / 2];
+    /* So few bytes come whole, and no signal cuts them off. */
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return -EIO;
+    for (unsigned i = 0; i < sizeof(bytes); i++)
+        snprintf(id + 2 * (size_t)i, 3, "%02x", bytes[i]);
+    return 0;
+}
+
+/* ---- removing trees ---- */
+
+/*
+ * A directory in the tree that is not empty is moved up beneath the tree's top. So a tree of any
+ * depth becomes a list that is cleared with two open directories, and nothing is done twice. The
+ * top is read again as long as that removes something.
+ */
+struct removal {
+    int top;
+    unsigned long moved; /* gives those that were moved up a name */
+    bool progress;
+    int err; /* the last failure */
+};
+
+static bool is_full(int err)
+{
+    return err == -ENOTEMPTY || err == -EEXIST;
+}
+
+static int remove_empty(int dir, const char *name)
+{
+    return unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+/* A directory gets another "..", so the right to write into it is needed. */
+static int move_directory(int from, const char *name, int to, const char *as)
+{
+    if (renameat(from, name, to, as) == 0)
+        return 0;
+    if (errno != EACCES)
+        return -errno;
+    int err = fd_chmod(from, name, 0700);
+    if (err)
+        return err;
+    return renameat(from, name, to, as) < 0 ? -errno : 0;
+}
+
+/* Opens a directory and makes it one that its owner can empty. */
+static int open_to_empty(int dir, const char *name)
+{
+    struct stat st;
+    int fd = fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
+    if (fd == -EACCES) {
+        int err = fd_chmod(dir, name, 0700);
+        if (err)
+            return err;
+        fd = fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
+    }
+    /* Where this fails, so do the removals, and tell why. */
+    if (fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 0700) != 0700)
+        (void)!fchmod(fd, 0700);
+    return fd;
+}
+
+static bool is_directory(int dir, const struct dirent *entry)
+{
+    struct stat st;
+    if (entry->d_type != DT_UNKNOWN)
+        return entry->d_type == DT_DIR;
+    return fd_stat(dir, entry->d_name, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Takes `fd`. Everything in it that is no directory goes; `meet` is given the directories. */
+static void clear(struct removal *removal, int fd,
+                  int (*meet)(struct removal *removal, int dir, const char *name))
+{
+    cleanup_dir DIR *dir = fdopendir(fd);
+    if (!dir) {
+        removal->err = -errno;
+        close(fd);
+        return;
+    }
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        int err = 0;
+        if (fd_is_dot(entry->d_name))
+            continue;
+        if (is_directory(fd, entry))
+            err = meet(removal, fd, entry->d_name);
+        else if (unlinkat(fd, entry->d_name, 0) < 0)
+            err = -errno;
+        if (err && err != -ENOENT)
+            removal->err = err;
+        else
+            removal->progress = true;
+    }
+}
+
+static int move_up(struct removal *removal, int dir, const char *name)
+{
+    int err = remove_empty(dir, name);
+    if (!is_full(err))
+        return err;
+    /* The tree may have such names of its own, of directories and of files. */
+    do {
+        char as[24];
+        snprintf(as, sizeof(as), "#%lu", removal->moved++);
+        err = move_directory(dir, name, removal->top, as);
+    } while (is_full(err) || err == -ENOTDIR);
+    return err;
+}
+
+static int empty_out(struct removal *removal, int dir, const char *name)
+{
+    int err = remove_empty(dir, name);
+    if (!is_full(err))
+        return err;
+    int fd = open_to_empty(dir, name);
+    if (fd < 0)
+        return fd;
+    clear(removal, fd, move_up);
+    err = remove_empty(dir, name);
+    /* Why it is not empty is known already. */
+    return is_full(err) && removal->err ? removal->err : err;
+}
+
+static int remove_directory(int dir, const char *name)
+{
+    int err = remove_empty(dir, name);
+    if (!is_full(err))
+        return err;
+    cleanup_fd int top = open_to_empty(dir, name);
+    struct removal removal = {.top = top, .progress = true};
+    while (top >= 0 && is_full(err) && removal.progress) {
+        int again = fd_open_name(top, ".", O_RDONLY | O_DIRECTORY, 0);
+        if (again < 0)
+            return again;
+        removal.progress = false;
+        removal.err = 0;
+        clear(&removal, again, empty_out);
+        err = remove_empty(dir, name);
+    }
+    if (top < 0)
+        return top;
+    return is_full(err) && removal.err ? removal.err : err;
+}
+
+int store_remove_tree(int dir, const char *name)
+{
+    struct stat st;
+    int err = fd_stat(dir, name, &st);
+    if (!err && S_ISDIR(st.st_mode))
+        err = remove_directory(dir, name);
+    else if (!err && unlinkat(dir, name, 0) < 0)
+        err = -errno;
+    return err == -ENOENT ? 0 : err;
+}
+
+/* ---- the stage ---- */
+
+/* Whether the name still is the directory that is open. */
+static int check_still_there(int dir, const char *name, int fd)
+{
+    struct stat open_one, named_one;
+    if (fstat(fd, &open_one) < 0)
+        return -errno;
+    int err = fd_stat(dir, name, &named_one);
+    if (err)
+        return err;
+    return open_one.st_ino == named_one.st_ino && open_one.st_dev == named_one.st_dev ? 0 : -ENOENT;
+}
+
+/* The directory, locked. -EWOULDBLOCK: somebody works in it; -ENOENT: it is gone. */
+static int lock_stage(struct store *store, const char *name)
+{
+    cleanup_fd int dir = fd_open_name(store->stage, name, O_RDONLY | O_DIRECTORY, 0);
+    if (dir < 0)
+        return dir;
+    int err = lock_now(dir);
+    if (!err)
+        err = check_still_there(store->stage, name, dir);
+    return err ? err : steal_fd(&dir);
+}
+
+int store_stage(struct store *store, struct stage *stage)
+{
+    *stage = STAGE_NONE;
+    int err = 0;
+    for (int tries = 0; tries < STAGE_TRIES; tries++) {
+        err = store_new_id(stage->name);
+        if (!err && mkdirat(store->stage, stage->name, 0700) < 0)
+            err = -errno;
+        if (err)
+            return err;
+        stage->dir = lock_stage(store, stage->name);
+        if (stage->dir >= 0)
+            return 0;
+        /* A sweeper was faster. */
+        err = stage->dir;
+        stage->dir = -1;
+        if (err != -ENOENT && err != -EWOULDBLOCK)
+            break;
+    }
+    /* Unlocked and empty: if it stays, it is swept. */
+    (void)!remove_empty(store->stage, stage->name);
+    return err;
+}
+
+void store_unstage(struct store *store, struct stage *stage)
+{
+    if (stage->dir < 0)
+        return;
+    int err = store_remove_tree(store->stage, stage->name);
+    if (err)
+        log_debug("left in the stage: %s (%s)", stage->name, strerror(-err));
+    own_close(&stage->dir);
+    *stage = STAGE_NONE;
+}
+
+/* ---- publishing ---- */
+
+int store_publishing(struct store *store)
+{
+    return lock_wait(store->lock, LOCK_SH);
+}
+
+void store_published(struct store *store)
+{
+    flock(store->lock, LOCK_UN);
+}
+
+static int has_layer(struct store *store, const char *id)
+{
+    cleanup(layer_row_finish) struct layer_row row = {0};
+    int err = catalog_find_layer(store->catalog, id, &row);
+    if (err && err != -ENOENT && err != -ENOTUNIQ)
+        return err;
+    return !err && strcmp(row.id, id) == 0;
+}
+
+static int has_mount(struct store *store, const char *id)
+{
+    cleanup(mount_row_finish) struct mount_row row = {0};
+    int err = catalog_find_mount(store->catalog, id, &row);
+    if (err && err != -ENOENT && err != -ENOTUNIQ)
+        return err;
+    return !err && strcmp(row.id, id) == 0;
+}
+
+static int rename_into_place(const struct stage *stage, const char *name, int to, const char *id)
+{
+    return renameat2(stage->dir, name, to, id, RENAME_NOREPLACE) < 0 ? -errno : 0;
+}
+
+/* The place is taken: by a directory with a row, or by one that a crash has left without. With the
+ * lock held exclusively there is no third: nobody is between his rename and his row. It stays held
+ * so, because giving it up in part lets a sweeper in. */
+static int replace_rubbish(struct store *store, struct stage *stage, const char *name, int to,
+                           const char *id)
+{
+    char rubbish[STORE_ID_SIZE];
+    int err = lock_wait(store->lock, LOCK_EX);
+    if (err)
+        return err;
+    int has = to == store->layers ? has_layer(store, id) : has_mount(store, id);
+    if (has)
+        return has < 0 ? has : -EEXIST;
+    err = store_new_id(rubbish);
+    if (!err)
+        err = move_directory(to, id, stage->dir, rubbish);
+    return err ? err : rename_into_place(stage, name, to, id);
+}
+
+int store_publish(struct store *store, struct stage *stage, const char *name, int to,
+                  const char *id)
+{
+    if (syncfs(stage->dir) < 0)
+        return -errno;
+    int err = rename_into_place(stage, name, to, id);
+    if (err == -EEXIST)
+        err = replace_rubbish(store, stage, name, to, id);
+    if (err)
+        return err;
+    return fsync(to) < 0 || fsync(stage->dir) < 0 ? -errno : 0;
+}
+
+int store_discard(struct store *store, int from, const char *id)
+{
+    struct stage stage;
+    int err = store_stage(store, &stage);
+    if (err)
+        return err;
+    err = move_directory(from, id, stage.dir, id);
+    store_unstage(store, &stage);
+    return err == -ENOENT ? 0 : err;
+}
+
+/* ---- sweeping ---- */
+
+struct sweep {
+    struct store *store;
+    bool (*tell)(void *context, enum store_fault fault, const char *id);
+    void *context;
+    struct stage bin; /* takes the rubbish, to be deleted when the lock is free again */
+    unsigned binned;  /* gives it names */
+    int left;
+};
+
+/* Whether the fault is to be mended. */
+static bool found(struct sweep *sweep, enum store_fault fault, const char *id)
+{
+    bool mend = sweep->tell(sweep->context, fault, id);
+    sweep->left += !mend;
+    return mend;
+}
+
+static int put_in_bin(struct sweep *sweep, int from, const char *name)
+{
+    char as[16];
+    snprintf(as, sizeof(as), "%u", sweep->binned++);
+    int err = move_directory(from, name, sweep->bin.dir, as);
+    return err == -ENOENT ? 0 : err;
+}
+
+/* Calls `each` for every name in a directory, which it may take away. */
+static int each_name(struct sweep *sweep, int dir,
+                     int (*each)(struct sweep *sweep, const char *name))
+{
+    int fd = fd_open_name(dir, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    cleanup_dir DIR *names = fdopendir(fd);
+    if (!names) {
+        close(fd);
+        return -ENOMEM;
+    }
+    int err = 0;
+    for (struct dirent *entry = readdir(names); entry && !err; entry = readdir(names)) {
+        if (!fd_is_dot(entry->d_name))
+            err = each(sweep, entry->d_name);
+    }
+    return err;
+}
+
+/* Whether a lock could not be looked at because of what lies there, which is then nobody's work. */
+static bool is_no_work(int err)
+{
+    return err == -ENOTDIR || err == -EISDIR || err == -ELOOP || err == -EACCES || err == -ENXIO;
+}
+
+static int sweep_stage(struct sweep *sweep, const char *name)
+{
+    struct store *store = sweep->store;
+    cleanup_fd int dir = lock_stage(store, name);
+    if (dir == -EWOULDBLOCK || dir == -ENOENT)
+        return 0;
+    if (dir < 0 && !is_no_work(dir))
+        return dir;
+    return found(sweep, STORE_FAULT_STAGE, name) ? put_in_bin(sweep, store->stage, name) : 0;
+}
+
+static int sweep_layer_directory(struct sweep *sweep, const char *name)
+{
+    int has = has_layer(sweep->store, name);
+    if (has)
+        return has < 0 ? has : 0;
+    return found(sweep, STORE_FAULT_LAYER_DIR, name) ? put_in_bin(sweep, sweep->store->layers, name)
+                                                     : 0;
+}
+
+static int sweep_layer_row(void *context, const struct layer_row *row)
+{
+    struct sweep *sweep = context;
+    struct stat st;
+    int err = fd_stat(sweep->store->layers, row->id, &st);
+    if (err != -ENOENT)
+        return err;
+    if (!found(sweep, STORE_FAULT_LAYER_ROW, row->id))
+        return 0;
+    err = catalog_remove_layer(sweep->store->catalog, row->id);
+    /* An image has it: what becomes of that is for its owner to say. */
+    if (err == -EBUSY)
+        sweep->left++;
+    return err == -EBUSY || err == -ENOENT ? 0 : err;
+}
+
+static int sweep_mount_directory(struct sweep *sweep, const char *name)
+{
+    struct store *store = sweep->store;
+    int has = has_mount(store, name);
+    if (has)
+        return has < 0 ? has : 0;
+    /* A daemon that outlived its row writes here still. */
+    cleanup_fd int lock = store_lock_mount(store, name);
+    if (lock == -EWOULDBLOCK || lock == -ENOENT)
+        return 0;
+    if (lock < 0 && !is_no_work(lock))
+        return lock;
+    return found(sweep, STORE_FAULT_MOUNT_DIR, name) ? put_in_bin(sweep, store->mounts, name) : 0;
+}
+
+static bool is_forgotten(const struct mount_row *row)
+{
+    return row->ephemeral && row->mounted != 0;
+}
+
+/* A mount with its directory, whose row has something to say of a daemon. With the mount's lock
+ * held no daemon lives and none can start, so what the row says now is what it will say. */
+static int sweep_daemon(struct sweep *sweep, const char *id)
+{
+    struct store *store = sweep->store;
+    cleanup(mount_row_finish) struct mount_row row = {0};
+    cleanup_fd int lock = store_lock_mount(store, id);
+    if (lock < 0)
+        return lock == -EWOULDBLOCK ? 0 : lock;
+    int err = catalog_find_mount(store->catalog, id, &row);
+    if (err)
+        return err == -ENOENT ? 0 : err;
+    if (is_forgotten(&row)) {
+        if (!found(sweep, STORE_FAULT_EPHEMERAL, id))
+            return 0;
+        err = catalog_remove_mount(store->catalog, id);
+        return err ? err : put_in_bin(sweep, store->mounts, id);
+    }
+    if (!row.mountpoint || !found(sweep, STORE_FAULT_DAEMON, id))
+        return 0;
+    return catalog_set_unmounted(store->catalog, id);
+}
+
+static int sweep_mount_row(void *context, const struct mount_row *row)
+{
+    struct sweep *sweep = context;
+    struct stat st;
+    int err = fd_stat(sweep->store->mounts, row->id, &st);
+    if (!err)
+        return row->mountpoint || is_forgotten(row) ? sweep_daemon(sweep, row->id) : 0;
+    if (err != -ENOENT || !found(sweep, STORE_FAULT_MOUNT_ROW, row->id))
+        return err == -ENOENT ? 0 : err;
+    err = catalog_remove_mount(sweep->store->catalog, row->id);
+    return err == -ENOENT ? 0 : err;
+}
+
+static int sweep_all(struct sweep *sweep)
+{
+    struct store *store = sweep->store;
+    int err = each_name(sweep, store->stage, sweep_stage);
+    if (!err)
+        err = each_name(sweep, store->layers, sweep_layer_directory);
+    if (!err)
+        err = catalog_each_layer(store->catalog, sweep_layer_row, sweep);
+    if (!err)
+        err = each_name(sweep, store->mounts, sweep_mount_directory);
+    if (!err)
+        err = catalog_each_mount(store->catalog, sweep_mount_row, sweep);
+    return err;
+}
+
+int store_check(struct store *store,
+                bool (*tell)(void *context, enum store_fault fault, const char *id), void *context)
+{
+    struct sweep sweep = {.store = store, .tell = tell, .context = context};
+    int err = store_stage(store, &sweep.bin);
+    if (err)
+        return err;
+    err = lock_wait(store->lock, LOCK_EX);
+    if (!err)
+        err = sweep_all(&sweep);
+    store_published(store);
+    /* What resists stays in the stage, where the next check finds it. */
+    sweep.left += store_remove_tree(store->stage, sweep.bin.name) != 0;
+    store_unstage(store, &sweep.bin);
+    return err ? err : sweep.left;
+}
