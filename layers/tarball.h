@@ -31,7 +31,8 @@ struct tar_entry {
     uid_t uid;
     gid_t gid;
     dev_t rdev;
-    off_t size; /* of the content that follows */
+    off_t size;  /* of the content that follows */
+    bool sparse; /* read: the archive leaves its holes out; written: of no account */
     struct timespec mtime;
     const struct tar_xattr *xattrs;
     size_t xattr_count;
@@ -41,19 +42,28 @@ struct tar_entry {
 
 struct tar_reader;
 
-/* What is known of the whole stream when its end has been read. */
+/* What is known of the whole stream when its end has been read, or written. */
 struct tar_sums {
     char diff_id[65];  /* sha256 of the uncompressed tar */
-    char blob[65];     /* sha256 of the bytes as they came */
+    char blob[65];     /* sha256 of the bytes as they came, or went */
     uint64_t tar_size; /* bytes uncompressed */
     uint64_t blob_size;
+    /* It has its end mark. Without one it may be cut short between two entries, which nothing but a
+     * digest from elsewhere can tell. */
+    bool ended;
 };
 
 /* Reads from `fd` (a file or a pipe; borrowed), decompressing in a thread of its own. `seen`, when
  * not NULL, is told from that thread how many bytes of fd were read so far. NULL and *err. */
 struct tar_reader *tar_reader_open(int fd, void (*seen)(void *context, uint64_t bytes),
                                    void *context, int *err);
+/* At any time; does not wait for a pipe that says nothing. */
 void tar_reader_close(struct tar_reader *reader);
+static inline void own_tar_reader(struct tar_reader **reader)
+{
+    tar_reader_close(*reader);
+}
+#define cleanup_tar_reader cleanup(own_tar_reader)
 
 /* The next entry: 1, 0 at the end, -errno (-EBADMSG: not a tar, or broken; tar_reader_words()). */
 must_check int tar_reader_next(struct tar_reader *reader, struct tar_entry *entry);
@@ -63,15 +73,14 @@ must_check int tar_reader_next(struct tar_reader *reader, struct tar_entry *entr
 must_check int tar_reader_data(struct tar_reader *reader, const void **data, size_t *size,
                                off_t *offset);
 
-/* Where in the uncompressed tar the content of the current entry begins, as one run of
- * entry->size bytes; -1 where it is not one run (a sparse file). For skeleton.h. */
-off_t tar_reader_content_at(const struct tar_reader *reader);
-
-/* Copies out the uncompressed bytes [from, to) of the stream, which have been read already and not
- * yet been let go; lets go of everything before `to`. A reader keeps everything that nobody let go:
- * call this after each entry, or tell the reader at once that nobody will (tar_reader_keep). */
-void tar_reader_keep(struct tar_reader *reader, bool keep);
-must_check int tar_reader_raw(struct tar_reader *reader, off_t from, off_t to, void *out);
+/* Gives `raw`, in order and from the first byte on, all of the uncompressed tar but the content
+ * that tar_reader_data() hands out: headers, padding, what nobody asked for, the end. What stands
+ * before an entry, or before a piece of content, is given before tar_reader_next() or
+ * tar_reader_data() hands that out. The pieces of a sparse file count as raw. An error that it
+ * returns is the answer of the call in which it happens. To be set before the first entry is read.
+ */
+void tar_reader_tap(struct tar_reader *reader,
+                    int (*raw)(void *context, const void *data, size_t size), void *context);
 
 /* After the last entry: reads what follows the end of the archive, and gives the sums. */
 must_check int tar_reader_finish(struct tar_reader *reader, struct tar_sums *sums);
@@ -86,13 +95,25 @@ enum tar_filter { TAR_PLAIN, TAR_GZIP, TAR_ZSTD };
 
 /* Writes to `fd` (borrowed; -1: nowhere, for the sums alone). NULL when out of memory. */
 struct tar_writer *tar_writer_open(int fd, enum tar_filter filter);
+/* What was not finished stays as far as it came. */
 void tar_writer_close(struct tar_writer *writer);
+static inline void own_tar_writer(struct tar_writer **writer)
+{
+    tar_writer_close(*writer);
+}
+#define cleanup_tar_writer cleanup(own_tar_writer)
 
-/* Begins an entry; entry->size bytes of content follow through tar_writer_data(). */
+/* Begins an entry; in the name of an attribute a "=", "%", blank or byte beyond ASCII goes out as
+ * %XX, because PAX has no other place for a "=". entry->size bytes of content follow through
+ * tar_writer_data(). -EOPNOTSUPP: PAX has no such thing (a socket). -EINVAL: the entry before got
+ * less content than it said. */
 must_check int tar_writer_add(struct tar_writer *writer, const struct tar_entry *entry);
 must_check int tar_writer_data(struct tar_writer *writer, const void *data, size_t size);
 
-/* Ends the archive and gives the sums. Nothing can be added any more. */
+/* Instead of entries: bytes of a tar that has been made before, its end too. */
+must_check int tar_writer_raw(struct tar_writer *writer, const void *data, size_t size);
+
+/* Ends the archive and gives the sums; `sums` may be NULL. Nothing can be added any more. */
 must_check int tar_writer_finish(struct tar_writer *writer, struct tar_sums *sums);
 
 #endif
