@@ -1,19 +1,32 @@
 /* SPDX-License-Identifier: MIT
  *
  * A command is a value: its name, what it is for, how it is called, and the function that does it.
+ * Or it is a group: then it has children instead, and `plyfs GROUP --help` lists them.
  */
 #ifndef PLYFS_COMMAND_H
 #define PLYFS_COMMAND_H
 
+#include <stdio.h>
+
 struct command {
     const char *name;
-    const char *summary;               /* one line for the list of commands */
-    const char *usage;                 /* what --help prints */
-    int (*run)(int argc, char **argv); /* argv[0] is the name; the result is the exit status */
+    const char *summary;                   /* one line for the list of commands */
+    const char *usage;                     /* what --help prints; NULL: arguments.h makes it */
+    int (*run)(int argc, char **argv);     /* argv[0] is the name; the result is the exit status */
+    const struct command *const *children; /* of a group; ends with NULL */
 };
 
 extern const struct command command_mount;
 extern const struct command command_umount;
+
+/* The command of that name in a list that ends with NULL; or NULL. */
+const struct command *command_find(const struct command *const *commands, const char *name);
+
+/* Runs a command, or of a group the child that argv[1] names. The exit status. */
+int command_run(const struct command *command, int argc, char **argv);
+
+/* Tells name and summary of each. */
+void command_list(const struct command *const *commands, FILE *to);
 
 /* The drop-in form: `plyfs -o lowerdir=...[,...] [SOURCE] MOUNTPOINT`. */
 int command_drop_in(int argc, char **argv);

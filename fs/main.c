@@ -14,9 +14,8 @@
 static const struct command *const COMMANDS[] = {
     &command_mount,
     &command_umount,
+    NULL,
 };
-
-enum { COMMAND_COUNT = sizeof(COMMANDS) / sizeof(COMMANDS[0]) };
 
 static void tell_usage(FILE *to)
 {
@@ -29,8 +28,7 @@ static void tell_usage(FILE *to)
           "\n"
           "commands:\n",
           to);
-    for (int i = 0; i < COMMAND_COUNT; i++)
-        fprintf(to, "  %-10s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
+    command_list(COMMANDS, to);
     fputs("\n"
           "plyfs COMMAND --help tells more; the second form takes fuse-overlayfs's options, see "
           "plyfs(1).\n"
@@ -61,11 +59,9 @@ int main(int argc, char **argv)
         tell_usage(stderr);
         return 1;
     }
-    const char *first = argv[1];
-    for (int i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(first, COMMANDS[i]->name) == 0)
-            return COMMANDS[i]->run(argc - 1, argv + 1);
-    }
+    const struct command *command = command_find(COMMANDS, argv[1]);
+    if (command)
+        return command_run(command, argc - 1, argv + 1);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
             return version();
@@ -73,7 +69,7 @@ int main(int argc, char **argv)
             return tell_usage(stdout), 0;
     }
     if (!has_option(argc, argv)) {
-        log_error("'%s' is no command; plyfs --help lists them", first);
+        log_error("'%s' is no command; plyfs --help lists them", argv[1]);
         return 1;
     }
     return command_drop_in(argc, argv);

@@ -2,13 +2,13 @@
  *
  * What a command says on stdout, for people and for programs alike: every listing is an array of
  * JSON objects and a table of columns that says how a person sees them. The forms are those of the
- * field:
- * --format table, json (one object in a line for each row), "{{.Field}} text {{.Other}}" and
+ * field: --format table, json (one object in a line for each row), "{{.Field}} text {{.Other}}" and
  * "table {{.Field}}\t{{.Other}}"; -q the first column alone.
  */
 #ifndef PLYFS_REPORT_H
 #define PLYFS_REPORT_H
 
+#include "arguments.h"
 #include "own.h"
 
 #include <jansson.h>
@@ -30,33 +30,65 @@ struct column {
     enum column_kind kind;
 };
 
+/* A listing as it was asked for. A command has one in its options struct, sets `columns` and
+ * `count`, and names the rest by REPORT_ARGUMENTS in its table of arguments. */
 struct report {
     const struct column *columns;
     unsigned count;
     const char *format; /* what --format said, or NULL */
     bool quiet;         /* -q */
     bool no_trunc;
-    char **filters; /* each "key=value", from -f/--filter */
-    unsigned filter_count;
+    struct words filters; /* each "key=value", from -f/--filter; of arguments_finish() */
 };
 
-/* Takes one word of --filter or --format: -EINVAL with a message when it makes no sense for these
- * columns. A filter on a text column keeps rows that contain the value (on an id: begin with it).
- */
-must_check int report_add_filter(struct report *report, const char *word);
-must_check int report_set_format(struct report *report, const char *word);
-void report_finish(struct report *report);
+#define REPORT_COLUMNS(table) .columns = (table), .count = sizeof(table) / sizeof((table)[0])
 
-/* Prints the rows (an array; borrowed) that pass the filters. */
+/* The options that every listing has; `member` is the struct report in `type`. */
+#define REPORT_ARGUMENTS(type, member)                                                             \
+    {.name = "format",                                                                             \
+     .kind = ARGUMENT_STRING,                                                                      \
+     .at = offsetof(type, member.format),                                                          \
+     .value = "FORM",                                                                              \
+     .help = "table, json, '{{.Field}} ...' or 'table {{.Field}}\\t...'"},                         \
+        {.name = "quiet",                                                                          \
+         .letter = 'q',                                                                            \
+         .kind = ARGUMENT_FLAG,                                                                    \
+         .at = offsetof(type, member.quiet),                                                       \
+         .help = "the first column alone"},                                                        \
+        {.name = "filter",                                                                         \
+         .letter = 'f',                                                                            \
+         .kind = ARGUMENT_LIST,                                                                    \
+         .at = offsetof(type, member.filters),                                                     \
+         .value = "KEY=VALUE",                                                                     \
+         .help = "only rows whose field has the value"},                                           \
+    {                                                                                              \
+        .name = "no-trunc", .kind = ARGUMENT_FLAG, .at = offsetof(type, member.no_trunc),          \
+        .help = "whole ids"                                                                        \
+    }
+
+/* Whether --format and --filter make sense for these columns: 0, or -EINVAL with a message. To be
+ * called before the work that fills the rows. A filter's key is a field, in upper or lower case;
+ * its value is what a text contains, an id begins with, a number or truth value is, an element of a
+ * list is. Filters of one key are alternatives; those of several keys must all be met. */
+must_check int report_check(const struct report *report);
+
+/* Prints the rows (an array; borrowed) that pass the filters. -EIO when stdout takes no more. */
 must_check int report_print(const struct report *report, const json_t *rows);
 
-/* Prints one value as `inspect` does: indented JSON, or by a template. */
+/* Prints what `inspect` found, an array: indented JSON, or each element by `format` ("json" or a
+ * template) in a line. */
 must_check int report_print_value(const char *format, const json_t *value);
+
+/* A JSON string of bytes that need not be UTF-8: what is not is written \xNN. NULL is null. */
+json_t *report_text(const char *bytes);
 
 /* A number of bytes in decimal units, as the field shows it; `text` has room for 16 bytes. */
 char *report_size(char text[16], uint64_t bytes);
 
 /* RFC 3339 with nanoseconds, UTC, of nanoseconds since 1970. `text` has room for 36 bytes. */
 char *report_time(char text[36], int64_t when);
+
+/* How long ago `when` was at `now`, both nanoseconds since 1970: "3 hours ago". */
+char *report_ago(char text[36], int64_t when, int64_t now);
 
 #endif
