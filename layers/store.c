@@ -4,14 +4,16 @@
  *
  * Locks, all of them flock(2), in the order in which they are taken:
  *
- *   store/lock       shared from the rename of a directory until its row is committed, exclusive to
- *                    sweep; never waited for inside a transaction of the catalog
- *   mounts/ID/lock   by the daemon; whoever changes what the row says of it holds it too
- *   stage/NAME       the directory itself, by whoever works in it
+ *   store/lock       while a directory is published or discarded, and its row comes or has gone,
+ * and to sweep; never waited for inside a transaction of the catalog mounts/ID/lock   by the
+ * daemon; whoever changes what the row says of it holds it too stage/NAME       the directory
+ * itself, by whoever works in it
+ *
+ * So with store/lock held a directory without a row is rubbish, and nobody's work.
  *
  * A stage is made, then locked, then looked for again: a sweep in between has moved it away, and
- * its maker takes another name. What is swept is moved into the sweeper's own stage while nobody
- * publishes, and deleted when others may work again.
+ * its maker takes another name. What takes long is done without store/lock: what is published is
+ * synced before, and what is discarded or swept is moved into a stage and deleted afterwards.
  */
 #include "store.h"
 
@@ -65,13 +67,26 @@ char *store_default_path(const char *chosen)
 
 /* ---- locks ---- */
 
-static int lock_wait(int fd, int how)
+static int take_lock(struct store *store)
 {
-    while (flock(fd, how) < 0) {
+    while (flock(store->lock, LOCK_EX) < 0) {
         if (errno != EINTR)
             return -errno;
     }
+    store->locked = true;
     return 0;
+}
+
+int store_publishing(struct store *store)
+{
+    return syncfs(store->root) < 0 ? -errno : take_lock(store);
+}
+
+void store_published(struct store *store)
+{
+    if (store->locked)
+        flock(store->lock, LOCK_UN);
+    store->locked = false;
 }
 
 static int lock_now(int fd)
@@ -214,8 +229,8 @@ int store_new_id(char id[STORE_ID_SIZE])
 {
     unsigned char bytes[(STORE_ID_SIZE - 1) / 2];
     /* So few bytes come whole, and no signal cuts them off. */
-    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-        return -EIO;
+    if (getrandom(bytes, sizeof(bytes), 0) < 0)
+        return -errno;
     for (unsigned i = 0; i < sizeof(bytes); i++)
         snprintf(id + 2 * (size_t)i, 3, "%02x", bytes[i]);
     return 0;
@@ -301,10 +316,10 @@ static void clear(struct removal *removal, int fd,
             err = meet(removal, fd, entry->d_name);
         else if (unlinkat(fd, entry->d_name, 0) < 0)
             err = -errno;
-        if (err && err != -ENOENT)
-            removal->err = err;
-        else
+        if (!err)
             removal->progress = true;
+        else if (err != -ENOENT)
+            removal->err = err;
     }
 }
 
@@ -342,8 +357,10 @@ static int remove_directory(int dir, const char *name)
     if (!is_full(err))
         return err;
     cleanup_fd int top = open_to_empty(dir, name);
+    if (top < 0)
+        return top;
     struct removal removal = {.top = top, .progress = true};
-    while (top >= 0 && is_full(err) && removal.progress) {
+    while (is_full(err) && removal.progress) {
         int again = fd_open_name(top, ".", O_RDONLY | O_DIRECTORY, 0);
         if (again < 0)
             return again;
@@ -352,8 +369,6 @@ static int remove_directory(int dir, const char *name)
         clear(&removal, again, empty_out);
         err = remove_empty(dir, name);
     }
-    if (top < 0)
-        return top;
     return is_full(err) && removal.err ? removal.err : err;
 }
 
@@ -431,16 +446,7 @@ void store_unstage(struct store *store, struct stage *stage)
 
 /* ---- publishing ---- */
 
-int store_publishing(struct store *store)
-{
-    return lock_wait(store->lock, LOCK_SH);
-}
-
-void store_published(struct store *store)
-{
-    flock(store->lock, LOCK_UN);
-}
-
+/* Words that are no whole id can find a row too, but not this one. */
 static int has_layer(struct store *store, const char *id)
 {
     cleanup(layer_row_finish) struct layer_row row = {0};
@@ -459,25 +465,26 @@ static int has_mount(struct store *store, const char *id)
     return !err && strcmp(row.id, id) == 0;
 }
 
+/* Whether the directory (place, id) has a row. */
+static int has_row(struct store *store, int place, const char *id)
+{
+    return place == store->layers ? has_layer(store, id) : has_mount(store, id);
+}
+
 static int rename_into_place(const struct stage *stage, const char *name, int to, const char *id)
 {
     return renameat2(stage->dir, name, to, id, RENAME_NOREPLACE) < 0 ? -errno : 0;
 }
 
-/* The place is taken: by a directory with a row, or by one that a crash has left without. With the
- * lock held exclusively there is no third: nobody is between his rename and his row. It stays held
- * so, because giving it up in part lets a sweeper in. */
+/* The place is taken, but by nothing that has a row: a crash left it. */
 static int replace_rubbish(struct store *store, struct stage *stage, const char *name, int to,
                            const char *id)
 {
     char rubbish[STORE_ID_SIZE];
-    int err = lock_wait(store->lock, LOCK_EX);
-    if (err)
-        return err;
-    int has = to == store->layers ? has_layer(store, id) : has_mount(store, id);
+    int has = has_row(store, to, id);
     if (has)
         return has < 0 ? has : -EEXIST;
-    err = store_new_id(rubbish);
+    int err = store_new_id(rubbish);
     if (!err)
         err = move_directory(to, id, stage->dir, rubbish);
     return err ? err : rename_into_place(stage, name, to, id);
@@ -486,8 +493,6 @@ static int replace_rubbish(struct store *store, struct stage *stage, const char 
 int store_publish(struct store *store, struct stage *stage, const char *name, int to,
                   const char *id)
 {
-    if (syncfs(stage->dir) < 0)
-        return -errno;
     int err = rename_into_place(stage, name, to, id);
     if (err == -EEXIST)
         err = replace_rubbish(store, stage, name, to, id);
@@ -496,15 +501,28 @@ int store_publish(struct store *store, struct stage *stage, const char *name, in
     return fsync(to) < 0 || fsync(stage->dir) < 0 ? -errno : 0;
 }
 
+/* Whoever publishes the same id again may have been faster: then the directory has a row. */
+static int move_rubbish(struct store *store, int from, const char *id, const struct stage *stage)
+{
+    int has = has_row(store, from, id);
+    int err = has ? 0 : move_directory(from, id, stage->dir, id);
+    return has < 0 ? has : err == -ENOENT ? 0 : err;
+}
+
 int store_discard(struct store *store, int from, const char *id)
 {
     struct stage stage;
     int err = store_stage(store, &stage);
     if (err)
         return err;
-    err = move_directory(from, id, stage.dir, id);
+    const bool own = !store->locked;
+    err = own ? take_lock(store) : 0;
+    if (!err)
+        err = move_rubbish(store, from, id, &stage);
+    if (own)
+        store_published(store);
     store_unstage(store, &stage);
-    return err == -ENOENT ? 0 : err;
+    return err;
 }
 
 /* ---- sweeping ---- */
@@ -526,12 +544,20 @@ static bool found(struct sweep *sweep, enum store_fault fault, const char *id)
     return mend;
 }
 
-static int put_in_bin(struct sweep *sweep, int from, const char *name)
+/* What cannot be mended is left, and the rest of the store is looked at all the same. */
+static void mended(struct sweep *sweep, const char *id, int err)
+{
+    if (!err || err == -ENOENT)
+        return;
+    log_error("cannot mend %s: %s", id, strerror(-err));
+    sweep->left++;
+}
+
+static void put_in_bin(struct sweep *sweep, int from, const char *name)
 {
     char as[16];
     snprintf(as, sizeof(as), "%u", sweep->binned++);
-    int err = move_directory(from, name, sweep->bin.dir, as);
-    return err == -ENOENT ? 0 : err;
+    mended(sweep, name, move_directory(from, name, sweep->bin.dir, as));
 }
 
 /* Calls `each` for every name in a directory, which it may take away. */
@@ -568,7 +594,9 @@ static int sweep_stage(struct sweep *sweep, const char *name)
         return 0;
     if (dir < 0 && !is_no_work(dir))
         return dir;
-    return found(sweep, STORE_FAULT_STAGE, name) ? put_in_bin(sweep, store->stage, name) : 0;
+    if (found(sweep, STORE_FAULT_STAGE, name))
+        put_in_bin(sweep, store->stage, name);
+    return 0;
 }
 
 static int sweep_layer_directory(struct sweep *sweep, const char *name)
@@ -576,8 +604,9 @@ static int sweep_layer_directory(struct sweep *sweep, const char *name)
     int has = has_layer(sweep->store, name);
     if (has)
         return has < 0 ? has : 0;
-    return found(sweep, STORE_FAULT_LAYER_DIR, name) ? put_in_bin(sweep, sweep->store->layers, name)
-                                                     : 0;
+    if (found(sweep, STORE_FAULT_LAYER_DIR, name))
+        put_in_bin(sweep, sweep->store->layers, name);
+    return 0;
 }
 
 static int sweep_layer_row(void *context, const struct layer_row *row)
@@ -590,10 +619,14 @@ static int sweep_layer_row(void *context, const struct layer_row *row)
     if (!found(sweep, STORE_FAULT_LAYER_ROW, row->id))
         return 0;
     err = catalog_remove_layer(sweep->store->catalog, row->id);
-    /* An image has it: what becomes of that is for its owner to say. */
-    if (err == -EBUSY)
-        sweep->left++;
-    return err == -EBUSY || err == -ENOENT ? 0 : err;
+    if (err != -EBUSY) {
+        mended(sweep, row->id, err);
+        return 0;
+    }
+    /* What becomes of the image is for its owner to say. */
+    log_error("layer %s is lost, and an image has it", row->id);
+    sweep->left++;
+    return 0;
 }
 
 static int sweep_mount_directory(struct sweep *sweep, const char *name)
@@ -608,12 +641,22 @@ static int sweep_mount_directory(struct sweep *sweep, const char *name)
         return 0;
     if (lock < 0 && !is_no_work(lock))
         return lock;
-    return found(sweep, STORE_FAULT_MOUNT_DIR, name) ? put_in_bin(sweep, store->mounts, name) : 0;
+    if (found(sweep, STORE_FAULT_MOUNT_DIR, name))
+        put_in_bin(sweep, store->mounts, name);
+    return 0;
 }
 
 static bool is_forgotten(const struct mount_row *row)
 {
     return row->ephemeral && row->mounted != 0;
+}
+
+static void forget(struct sweep *sweep, const char *id)
+{
+    int err = catalog_remove_mount(sweep->store->catalog, id);
+    mended(sweep, id, err);
+    if (!err)
+        put_in_bin(sweep, sweep->store->mounts, id);
 }
 
 /* A mount with its directory, whose row has something to say of a daemon. With the mount's lock
@@ -629,14 +672,12 @@ static int sweep_daemon(struct sweep *sweep, const char *id)
     if (err)
         return err == -ENOENT ? 0 : err;
     if (is_forgotten(&row)) {
-        if (!found(sweep, STORE_FAULT_EPHEMERAL, id))
-            return 0;
-        err = catalog_remove_mount(store->catalog, id);
-        return err ? err : put_in_bin(sweep, store->mounts, id);
+        if (found(sweep, STORE_FAULT_EPHEMERAL, id))
+            forget(sweep, id);
+    } else if (row.mountpoint && found(sweep, STORE_FAULT_DAEMON, id)) {
+        mended(sweep, id, catalog_set_unmounted(store->catalog, id));
     }
-    if (!row.mountpoint || !found(sweep, STORE_FAULT_DAEMON, id))
-        return 0;
-    return catalog_set_unmounted(store->catalog, id);
+    return 0;
 }
 
 static int sweep_mount_row(void *context, const struct mount_row *row)
@@ -646,10 +687,11 @@ static int sweep_mount_row(void *context, const struct mount_row *row)
     int err = fd_stat(sweep->store->mounts, row->id, &st);
     if (!err)
         return row->mountpoint || is_forgotten(row) ? sweep_daemon(sweep, row->id) : 0;
-    if (err != -ENOENT || !found(sweep, STORE_FAULT_MOUNT_ROW, row->id))
-        return err == -ENOENT ? 0 : err;
-    err = catalog_remove_mount(sweep->store->catalog, row->id);
-    return err == -ENOENT ? 0 : err;
+    if (err != -ENOENT)
+        return err;
+    if (found(sweep, STORE_FAULT_MOUNT_ROW, row->id))
+        mended(sweep, row->id, catalog_remove_mount(sweep->store->catalog, row->id));
+    return 0;
 }
 
 static int sweep_all(struct sweep *sweep)
@@ -674,7 +716,7 @@ int store_check(struct store *store,
     int err = store_stage(store, &sweep.bin);
     if (err)
         return err;
-    err = lock_wait(store->lock, LOCK_EX);
+    err = take_lock(store);
     if (!err)
         err = sweep_all(&sweep);
     store_published(store);

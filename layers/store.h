@@ -7,7 +7,7 @@
  *   layers/ID/skeleton   where the layer came as a tar: what of it is not file content (skeleton.h)
  *   mounts/ID/           upper, work, and lock, which the daemon holds while it lives
  *   stage/NAME/          work in progress; whoever works there holds a lock on the directory
- *   lock                 held shared to publish, exclusively to sweep
+ *   lock                 held to publish, discard and sweep
  *
  * Publishing: a directory is made whole in the stage, synced, renamed into its place, and then the
  * catalog gets its row. Removing: the row goes first, then the directory is renamed into the stage
@@ -29,6 +29,7 @@ struct store {
     int root;   /* the store's directory */
     int layers, mounts, stage;
     int lock;
+    bool locked; /* `lock` is held: store_publishing() */
     struct catalog *catalog;
 };
 
@@ -66,19 +67,23 @@ must_check int store_stage(struct store *store, struct stage *stage);
  * STAGE_NONE is fine. */
 void store_unstage(struct store *store, struct stage *stage);
 
-/* Puts the directory `name` of the stage in its place, (to, id), durably: everything in it is
- * synced first. -EEXIST when that place is taken by one that has a row; one without is what a crash
- * left, and makes room. `store->lock` must be held shared from before this call until the row is
- * committed: store_publishing(), store_publish(), add the row, store_published(). A transaction of
- * the catalog may begin only after store_publish(): who waits for the lock must not hold up those
- * that have it. */
-must_check int store_publish(struct store *store, struct stage *stage, const char *name, int to,
-                             const char *id);
+/* ---- publishing ---- */
+
+/* From store_publishing() to store_published() nobody else publishes, discards or sweeps; what was
+ * written into stages before it is synced. So: fill the stage, store_publishing(), any number of
+ * store_publish(), add the rows, store_published(). A transaction of the catalog begins in between
+ * and not before: who waits for this lock must not hold up those that have it. store_published()
+ * without a store_publishing() is fine. */
 must_check int store_publishing(struct store *store);
 void store_published(struct store *store);
 
-/* Moves the directory (from, id), whose row is gone, out of sight and deletes it. What cannot be
- * deleted now is swept later. One that is not there is fine. */
+/* Puts the directory `name` of the stage in its place, (to, id), durably. -EEXIST when that place
+ * is taken by one that has a row; one that has none is what a crash left, and makes room. */
+must_check int store_publish(struct store *store, struct stage *stage, const char *name, int to,
+                             const char *id);
+
+/* Moves the directory (from, id), whose row is gone (committed), out of sight and deletes it. What
+ * cannot be deleted now is swept later. One that is not there, or has a row again, is fine. */
 must_check int store_discard(struct store *store, int from, const char *id);
 
 /* Deletes a directory tree (or a file) beneath `dir`, never leaving it and never following a
@@ -104,10 +109,10 @@ enum store_fault {
     STORE_FAULT_EPHEMERAL, /* a mount that was to be forgotten, was mounted, and has no daemon */
 };
 
-/* Looks for faults while nobody publishes (exclusively locked). `tell` is called for each; where it
- * returns true the fault is mended: rubbish removed, a row that cannot be true removed or set
- * right. A positive or 0 return is the number that was left, among them the row of a layer that an
- * image has. Not in a transaction. */
+/* Looks for faults while nobody publishes (locked as by store_publishing()). `tell` is called for
+ * each; where it returns true the fault is mended: rubbish removed, a row that cannot be true
+ * removed or set right. A positive or 0 return is the number that was left, among them the row of a
+ * layer that an image has. Not in a transaction, and not while publishing. */
 must_check int store_check(struct store *store,
                            bool (*tell)(void *context, enum store_fault fault, const char *id),
                            void *context);
