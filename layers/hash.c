@@ -12,9 +12,18 @@ struct hash {
     XXH3_state_t state;
 };
 
+/* For inputs of some bytes the library adds the seed to the input, so a near seed and a near input
+ * can make up for each other: it is spread over all bits first. */
+static uint64_t spread(uint64_t seed)
+{
+    seed = (seed ^ seed >> 30) * 0xbf58476d1ce4e5b9u;
+    seed = (seed ^ seed >> 27) * 0x94d049bb133111ebu;
+    return seed ^ seed >> 31;
+}
+
 uint64_t hash_bytes(const void *data, size_t size, uint64_t seed)
 {
-    return XXH3_64bits_withSeed(data, size, seed);
+    return XXH3_64bits_withSeed(data, size, spread(seed));
 }
 
 struct hash *hash_create(void)

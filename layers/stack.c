@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/random.h>
 
 /* The index of the filesystem `dev`, added when it is new. */
 static int stack_backing(struct stack *stack, int dir, dev_t dev)
@@ -70,10 +71,10 @@ static int stack_root_sources(struct stack *stack)
 int stack_open(struct stack *stack, const char *const *paths, unsigned count, bool writable,
                struct fdcache *fds, unsigned *culprit)
 {
-    static atomic_uint serial;
     *stack = (struct stack){.writable = writable, .stage = -1, .index = -1, .fds = fds};
-    stack->serial = atomic_fetch_add(&serial, 1);
     *culprit = 0;
+    if (getrandom(&stack->secret, sizeof(stack->secret), 0) != sizeof(stack->secret))
+        return -errno;
     if (count + !writable > STACK_LAYERS_MAX)
         return -E2BIG;
     stack->count = count + !writable;
@@ -154,9 +155,8 @@ int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlse
 struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const char *path, int *err)
 {
     /* Sixty-one bits of hash stand for (layer, path): a collision among the directories that are
-     * open at once is less likely than a broken memory cell. */
-    uint64_t key = fdkey(FDKIND_LOWER_DIR,
-                         hash_bytes(path, strlen(path), (uint64_t)stack->serial << 16 | layer));
+     * open at once is less likely than a broken memory cell, and none can be made on purpose. */
+    uint64_t key = fdkey(FDKIND_LOWER_DIR, hash_bytes(path, strlen(path), stack->secret + layer));
     struct fdref *ref = fdcache_get(stack->fds, key);
     *err = 0;
     if (ref)

@@ -58,7 +58,7 @@ struct stack {
     struct abilities able;
     struct features features;
     struct fdcache *fds;  /* borrowed: one cache serves every tree of a mount */
-    unsigned serial;      /* tells the stacks of one process apart, in the cache's keys */
+    uint64_t secret;      /* in the cache's keys: of this stack, and not to be guessed by a layer */
     struct sources *root; /* lower sources of the root directory; NULL when there are none */
     struct mergecache *merges;
 };

@@ -6,6 +6,7 @@
 
 #include "hash.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const char EMPTY[] = "99aa06d3014798d86001c324468d497f";
@@ -62,12 +63,44 @@ static void a_seed_makes_another_hash(void **state)
     assert_true(hash_bytes("name", 4, 0) != hash_bytes("name", 4, 1));
 }
 
+static int by_value(const void *left, const void *right)
+{
+    const uint64_t *a = left, *b = right;
+    return *a < *b ? -1 : *a > *b;
+}
+
+/* "b/b" with seed 2 and "b/c" with seed 1 were one: the library adds a seed to so short an input.
+ */
+static void short_inputs_under_near_seeds_have_digests_of_their_own(void **state)
+{
+    (void)state;
+    enum { LETTERS = 26, SEEDS = 40, COUNT = LETTERS * LETTERS * SEEDS };
+    static const char *const FORMS[] = {"**", "*/*", "usr/**", "usr/lib*/*", "a/b/c/d/e/f/*/*"};
+    uint64_t *all = calloc(COUNT, sizeof(*all));
+    assert_non_null(all);
+    for (size_t form = 0; form < sizeof(FORMS) / sizeof(FORMS[0]); form++) {
+        for (int i = 0; i < COUNT; i++) {
+            char text[32];
+            strcpy(text, FORMS[form]);
+            *strchr(text, '*') = (char)('a' + i % LETTERS);
+            *strchr(text, '*') = (char)('a' + i / LETTERS % LETTERS);
+            /* As many bits as the cache of descriptors keeps. */
+            all[i] = hash_bytes(text, strlen(text), (uint64_t)(i / LETTERS / LETTERS)) << 3;
+        }
+        qsort(all, COUNT, sizeof(*all), by_value);
+        for (int i = 1; i < COUNT; i++)
+            assert_true(all[i] != all[i - 1]);
+    }
+    free(all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         kit_test(a_digest_is_that_of_other_programs),
         kit_test(pieces_of_any_size_give_the_digest_of_the_whole),
         kit_test(asking_for_the_digest_does_not_end_it),
+        kit_test(short_inputs_under_near_seeds_have_digests_of_their_own),
         kit_test(a_seed_makes_another_hash),
     };
     return kit_run("hash", tests, sizeof(tests) / sizeof(tests[0]));

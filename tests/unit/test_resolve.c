@@ -367,11 +367,42 @@ static void an_index_entry_of_another_kind_is_not_believed(void **state)
 
 enum { ROWS = sizeof(SITUATIONS) / sizeof(SITUATIONS[0]), OTHERS = 9 };
 
+/* Where the key of an open directory stood for another layer's directory of another name. */
+static void directories_of_short_names_are_told_apart_in_every_layer(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    char path[16];
+    for (int layer = 1; layer <= 4; layer++) {
+        for (char c = 'a'; c <= 'z'; c++) {
+            snprintf(path, sizeof(path), "%d/b/%c", layer, c);
+            kit_dir(path);
+        }
+    }
+    kit_union_open(&all, "1:2:3:4", false);
+    for (int round = 0; round < 2; round++) {
+        for (unsigned layer = 1; layer <= 4; layer++) {
+            for (char c = 'a'; c <= 'z'; c++) {
+                struct stat st;
+                int err = 0;
+                snprintf(path, sizeof(path), "%u/b/%c", layer, c);
+                struct fdref *ref = stack_lower_dir(&all.stack, layer, path + 2, &err);
+                assert_non_null(ref);
+                assert_int_equal(fstat(ref->fd, &st), 0);
+                assert_int_equal(st.st_ino, kit_stat(path).st_ino);
+                fdref_release(all.fds, ref);
+            }
+        }
+    }
+    kit_union_close(&all);
+}
+
 int main(void)
 {
     /* cmocka wants the state writable; nothing writes it. */
     static struct situation rows[ROWS];
     struct CMUnitTest tests[ROWS + OTHERS] = {
+        kit_test(directories_of_short_names_are_told_apart_in_every_layer),
         kit_test(a_name_with_a_nul_in_its_redirect_is_refused),
         kit_test(the_inode_number_of_a_merged_directory_is_its_topmost_lower_ones),
         kit_test(the_root_has_every_layer_as_a_source),
