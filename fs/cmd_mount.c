@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: `plyfs mount`, and the drop-in form of the same.
+ * Duty: `plyfs mount`, and the drop-in form of the same. Directories said on the command line need
+ * no store; a name or an image is looked up there, and the daemon keeps the row true: it says where
+ * it is mounted before it serves, and that it is not afterwards.
  */
 #include "command.h"
 
 #include "log.h"
+#include "named.h"
 #include "options.h"
 #include "plan.h"
 #include "ready.h"
 #include "serve.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +28,9 @@ enum {
     OPT_REDIRECT,
     OPT_METACOPY,
     OPT_INDEX,
+    OPT_ROOT,
+    OPT_NAME,
+    OPT_EPHEMERAL,
     OPT_HELP
 };
 
@@ -36,10 +43,25 @@ static const struct option LONG_OPTIONS[] = {
     {"redirect-dir", required_argument, NULL, OPT_REDIRECT},
     {"metacopy", required_argument, NULL, OPT_METACOPY},
     {"index", required_argument, NULL, OPT_INDEX},
+    {"root", required_argument, NULL, OPT_ROOT},
+    {"name", required_argument, NULL, OPT_NAME},
+    {"rm", no_argument, NULL, OPT_EPHEMERAL},
+    {"ephemeral", no_argument, NULL, OPT_EPHEMERAL},
     {"foreground", no_argument, NULL, 'f'},
     {"debug", no_argument, NULL, 'd'},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
+};
+
+/* What was asked: a tree wholly by options, or a named mount or image. Strings are argv's. */
+struct request {
+    struct options options;
+    const char *word; /* the name or image */
+    const char *root, *name;
+    bool ephemeral, helped;
+    char *store;          /* where it is; NULL when none is needed */
+    struct mount_row row; /* of the named mount */
+    bool fresh;           /* it was made for this */
 };
 
 static int take_choice(const char *name, const char *value, enum choice *choice)
@@ -58,9 +80,16 @@ static int take_profile(const char *value, enum profile *profile)
     return -EINVAL;
 }
 
-static int take_option(struct options *options, int option, const char *value)
+static int take_option(struct request *request, int option, const char *value)
 {
+    struct options *options = &request->options;
     switch (option) {
+    case OPT_ROOT:
+        return request->root = value, 0;
+    case OPT_NAME:
+        return request->name = value, 0;
+    case OPT_EPHEMERAL:
+        return request->ephemeral = true, 0;
     case OPT_LOWER:
         return options_add_lower(options, value);
     case OPT_UPPER:
@@ -88,52 +117,136 @@ static int take_option(struct options *options, int option, const char *value)
     }
 }
 
-/* The one word that is left is the mountpoint; the drop-in form may have a source before it, which
- * says nothing. */
-static int take_words(struct options *options, int count, char **words)
+/* The last word is the mountpoint. What comes before it is the name or the image of what to mount;
+ * in the drop-in form it is a source, which says nothing. */
+static int take_words(struct request *request, int count, char **words)
 {
-    int most = options->drop_in ? 2 : 1;
+    struct options *options = &request->options;
+    bool by_name = !options->drop_in && options->lower_count == 0;
+    int most = options->drop_in || by_name ? 2 : 1;
     if (count > most) {
         log_error("'%s' is one word too many: there is one mountpoint, %s", words[most],
                   words[most - 1]);
         return -EINVAL;
     }
+    if (by_name && count == 2)
+        request->word = words[0];
     return count == 0 ? 0 : options_set_string(&options->mountpoint, words[count - 1]);
 }
 
-static int parse(struct options *options, int argc, char **argv, const char *usage, bool *helped)
+static int take_arguments(struct request *request, int argc, char **argv, const char *usage)
 {
     int option, err = 0;
-    *helped = false;
     optind = 1;
     while (!err && (option = getopt_long(argc, argv, ":o:fd", LONG_OPTIONS, NULL)) != -1) {
         if (option == OPT_HELP) {
             fputs(usage, stdout);
-            *helped = true;
+            request->helped = true;
             return 0;
         }
         if (option == '?' || option == ':') {
             log_error(option == ':' ? "option %s needs a value" : "unknown option '%s'",
                       argv[optind - 1]);
-            err = -EINVAL;
-        } else {
-            err = take_option(options, option, optarg);
+            return -EINVAL;
         }
+        err = take_option(request, option, optarg);
     }
-    if (!err)
-        err = take_words(options, argc - optind, argv + optind);
-    return err ? err : options_check(options);
+    return err ? err : take_words(request, argc - optind, argv + optind);
 }
 
-/* The rest happens in the process that will serve. */
-static int mount_and_serve(struct options *options)
+/* ---- named mounts ---- */
+
+/* The mount of that name, or one made now from the image of that name. */
+static int find_or_make(struct store *store, struct request *request)
+{
+    int err = request->name || request->ephemeral
+                  ? -ENOENT
+                  : named_find(store, request->word, true, &request->row);
+    if (err != -ENOENT)
+        return err;
+    const struct named_wish wish = {
+        .name = request->name, .image = request->word, .ephemeral = request->ephemeral};
+    err = named_create(store, &wish, &request->row);
+    request->fresh = err == 0;
+    return err;
+}
+
+/* What the row says comes first, so that what is said now has the last word. */
+static int merge_row(struct store *store, struct request *request, int argc, char **argv)
+{
+    struct options *options = &request->options;
+    bool drop_in = options->drop_in;
+    options_finish(options);
+    options->drop_in = drop_in;
+    int err = *request->row.options ? options_take(options, request->row.options) : 0;
+    if (!err)
+        err = take_arguments(request, argc, argv, "");
+    if (!err && (options->lower_count > 0 || options->upper)) {
+        log_error("%s has its own layers; --lower and --upper are for a mount without a name",
+                  request->word);
+        err = -EINVAL;
+    }
+    return err ? err : named_fill(store, &request->row, options);
+}
+
+static int prepare_named(struct request *request, int argc, char **argv)
+{
+    cleanup_store struct store *store = NULL;
+    int err = named_open_store(request->root, false, &store);
+    if (err)
+        return err;
+    request->store = strdup(store->path);
+    err = request->store ? find_or_make(store, request) : -ENOMEM;
+    return err ? err : merge_row(store, request, argc, argv);
+}
+
+/* The store is opened for a moment: the daemon holds its lock and nothing else of it. */
+static int tell_mounted(const struct request *request)
+{
+    char boot[64] = "";
+    cleanup_store struct store *store = NULL;
+    int err = store_open(request->store, false, &store);
+    if (err)
+        return err;
+    cleanup_fd int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read(fd, boot, 36) < 0)
+        boot[0] = 0;
+    return catalog_set_mounted(store->catalog, request->row.id, request->options.mountpoint,
+                               getpid(), boot);
+}
+
+/* What was made for a mount that failed goes again. */
+static int tell_ended(const struct request *request, bool failed)
+{
+    cleanup_store struct store *store = NULL;
+    int err = store_open(request->store, false, &store);
+    if (err)
+        return err;
+    if (request->row.ephemeral || (request->fresh && failed))
+        return named_forget(store, &request->row);
+    return catalog_set_unmounted(store->catalog, request->row.id);
+}
+
+static int lock_named(const struct request *request, int *lock)
+{
+    cleanup_store struct store *store = NULL;
+    int err = store_open(request->store, false, &store);
+    return err ? err : named_lock(store, &request->row, lock);
+}
+
+/* ---- serving ---- */
+
+static int open_and_serve(struct request *request)
 {
     struct mount mount;
     int locks[2];
-    int err = plan_open(options, &mount, locks);
+    int err = plan_open(&request->options, &mount, locks);
     if (err)
         return err;
-    err = serve_run(options, &mount);
+    if (request->store)
+        err = tell_mounted(request);
+    if (!err)
+        err = serve_run(&request->options, &mount);
     /* The locks go first: whoever mounts the same upper next should not wait for memory to be
      * freed. */
     own_close(&locks[0]);
@@ -143,32 +256,72 @@ static int mount_and_serve(struct options *options)
     return err;
 }
 
+/* The rest happens in the process that will serve. */
+static int mount_and_serve(struct request *request)
+{
+    cleanup_fd int lock = -1;
+    if (!request->store)
+        return open_and_serve(request);
+    int err = lock_named(request, &lock);
+    if (err)
+        return err;
+    err = open_and_serve(request);
+    int told = tell_ended(request, err != 0);
+    return err ? err : told;
+}
+
+static void request_finish(struct request *request)
+{
+    options_finish(&request->options);
+    mount_row_finish(&request->row);
+    free(request->store);
+}
+
+static int prepare(struct request *request, int argc, char **argv, const char *usage)
+{
+    int err = take_arguments(request, argc, argv, usage);
+    if (err || request->helped)
+        return err;
+    if (!request->word && (request->name || request->ephemeral)) {
+        log_error(
+            "--name and --rm are for an image: plyfs mount [--name N] [--rm] IMAGE MOUNTPOINT");
+        return -EINVAL;
+    }
+    if (request->word)
+        err = prepare_named(request, argc, argv);
+    return err ? err : options_check(&request->options);
+}
+
 static int run(int argc, char **argv, bool drop_in, const char *usage)
 {
-    struct options options;
-    bool helped;
-    options_init(&options);
-    options.drop_in = drop_in;
-    int err = parse(&options, argc, argv, usage, &helped);
-    if (!err && !helped) {
-        log_enable_debug(options.debug);
+    struct request request = {.helped = false};
+    options_init(&request.options);
+    request.options.drop_in = drop_in;
+    int err = prepare(&request, argc, argv, usage);
+    if (!err && !request.helped) {
+        log_enable_debug(request.options.debug);
         umask(022);
-        if (!options.foreground && !options.debug)
+        if (!request.options.foreground && !request.options.debug)
             err = ready_background();
         if (!err)
-            err = mount_and_serve(&options);
+            err = mount_and_serve(&request);
         ready_tell(err ? 1 : 0);
     }
-    options_finish(&options);
+    request_finish(&request);
     return err ? 1 : 0;
 }
 
 static const char USAGE[] =
     "usage: plyfs mount --lower DIR [--lower DIR]... [--upper DIR [--work DIR]] [option]... "
     "MOUNTPOINT\n"
+    "       plyfs mount [--root DIR] [--name NAME] [--rm] NAME|IMAGE [option]... MOUNTPOINT\n"
     "\n"
     "Shows the layers as one tree; changes go to the upper layer. Without --upper the tree is "
     "read-only.\n"
+    "The second form mounts what the store keeps under a name, with the changes it had; of an "
+    "image "
+    "it makes\n"
+    "one first.\n"
     "\n"
     "options:\n"
     "  --lower DIR           a read-only layer; the topmost first\n"
@@ -179,12 +332,16 @@ static const char USAGE[] =
     "  --redirect-dir=on|off rename directories without copying them (on)\n"
     "  --metacopy=on|off     leave the data below when only metadata changes (on)\n"
     "  --index=on|off        keep hard links together over copy-up (on)\n"
+    "  --root DIR            the store (else $PLYFS_ROOT, else the user's own)\n"
+    "  --name NAME           what the mount made of an image is called\n"
+    "  --rm, --ephemeral     forget it, with every change, when it is unmounted\n"
     "  -o OPTION[,...]       further options, see plyfs(1)\n"
     "  -f, --foreground      stay in the foreground\n"
     "  -d, --debug           stay in the foreground and tell what happens\n"
     "      --help            this text\n"
     "\n"
-    "example: plyfs mount --lower top --lower base --upper changes merged\n";
+    "examples: plyfs mount --lower top --lower base --upper changes merged\n"
+    "          plyfs mount --rm debian:12 merged\n";
 
 static int run_mount(int argc, char **argv)
 {

@@ -1,87 +1,93 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: `plyfs umount`. When it returns 0 all data is in the upper layer; the daemon ends by
- * itself.
+ * Duty: `plyfs umount`. When it returns 0 all data is in the upper layer; the daemon of a mount
+ * that has no name ends by itself, that of a named one has ended.
  */
 #include "command.h"
 
+#include "arguments.h"
 #include "log.h"
-#include "own.h"
+#include "named.h"
+#include "unmount.h"
 
-#include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
 
-static const char USAGE[] = "usage: plyfs umount [--lazy] MOUNTPOINT\n"
-                            "\n"
-                            "Unmounts. Refused while somebody is inside, unless --lazy: then the "
-                            "mount goes out of sight at once\n"
-                            "and ends when the last one has left.\n"
-                            "\n"
-                            "example: plyfs umount merged\n";
+struct wishes {
+    const char *root;
+    bool lazy;
+    struct words words;
+};
 
-static int by_fusermount(const char *at, bool lazy)
+static const struct argument TABLE[] = {
+    ARGUMENT_ROOT(struct wishes, root),
+    {.name = "lazy",
+     .letter = 'l',
+     .kind = ARGUMENT_FLAG,
+     .at = offsetof(struct wishes, lazy),
+     .help = "out of sight at once, ended when the last one has left"},
+};
+
+static const struct syntax SYNTAX = {
+    .command = "umount",
+    .words = "NAME|MOUNTPOINT...",
+    .least = 1,
+    .most = ARGUMENTS_ANY,
+    .words_at = offsetof(struct wishes, words),
+    ARGUMENTS(TABLE),
+    .about = "Unmounts. Refused while somebody is inside, unless --lazy.\n",
+    .example = "plyfs umount merged",
+};
+
+/* A word is a name where the store has one of it, and a directory otherwise. The store is not made,
+ * and a mount without a name needs none. */
+static int find_named(const struct wishes *wishes, const char *word, struct store **store,
+                      struct mount_row *row)
 {
-    pid_t child = fork();
-    if (child < 0)
-        return -errno;
-    if (child == 0) {
-        execlp("fusermount3", "fusermount3", lazy ? "-uz" : "-u", "--", at, (char *)NULL);
-        log_error("cannot unmount %s: fusermount3 is not installed", at);
-        _exit(127);
-    }
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0) {
-        if (errno != EINTR)
-            return -errno;
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
+    cleanup_free char *path = store_default_path(wishes->root);
+    cleanup_free char *real = strchr(word, '/') ? realpath(word, NULL) : NULL;
+    if (!path || access(path, F_OK) < 0)
+        return -ENOENT;
+    int err = store_open(path, false, store);
+    return err ? err : named_find(*store, real ? real : word, true, row);
 }
 
-static int unmount(const char *at, bool lazy)
+static int unmount_one(const struct wishes *wishes, const char *word)
 {
-    if (umount2(at, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
-        return 0;
-    int err = -errno;
-    if (err == -EPERM && geteuid() != 0)
-        return by_fusermount(at, lazy) == 0 ? 0 : 1;
-    log_error("cannot unmount %s: %s%s", at,
-              err == -EINVAL ? "nothing is mounted there" : strerror(-err),
-              err == -EBUSY ? "; somebody is inside: leave it, or use --lazy" : "");
-    return 1;
+    enum { PATIENCE = 60 };
+    cleanup_store struct store *store = NULL;
+    struct mount_row row = {0};
+    int err = find_named(wishes, word, &store, &row);
+    if (err == -ENOENT)
+        return unmount_path(word, wishes->lazy);
+    if (!err && !row.mountpoint) {
+        log_error("%s is not mounted", row.name);
+        err = -EINVAL;
+    }
+    if (!err)
+        err = unmount_path(row.mountpoint, wishes->lazy);
+    if (!err && !wishes->lazy) {
+        err = named_wait(store, &row, PATIENCE);
+        if (err == -ETIMEDOUT)
+            log_error("%s is unmounted, but its daemon has not ended within %d s", row.name,
+                      PATIENCE);
+    }
+    mount_row_finish(&row);
+    return err;
 }
 
 static int run_umount(int argc, char **argv)
 {
-    bool lazy = false;
-    const char *at = NULL;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0)
-            return fputs(USAGE, stdout), 0;
-        if (strcmp(argv[i], "--lazy") == 0 || strcmp(argv[i], "-l") == 0) {
-            lazy = true;
-        } else if (argv[i][0] == '-' && strcmp(argv[i], "--") != 0) {
-            log_error("umount: unknown option '%s'; see plyfs umount --help", argv[i]);
-            return 1;
-        } else if (at) {
-            log_error("umount: '%s' is one mountpoint too many", argv[i]);
-            return 1;
-        } else if (strcmp(argv[i], "--") != 0) {
-            at = argv[i];
-        }
-    }
-    if (!at) {
-        log_error("umount: no mountpoint was given; see plyfs umount --help");
-        return 1;
-    }
-    return unmount(at, lazy);
+    struct wishes wishes = {0};
+    int err = arguments_parse(&SYNTAX, argc, argv, &wishes);
+    bool failed = err < 0;
+    for (unsigned i = 0; !err && i < wishes.words.count; i++)
+        failed |= unmount_one(&wishes, wishes.words.at[i]) != 0;
+    arguments_finish(&SYNTAX, &wishes);
+    return failed ? 1 : 0;
 }
 
 const struct command command_umount = {
     .name = "umount",
     .summary = "unmount such a tree",
-    .usage = USAGE,
     .run = run_umount,
 };

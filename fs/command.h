@@ -18,6 +18,12 @@ struct command {
 
 extern const struct command command_mount;
 extern const struct command command_umount;
+extern const struct command command_create;
+extern const struct command command_ps;
+extern const struct command command_inspect;
+extern const struct command command_rename;
+extern const struct command command_rm;
+extern const struct command command_diff;
 
 /* The command of that name in a list that ends with NULL; or NULL. */
 const struct command *command_find(const struct command *const *commands, const char *name);

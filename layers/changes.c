@@ -258,26 +258,39 @@ static int look_at(struct walk *walk, const char *name)
     return err ? err : tell(walk, &change);
 }
 
+static int walk_from_root(struct walk *walk, struct sources *below)
+{
+    const struct stack *stack = walk->stack;
+    int root = -1;
+    if (stack->writable)
+        root = fd_open_name(stack->layers[0].root, ".", O_RDONLY | O_DIRECTORY, 0);
+    int err = stack->writable && root < 0 ? root : enter(walk, root, stack->root, below);
+    while (!err && walk->count > 0) {
+        struct level *level = &walk->levels[walk->count - 1];
+        if (level->next == level->names.used) {
+            leave(walk);
+            continue;
+        }
+        const char *name = nameset_name(&level->names, level->order[level->next++]);
+        err = look_at(walk, name);
+    }
+    while (walk->count > 0)
+        leave(walk);
+    free(walk->levels);
+    free(walk->path);
+    return err;
+}
+
 int changes_walk(const struct stack *stack, int (*each)(void *context, const struct change *change),
                  void *context)
 {
     struct walk walk = {.stack = stack, .each = each, .context = context};
-    if (!stack->writable)
-        return 0;
-    int root = fd_open_name(stack->layers[0].root, ".", O_RDONLY | O_DIRECTORY, 0);
-    int err = root < 0 ? root : enter(&walk, root, stack->root, stack->root);
-    while (!err && walk.count > 0) {
-        struct level *level = &walk.levels[walk.count - 1];
-        if (level->next == level->names.used) {
-            leave(&walk);
-            continue;
-        }
-        const char *name = nameset_name(&level->names, level->order[level->next++]);
-        err = look_at(&walk, name);
-    }
-    while (walk.count > 0)
-        leave(&walk);
-    free(walk.levels);
-    free(walk.path);
-    return err;
+    return walk_from_root(&walk, stack->root);
+}
+
+int changes_walk_all(const struct stack *stack,
+                     int (*each)(void *context, const struct change *change), void *context)
+{
+    struct walk walk = {.stack = stack, .each = each, .context = context};
+    return walk_from_root(&walk, NULL);
 }

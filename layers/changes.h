@@ -32,4 +32,9 @@ struct change {
 must_check int changes_walk(const struct stack *stack,
                             int (*each)(void *context, const struct change *change), void *context);
 
+/* The same as if nothing lay beneath: everything that is shown is told as added. */
+must_check int changes_walk_all(const struct stack *stack,
+                                int (*each)(void *context, const struct change *change),
+                                void *context);
+
 #endif

@@ -336,6 +336,21 @@ static int open_index(struct stack *stack, int work)
     return err;
 }
 
+int upper_peek(struct stack *stack, int scratch, const char *work, bool force_user)
+{
+    stack->stage = fd_open_name(scratch, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (stack->stage < 0)
+        return stack->stage;
+    probe_all(stack, force_user);
+    cleanup_fd int dir = open(work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return -errno;
+    stack->index = fd_open_name(dir, "index", O_RDONLY | O_DIRECTORY, 0);
+    int err = stack->index < 0 && stack->index != -ENOENT ? stack->index : 0;
+    stack->index = stack->index < 0 ? -1 : stack->index;
+    return err;
+}
+
 int upper_open(struct stack *stack, const char *work, bool force_user, int lock_fds[2],
                enum upper_fault *fault)
 {

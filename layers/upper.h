@@ -30,6 +30,11 @@ enum upper_fault {
 must_check int upper_open(struct stack *stack, const char *work, bool force_user, int lock_fds[2],
                           enum upper_fault *fault);
 
+/* What upper_open() finds out of an upper that may be mounted elsewhere, to be read alone: nothing
+ * is locked or swept. `scratch` is a directory on the same filesystem to try things in; `work` is
+ * only looked into. */
+must_check int upper_peek(struct stack *stack, int scratch, const char *work, bool force_user);
+
 /* Leaves work/incompat/volatile, as the kernel does for its mount option of that name. */
 must_check int upper_mark_volatile(const struct stack *stack);
 

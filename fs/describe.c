@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: rows of the catalog in the words of the field.
+ */
+#include "describe.h"
+
+#include "fd.h"
+#include "report.h"
+#include "usage.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+/* A time that may not have been is null. */
+static json_t *time_of(int64_t when)
+{
+    char text[36];
+    return when > 0 ? json_string(report_time(text, when)) : json_null();
+}
+
+/* The image's first name, for people; its id where it has none. */
+static json_t *image_of(struct store *store, const struct mount_row *row)
+{
+    struct image_row image = {0};
+    if (!row->image)
+        return json_null();
+    const char *name = row->image;
+    if (catalog_find_image(store->catalog, row->image, &image) == 0 && image.name_count > 0)
+        name = image.names[0];
+    json_t *text = report_text(name);
+    image_row_finish(&image);
+    return text;
+}
+
+static int upper_size(const struct store *store, const struct mount_row *row, uint64_t *bytes)
+{
+    uint64_t names;
+    cleanup_fd int dir = fd_open_name(store->mounts, row->id, O_RDONLY | O_DIRECTORY, 0);
+    if (dir < 0)
+        return dir;
+    cleanup_fd int upper = fd_open_name(dir, "upper", O_RDONLY | O_DIRECTORY, 0);
+    return upper < 0 ? upper : usage_of(upper, bytes, &names);
+}
+
+json_t *describe_mount(struct store *store, const struct mount_row *row, int *err)
+{
+    enum named_state state = NAMED_CREATED;
+    uint64_t bytes = 0;
+    *err = named_state(store, row, &state);
+    if (*err)
+        return NULL;
+    bool live = state == NAMED_MOUNTED || state == NAMED_DEAD;
+    /* A mount in use changes while it is measured: what was counted so far is told. */
+    (void)!upper_size(store, row, &bytes);
+    json_t *line = json_pack(
+        "{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:I, s:b}", "Id", row->id, "Name", row->name, "Image",
+        image_of(store, row), "State", named_state_word(state), "Mountpoint",
+        report_text(live ? row->mountpoint : NULL), "MountedAt", time_of(live ? row->mounted : 0),
+        "CreatedAt", time_of(row->created), "Size", (json_int_t)bytes, "Ephemeral", row->ephemeral);
+    *err = line ? 0 : -ENOMEM;
+    return line;
+}
+
+static json_t *strings(char *const *at, unsigned count)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new(list, report_text(at[i]));
+    return list;
+}
+
+json_t *describe_mount_fully(struct store *store, const struct mount_row *row, int *err)
+{
+    struct options layers;
+    json_t *line = describe_mount(store, row, err);
+    if (!line)
+        return NULL;
+    options_init(&layers);
+    *err = named_fill(store, row, &layers);
+    if (!*err) {
+        bool live = !json_is_null(json_object_get(line, "Mountpoint"));
+        json_object_set_new(line, "Layers", strings(layers.lowers, layers.lower_count));
+        json_object_set_new(line, "UpperDir", report_text(layers.upper));
+        json_object_set_new(line, "WorkDir", report_text(layers.work));
+        json_object_set_new(line, "ImageId", report_text(row->image));
+        json_object_set_new(line, "Options", report_text(row->options));
+        json_object_set_new(line, "Pid", live ? json_integer(row->pid) : json_null());
+    }
+    options_finish(&layers);
+    if (*err) {
+        json_decref(line);
+        return NULL;
+    }
+    return line;
+}

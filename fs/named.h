@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Named mounts: what the catalog keeps so that a tree can be mounted again with the changes it had,
+ * as a container is kept. Its directory, STORE/mounts/ID, holds "upper", "work" and "lock"; the
+ * daemon holds the lock for as long as it lives, so whether it lives needs no process id. Every
+ * failure but -ENOENT of named_find() is told on stderr.
+ */
+#ifndef PLYFS_NAMED_H
+#define PLYFS_NAMED_H
+
+#include "options.h"
+#include "own.h"
+#include "stack.h"
+#include "store.h"
+
+#include <stdbool.h>
+
+/* Opens the store that --root says (NULL: the usual one); see store_open(). */
+must_check int named_open_store(const char *root, bool make, struct store **store);
+
+enum named_state { NAMED_CREATED, NAMED_MOUNTED, NAMED_UNMOUNTED, NAMED_DEAD };
+
+/* Docker's words for a state: "created", "mounted", "unmounted", "dead". */
+const char *named_state_word(enum named_state state);
+must_check int named_state(const struct store *store, const struct mount_row *row,
+                           enum named_state *state);
+
+/* Whether a mount may have that name: 0, or -EINVAL with a message. */
+must_check int named_check_name(const char *name);
+
+/* What a new one is to be. Either an image or directories. */
+struct named_wish {
+    const char *name;          /* NULL: the first digits of its id */
+    const char *image;         /* name or id */
+    const char *const *lowers; /* directories, topmost first */
+    unsigned lower_count;
+    const char *options; /* as behind -o; or NULL */
+    bool ephemeral;
+};
+
+/* Makes one. The row is the caller's to finish. -EEXIST: the name is taken. */
+must_check int named_create(struct store *store, const struct named_wish *wish,
+                            struct mount_row *row);
+
+/* Finds one by name, id, a prefix of it, or mountpoint. -ENOENT is told too, but for `quietly`. */
+must_check int named_find(struct store *store, const char *word, bool quietly,
+                          struct mount_row *row);
+
+/* Adds its layers and its upper to what a mount is to be. */
+must_check int named_fill(struct store *store, const struct mount_row *row,
+                          struct options *options);
+
+/* Takes its lock, for the life of the caller. -EBUSY: it is mounted. */
+must_check int named_lock(const struct store *store, const struct mount_row *row, int *lock);
+
+/* Waits until its daemon has ended. -ETIMEDOUT after `seconds`. */
+must_check int named_wait(const struct store *store, const struct mount_row *row, int seconds);
+
+/* Removes it: the row, then the directory. It must not be mounted. */
+must_check int named_forget(struct store *store, const struct mount_row *row);
+
+/* Its layers and its upper, open to be read, mounted or not. */
+struct named_view {
+    struct stack stack;
+    struct fdcache *fds;
+};
+must_check int named_view_open(struct store *store, const struct mount_row *row,
+                               struct named_view *view);
+void named_view_close(struct named_view *view);
+
+/* What the kernel still keeps of its writes goes to the upper. */
+void named_flush(const struct store *store, const struct mount_row *row);
+
+#endif

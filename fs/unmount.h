@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Taking a mount away, as root or through fusermount3.
+ */
+#ifndef PLYFS_UNMOUNT_H
+#define PLYFS_UNMOUNT_H
+
+#include "own.h"
+
+#include <stdbool.h>
+
+/* Unmounts what is mounted on `at`; `lazy`: out of sight at once, ended when the last one has left.
+ * A failure is told on stderr. */
+must_check int unmount_path(const char *at, bool lazy);
+
+#endif

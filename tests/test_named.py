@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: MIT
+"""Named mounts: made, mounted, looked at, changed, unmounted, removed; and what their diff says."""
+import contextlib
+import json
+import os
+import pathlib
+import random
+import signal
+import stat
+import subprocess
+import time
+
+import pytest
+
+from harness import PLYFS, is_mounted, need_fuse, run, umount
+
+
+class Store:
+    """A store in a sandbox, and the program with it."""
+
+    def __init__(self, sandbox):
+        need_fuse()
+        self.sandbox, self.path = sandbox, sandbox.path / "store"
+        self.watched = []
+
+    def plyfs(self, *argv, check=True, **kwargs):
+        kwargs.setdefault("env", {**os.environ, "PLYFS_ROOT": str(self.path)})
+        kwargs.setdefault("timeout", 120)
+        done = run(PLYFS, *argv, check=False, stdin=subprocess.DEVNULL, **kwargs)
+        assert not check or done.returncode == 0, f"{argv}: status {done.returncode}: {done.stderr}"
+        return done
+
+    def refused(self, *argv, words):
+        done = self.plyfs(*argv, check=False)
+        assert done.returncode not in (0, -signal.SIGABRT, -signal.SIGSEGV), done
+        assert words in done.stderr, done.stderr
+        return done
+
+    def mount(self, name, at=None):
+        at = at or self.sandbox.directory("mnt")
+        self.watched.append(at)
+        self.plyfs("mount", name, at)
+        return pathlib.Path(at)
+
+    def listed(self, *argv):
+        return [json.loads(line) for line in
+                self.plyfs("ps", "--format", "json", *argv).stdout.splitlines()]
+
+    def state(self, name):
+        lines = [line for line in self.listed("-a") if line["Name"] == name]
+        return lines[0]["State"] if lines else None
+
+    def diff(self, name):
+        return self.plyfs("diff", name).stdout.splitlines()
+
+    def close(self):
+        for at in self.watched:
+            with contextlib.suppress(OSError):
+                while is_mounted(at):
+                    umount(at, lazy=True)
+
+
+@pytest.fixture
+def store(sandbox):
+    store = Store(sandbox)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def layers(sandbox):
+    """Two directories: "top" over "base"."""
+    top, base = sandbox.directory("top"), sandbox.directory("base")
+    for path, text in ((base / "etc/a", "base a"), (base / "etc/b", "base b"), (base / "usr/x", "x"),
+                       (base / "usr/lib/deep/file", "deep"), (top / "etc/a", "top a"), (top / "new", "n")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    sandbox.guard(top, base)
+    return [top, base]
+
+
+def lowers(layers):
+    return [word for layer in layers for word in ("--lower", layer)]
+
+
+def wait_for(condition, what, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s in vain: {what}"
+        time.sleep(0.01)
+
+
+def test_a_named_mount_keeps_its_changes_from_one_mount_to_the_next(store, layers):
+    assert store.plyfs("create", "--name", "web", *lowers(layers)).stdout == "web\n"
+    at = store.mount("web")
+    assert (at / "etc/a").read_text() == "top a"
+    (at / "etc/b").write_text("changed")
+    store.plyfs("umount", "web")
+    assert not is_mounted(at)
+    assert (store.mount("web") / "etc/b").read_text() == "changed"
+    store.plyfs("umount", "web")
+
+
+def test_removing_and_creating_again_starts_from_the_layers(store, layers):
+    for _ in range(2):
+        store.plyfs("create", "--name", "web", *lowers(layers))
+        at = store.mount("web")
+        assert not (at / "made").exists()
+        (at / "made").write_text("made")
+        store.plyfs("umount", "web")
+        store.plyfs("rm", "web")
+    assert not list((store.path / "mounts").iterdir())
+
+
+def test_the_root_looks_as_the_topmost_layer_says(store, layers):
+    os.chmod(layers[0], 0o2750)
+    store.sandbox.regard(*layers)
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    assert stat.S_IMODE(os.stat(at).st_mode) == 0o2750
+    assert os.stat(at).st_mtime_ns == os.stat(layers[0]).st_mtime_ns
+    store.plyfs("umount", "web")
+
+
+def test_states_are_told(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    assert store.state("web") == "created"
+    assert store.listed() == []
+    at = store.mount("web")
+    line, = store.listed()
+    assert line["State"] == "mounted" and line["Mountpoint"] == str(at) and line["MountedAt"]
+    store.plyfs("umount", "web")
+    assert store.state("web") == "unmounted"
+
+
+def test_a_mount_whose_daemon_was_killed_is_dead_and_mounts_again(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    (at / "kept").write_text("kept")
+    pid = json.loads(store.plyfs("inspect", "web").stdout)[0]["Pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: store.state("web") == "dead", "the mount is dead")
+    store.plyfs("umount", "web")
+    assert (store.mount("web") / "kept").read_text() == "kept"
+    store.plyfs("umount", "web")
+
+
+def test_what_is_mounted_is_not_mounted_twice(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    store.refused("mount", "web", store.sandbox.directory("other"), words=f"mounted on {at} already")
+    assert store.state("web") == "mounted"
+    store.plyfs("umount", "web")
+
+
+def test_removing_what_is_mounted_needs_force(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    store.refused("rm", "web", words="it is mounted on")
+    assert is_mounted(at)
+    store.plyfs("rm", "-f", "web")
+    assert not is_mounted(at) and store.listed("-a") == []
+    assert not list((store.path / "mounts").iterdir())
+
+
+def test_removal_goes_on_after_an_error(store, layers):
+    for name in ("one", "two"):
+        store.plyfs("create", "--name", name, *lowers(layers))
+    done = store.refused("rm", "one", "missing", "two", words="no such mount: missing")
+    assert done.returncode == 1 and store.listed("-a") == []
+    store.plyfs("rm", "-f", "missing")
+
+
+def test_names_are_unique_and_checked(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    store.refused("create", "--name", "web", *lowers(layers), words="the name web is taken")
+    store.refused("create", "--name", "a/b", *lowers(layers), words="no name for a mount")
+    store.refused("create", "--name", "", *lowers(layers), words="no name for a mount")
+    assert len(list((store.path / "mounts").iterdir())) == 1
+
+
+def test_a_mount_is_found_by_the_beginning_of_its_id_and_by_its_mountpoint(store, layers):
+    name = store.plyfs("create", *lowers(layers)).stdout.strip()
+    id, = store.plyfs("ps", "-aq", "--no-trunc").stdout.split()
+    assert len(id) == 64 and id.startswith(name)
+    at = store.mount(id[:5])
+    assert store.plyfs("inspect", "--format", "{{.Id}}", at).stdout.strip() == id
+    store.plyfs("umount", at)
+    assert store.state(name) == "unmounted"
+
+
+def test_a_mount_is_renamed_while_it_is_in_use(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    store.plyfs("create", "--name", "other", *lowers(layers))
+    at = store.mount("web")
+    store.plyfs("rename", "web", "shop")
+    store.refused("rename", "shop", "other", words="the name other is taken")
+    assert is_mounted(at) and store.state("shop") == "mounted" and store.state("web") is None
+    store.plyfs("umount", "shop")
+
+
+def test_options_are_kept_for_every_mount(store, layers):
+    store.plyfs("create", "--name", "web", "-o", "ro,profile=stateless", *lowers(layers))
+    at = store.mount("web")
+    with pytest.raises(OSError, match="Read-only"):
+        (at / "x").write_text("x")
+    store.plyfs("umount", "web")
+    store.refused("create", "--name", "bad", "-o", "nonsense=1", *lowers(layers), words="nonsense")
+    store.refused("create", "--name", "bad", "-o", "upperdir=/tmp", *lowers(layers), words="its upper is its own")
+
+
+def test_a_mount_that_fails_leaves_nothing_behind(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    store.refused("mount", "web", store.sandbox.path / "missing", words="missing")
+    assert store.state("web") in ("created", "unmounted")
+    store.plyfs("rm", "web")
+
+
+def test_without_a_store_the_message_says_so(store):
+    store.refused("mount", "web", store.sandbox.directory("mnt"), words="there is no store in")
+    store.refused("diff", "web", words="there is no store in")
+    assert not store.path.exists()
+
+
+def test_inspect_tells_what_it_found_and_fails_for_the_rest(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    done = store.refused("inspect", "web", "missing", words="no such mount: missing")
+    found, = json.loads(done.stdout)
+    assert found["Layers"] == [str(layer) for layer in layers]
+    assert pathlib.Path(found["UpperDir"]).is_dir() and pathlib.Path(found["WorkDir"]).is_dir()
+    assert json.loads(store.plyfs("inspect", "missing", check=False).stdout) == []
+
+
+def test_the_size_is_that_of_the_upper(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    (at / "big").write_bytes(b"x" * 100_000)
+    os.link(at / "big", at / "again")
+    store.plyfs("umount", "web")
+    assert store.listed("-a")[0]["Size"] == 100_000
+
+
+# ---- diff ---------------------------------------------------------------------------------------
+
+def test_diff_tells_added_changed_and_deleted(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    (at / "etc/b").write_text("changed")
+    (at / "usr/x").unlink()
+    (at / "made").mkdir()
+    (at / "made/file").write_text("made")
+    expected = ["C /etc", "C /etc/b", "A /made", "A /made/file", "C /usr", "D /usr/x"]
+    assert store.diff("web") == expected
+    store.plyfs("umount", "web")
+    assert store.diff("web") == expected
+
+
+def test_diff_of_an_untouched_mount_is_empty(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    assert store.diff("web") == []
+    at = store.mount("web")
+    for path in sorted(at.rglob("*")):
+        path.is_file() and path.read_bytes()
+    store.plyfs("umount", "web")
+    assert store.diff("web") == []
+
+
+def test_diff_of_a_change_deep_down_has_every_directory_on_its_way(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    os.chmod(at / "usr/lib/deep/file", 0o600)
+    store.plyfs("umount", "web")
+    assert store.diff("web") == ["C /usr", "C /usr/lib", "C /usr/lib/deep", "C /usr/lib/deep/file"]
+
+
+def test_diff_of_a_renamed_directory_is_a_removal_and_an_addition(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    os.rename(at / "usr", at / "opt")
+    store.plyfs("umount", "web")
+    assert store.diff("web") == ["A /opt", "A /opt/lib", "A /opt/lib/deep", "A /opt/lib/deep/file",
+                                 "A /opt/x", "D /usr"]
+
+
+def facts(top):
+    """{path: what a diff looks at}, directories without their size."""
+    found = {}
+    for here, folders, files in os.walk(top):
+        for name in folders + files:
+            path = os.path.join(here, name)
+            st = os.lstat(path)
+            kind = stat.S_IFMT(st.st_mode)
+            content = (os.readlink(path) if kind == stat.S_IFLNK else
+                       pathlib.Path(path).read_bytes() if kind == stat.S_IFREG else None)
+            found[os.path.relpath(path, top)] = (st.st_mode, st.st_uid, st.st_gid, st.st_mtime_ns, content)
+    return found
+
+
+def expected_diff(before, after):
+    """By comparing everything: what the diff must say at least, and no more than copy-ups beyond."""
+    deleted = {p for p in before if p not in after}
+    lines = {("D", p) for p in deleted if os.path.dirname(p) not in deleted}
+    lines |= {("A", p) for p in after if p not in before}
+    lines |= {("C", p) for p in after if p in before and before[p] != after[p]}
+    for _, path in list(lines):
+        while path := os.path.dirname(path):
+            if path in before and path in after:
+                lines.add(("C", path))
+    return lines
+
+
+def change_at_random(at, rng, count):
+    """Some hundred operations of the kind that programs do; refusals are part of it."""
+    def paths(directories):
+        return [os.path.join(here, name) for here, folders, files in os.walk(at)
+                for name in (folders if directories else files)] + ([os.fspath(at)] if directories else [])
+    for i in range(count):
+        files, folders = paths(False), paths(True)
+        file, folder = rng.choice(files or [None]), rng.choice(folders)
+        with contextlib.suppress(OSError, TypeError):
+            rng.choice([
+                lambda: pathlib.Path(file).write_text(f"written {i}"),
+                lambda: os.unlink(file),
+                lambda: os.chmod(file, rng.choice([0o600, 0o644, 0o755])),
+                lambda: os.rename(file, os.path.join(folder, f"r{i}")),
+                lambda: os.mkdir(os.path.join(folder, f"d{i}")),
+                lambda: pathlib.Path(folder, f"f{i}").write_text("new"),
+                lambda: os.symlink("target", os.path.join(folder, f"l{i}")),
+                lambda: os.rename(folder, os.path.join(rng.choice(folders), f"m{i}")),
+                lambda: run("rm", "-rf", folder) if folder != os.fspath(at) and rng.random() < .3 else None,
+                lambda: os.rename(folder, rng.choice(folders)),
+            ])()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_diff_is_what_a_comparison_of_everything_says(store, layers, seed):
+    rng = random.Random(seed)
+    for layer in layers:
+        for i in range(30):
+            path = layer / "/".join(rng.choice("abc") for _ in range(rng.randint(1, 3))) / f"file{i % 12}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{layer.name} {i}")
+    store.sandbox.regard(*layers)
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    before = facts(at)
+    change_at_random(at, rng, 60)
+    after = facts(at)
+    told = {(line[0], line[3:]) for line in store.diff("web")}
+    expected = expected_diff(before, after)
+    assert expected <= told, f"not told: {sorted(expected - told)}"
+    for kind, path in told - expected:
+        # A file that was copied up and is as before, and the directories on its way.
+        assert kind == "C" and path in before and path in after, f"{kind} {path}"
+    store.plyfs("umount", "web")
