@@ -18,6 +18,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "schema.h"
 
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -27,73 +28,6 @@
 #include <time.h>
 
 enum { BUSY_MILLISECONDS = 30000, ID_DIGITS = 64 };
-
-/* ---- the schema ---- */
-
-#define IS_ID "(length(id) = 64 AND id NOT GLOB '*[^0-9a-f]*')"
-
-/* The text at N brings version N to N + 1; each is run in one transaction. One that was released
- * never changes. */
-static const char *const migrations[] = {
-    /* The lowest layer of an image has position 0, and so has the topmost lower of a mount. */
-    "CREATE TABLE layer ("
-    "  id TEXT PRIMARY KEY CHECK " IS_ID ","
-    "  name TEXT UNIQUE CHECK (name <> ''),"
-    "  source TEXT NOT NULL,"
-    "  created INTEGER NOT NULL,"
-    "  files INTEGER NOT NULL CHECK (files >= 0),"
-    "  bytes INTEGER NOT NULL CHECK (bytes >= 0),"
-    "  tar_bytes INTEGER NOT NULL CHECK (tar_bytes >= 0),"
-    "  skeleton INTEGER NOT NULL CHECK (skeleton IN (0, 1))"
-    ") STRICT;"
-    "CREATE TABLE image ("
-    "  id TEXT PRIMARY KEY CHECK " IS_ID ","
-    "  config TEXT NOT NULL,"
-    "  created INTEGER NOT NULL"
-    ") STRICT;"
-    "CREATE TABLE image_layer ("
-    "  image TEXT NOT NULL REFERENCES image (id) ON DELETE CASCADE,"
-    "  position INTEGER NOT NULL CHECK (position >= 0),"
-    "  layer TEXT NOT NULL REFERENCES layer (id),"
-    "  PRIMARY KEY (image, position)"
-    ") STRICT, WITHOUT ROWID;"
-    "CREATE INDEX image_layer_of_layer ON image_layer (layer);"
-    "CREATE TABLE tag ("
-    "  name TEXT PRIMARY KEY CHECK (name GLOB '?*:?*'),"
-    "  image TEXT NOT NULL REFERENCES image (id) ON DELETE CASCADE"
-    ") STRICT, WITHOUT ROWID;"
-    "CREATE INDEX tag_of_image ON tag (image);"
-    "CREATE TABLE mount ("
-    "  id TEXT PRIMARY KEY CHECK " IS_ID ","
-    "  name TEXT NOT NULL UNIQUE CHECK (name <> '' AND name NOT GLOB '/*'),"
-    "  image TEXT REFERENCES image (id),"
-    "  created INTEGER NOT NULL,"
-    "  mountpoint TEXT CHECK (mountpoint GLOB '/*'),"
-    "  mounted INTEGER NOT NULL DEFAULT 0 CHECK (mounted >= 0),"
-    "  pid INTEGER NOT NULL DEFAULT 0,"
-    "  boot TEXT,"
-    "  CHECK (mountpoint IS NULL OR mounted > 0)"
-    ") STRICT;"
-    "CREATE INDEX mount_of_image ON mount (image);"
-    "CREATE INDEX mount_at ON mount (mountpoint);"
-    "CREATE TABLE mount_lower ("
-    "  mount TEXT NOT NULL REFERENCES mount (id) ON DELETE CASCADE,"
-    "  position INTEGER NOT NULL CHECK (position >= 0),"
-    "  path TEXT NOT NULL CHECK (path GLOB '/*'),"
-    "  PRIMARY KEY (mount, position)"
-    ") STRICT, WITHOUT ROWID;"
-    "PRAGMA user_version = 1;",
-
-    /* Layers know the digest of their entries; mounts keep options, and may be ephemeral. */
-    "ALTER TABLE layer ADD COLUMN entries TEXT NOT NULL DEFAULT ''"
-    "  CHECK (entries = '' OR (length(entries) = 32 AND entries NOT GLOB '*[^0-9a-f]*'));"
-    "ALTER TABLE mount ADD COLUMN options TEXT NOT NULL DEFAULT '';"
-    "ALTER TABLE mount ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0"
-    "  CHECK (ephemeral IN (0, 1));"
-    "PRAGMA user_version = 2;",
-};
-
-enum { VERSION_NOW = sizeof(migrations) / sizeof(migrations[0]) };
 
 /* ---- the statements ---- */
 
@@ -516,7 +450,7 @@ static int read_version(struct catalog *catalog, int64_t *version)
     if (found <= 0)
         return found ? found : -EIO;
     *version = take_number(&query);
-    return *version < 0 || *version > VERSION_NOW ? -EPROTO : 0;
+    return *version < 0 || *version > SCHEMA_VERSION ? -EPROTO : 0;
 }
 
 /* The version is read again under the lock: whoever had it before may have done the work. */
@@ -525,8 +459,8 @@ static int migrate_once(struct catalog *catalog, int64_t *version)
     int err = catalog_begin(catalog);
     if (!err)
         err = read_version(catalog, version);
-    if (!err && *version < VERSION_NOW)
-        err = execute(catalog, migrations[(*version)++]);
+    if (!err && *version < SCHEMA_VERSION)
+        err = execute(catalog, schema_steps[(*version)++]);
     if (!err)
         return catalog_commit(catalog);
     catalog_rollback(catalog);
@@ -551,14 +485,14 @@ static int bring_up_to_date(struct catalog *catalog, const char *path)
 {
     int64_t version = 0;
     int err = read_version(catalog, &version);
-    if (err || version == VERSION_NOW)
+    if (err || version == SCHEMA_VERSION)
         return err;
     cleanup_fd int turn = take_turn(path);
     if (turn < 0)
         return turn;
     /* Where the filesystem has no shared memory SQLite stays with its rollback journal. */
     err = execute(catalog, "PRAGMA journal_mode = WAL");
-    while (!err && version < VERSION_NOW)
+    while (!err && version < SCHEMA_VERSION)
         err = migrate_once(catalog, &version);
     return err;
 }

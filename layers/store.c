@@ -19,6 +19,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "rmtree.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -236,153 +237,6 @@ int store_new_id(char id[STORE_ID_SIZE])
     return 0;
 }
 
-/* ---- removing trees ---- */
-
-/*
- * A directory in the tree that is not empty is moved up beneath the tree's top. So a tree of any
- * depth becomes a list that is cleared with two open directories, and nothing is done twice. The
- * top is read again as long as that removes something.
- */
-struct removal {
-    int top;
-    unsigned long moved; /* gives those that were moved up a name */
-    bool progress;
-    int err; /* the last failure */
-};
-
-static bool is_full(int err)
-{
-    return err == -ENOTEMPTY || err == -EEXIST;
-}
-
-static int remove_empty(int dir, const char *name)
-{
-    return unlinkat(dir, name, AT_REMOVEDIR) < 0 ? -errno : 0;
-}
-
-/* A directory gets another "..", so the right to write into it is needed. */
-static int move_directory(int from, const char *name, int to, const char *as)
-{
-    if (renameat(from, name, to, as) == 0)
-        return 0;
-    if (errno != EACCES)
-        return -errno;
-    int err = fd_chmod(from, name, 0700);
-    if (err)
-        return err;
-    return renameat(from, name, to, as) < 0 ? -errno : 0;
-}
-
-/* Opens a directory and makes it one that its owner can empty. */
-static int open_to_empty(int dir, const char *name)
-{
-    struct stat st;
-    int fd = fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
-    if (fd == -EACCES) {
-        int err = fd_chmod(dir, name, 0700);
-        if (err)
-            return err;
-        fd = fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
-    }
-    /* Where this fails, so do the removals, and tell why. */
-    if (fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 0700) != 0700)
-        (void)!fchmod(fd, 0700);
-    return fd;
-}
-
-static bool is_directory(int dir, const struct dirent *entry)
-{
-    struct stat st;
-    if (entry->d_type != DT_UNKNOWN)
-        return entry->d_type == DT_DIR;
-    return fd_stat(dir, entry->d_name, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-/* Takes `fd`. Everything in it that is no directory goes; `meet` is given the directories. */
-static void clear(struct removal *removal, int fd,
-                  int (*meet)(struct removal *removal, int dir, const char *name))
-{
-    cleanup_dir DIR *dir = fdopendir(fd);
-    if (!dir) {
-        removal->err = -errno;
-        close(fd);
-        return;
-    }
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-        int err = 0;
-        if (fd_is_dot(entry->d_name))
-            continue;
-        if (is_directory(fd, entry))
-            err = meet(removal, fd, entry->d_name);
-        else if (unlinkat(fd, entry->d_name, 0) < 0)
-            err = -errno;
-        if (!err)
-            removal->progress = true;
-        else if (err != -ENOENT)
-            removal->err = err;
-    }
-}
-
-static int move_up(struct removal *removal, int dir, const char *name)
-{
-    int err = remove_empty(dir, name);
-    if (!is_full(err))
-        return err;
-    /* The tree may have such names of its own, of directories and of files. */
-    do {
-        char as[24];
-        snprintf(as, sizeof(as), "#%lu", removal->moved++);
-        err = move_directory(dir, name, removal->top, as);
-    } while (is_full(err) || err == -ENOTDIR);
-    return err;
-}
-
-static int empty_out(struct removal *removal, int dir, const char *name)
-{
-    int err = remove_empty(dir, name);
-    if (!is_full(err))
-        return err;
-    int fd = open_to_empty(dir, name);
-    if (fd < 0)
-        return fd;
-    clear(removal, fd, move_up);
-    err = remove_empty(dir, name);
-    /* Why it is not empty is known already. */
-    return is_full(err) && removal->err ? removal->err : err;
-}
-
-static int remove_directory(int dir, const char *name)
-{
-    int err = remove_empty(dir, name);
-    if (!is_full(err))
-        return err;
-    cleanup_fd int top = open_to_empty(dir, name);
-    if (top < 0)
-        return top;
-    struct removal removal = {.top = top, .progress = true};
-    while (is_full(err) && removal.progress) {
-        int again = fd_open_name(top, ".", O_RDONLY | O_DIRECTORY, 0);
-        if (again < 0)
-            return again;
-        removal.progress = false;
-        removal.err = 0;
-        clear(&removal, again, empty_out);
-        err = remove_empty(dir, name);
-    }
-    return is_full(err) && removal.err ? removal.err : err;
-}
-
-int store_remove_tree(int dir, const char *name)
-{
-    struct stat st;
-    int err = fd_stat(dir, name, &st);
-    if (!err && S_ISDIR(st.st_mode))
-        err = remove_directory(dir, name);
-    else if (!err && unlinkat(dir, name, 0) < 0)
-        err = -errno;
-    return err == -ENOENT ? 0 : err;
-}
-
 /* ---- the stage ---- */
 
 /* Whether the name still is the directory that is open. */
@@ -429,7 +283,7 @@ int store_stage(struct store *store, struct stage *stage)
             break;
     }
     /* Unlocked and empty: if it stays, it is swept. */
-    (void)!remove_empty(store->stage, stage->name);
+    unlinkat(store->stage, stage->name, AT_REMOVEDIR);
     return err;
 }
 
@@ -437,7 +291,7 @@ void store_unstage(struct store *store, struct stage *stage)
 {
     if (stage->dir < 0)
         return;
-    int err = store_remove_tree(store->stage, stage->name);
+    int err = rmtree(store->stage, stage->name);
     if (err)
         log_debug("left in the stage: %s (%s)", stage->name, strerror(-err));
     own_close(&stage->dir);
@@ -486,7 +340,7 @@ static int replace_rubbish(struct store *store, struct stage *stage, const char 
         return has < 0 ? has : -EEXIST;
     int err = store_new_id(rubbish);
     if (!err)
-        err = move_directory(to, id, stage->dir, rubbish);
+        err = rmtree_move(to, id, stage->dir, rubbish);
     return err ? err : rename_into_place(stage, name, to, id);
 }
 
@@ -505,7 +359,7 @@ int store_publish(struct store *store, struct stage *stage, const char *name, in
 static int move_rubbish(struct store *store, int from, const char *id, const struct stage *stage)
 {
     int has = has_row(store, from, id);
-    int err = has ? 0 : move_directory(from, id, stage->dir, id);
+    int err = has ? 0 : rmtree_move(from, id, stage->dir, id);
     return has < 0 ? has : err == -ENOENT ? 0 : err;
 }
 
@@ -557,7 +411,7 @@ static void put_in_bin(struct sweep *sweep, int from, const char *name)
 {
     char as[16];
     snprintf(as, sizeof(as), "%u", sweep->binned++);
-    mended(sweep, name, move_directory(from, name, sweep->bin.dir, as));
+    mended(sweep, name, rmtree_move(from, name, sweep->bin.dir, as));
 }
 
 /* Calls `each` for every name in a directory, which it may take away. */
@@ -721,7 +575,7 @@ int store_check(struct store *store,
         err = sweep_all(&sweep);
     store_published(store);
     /* What resists stays in the stage, where the next check finds it. */
-    sweep.left += store_remove_tree(store->stage, sweep.bin.name) != 0;
+    sweep.left += rmtree(store->stage, sweep.bin.name) != 0;
     store_unstage(store, &sweep.bin);
     return err ? err : sweep.left;
 }

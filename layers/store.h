@@ -86,10 +86,6 @@ must_check int store_publish(struct store *store, struct stage *stage, const cha
  * cannot be deleted now is swept later. One that is not there, or has a row again, is fine. */
 must_check int store_discard(struct store *store, int from, const char *id);
 
-/* Deletes a directory tree (or a file) beneath `dir`, never leaving it and never following a
- * symlink. Everything that can be deleted is, before a failure is returned. */
-must_check int store_remove_tree(int dir, const char *name);
-
 /* ---- daemons ---- */
 
 /* Takes the lock of a mount, which its daemon holds while it lives: a descriptor, -EWOULDBLOCK when

@@ -459,10 +459,24 @@ static void what_is_rolled_back_was_never_there(void **state)
     assert_int_equal(ask_number("SELECT count(*) FROM layer"), 1);
 }
 
-static void a_database_waits_for_the_disk_and_keeps_references(void **state)
+static void a_transaction_is_a_writers_from_its_beginning(void **state)
 {
     (void)state;
-    cleanup_catalog struct catalog *catalog = open_with_rows();
+    cleanup_catalog struct catalog *catalog = open_here();
+    sqlite3 *db = NULL;
+    cleanup_free char *file = kit_path("catalog.db");
+    assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
+    assert_int_equal(catalog_begin(catalog), 0);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_BUSY);
+    assert_int_equal(catalog_commit(catalog), 0);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void changes_are_written_ahead_and_tables_are_strict(void **state)
+{
+    (void)state;
+    catalog_close(open_with_rows());
     sqlite3 *db = NULL;
     sqlite3_stmt *statement = NULL;
     cleanup_free char *file = kit_path("catalog.db");
@@ -502,11 +516,10 @@ static int work_as(const char *path, unsigned number, int start)
     return err ? 1 : 0;
 }
 
-static void ten_processes_make_one_catalog(void **state)
+/* All of `PROCESSES` at once: the end of a pipe lets them go. */
+static void work_together(const char *path)
 {
-    (void)state;
     int start[2], status;
-    cleanup_free char *path = kit_path("");
     assert_int_equal(pipe(start), 0);
     for (unsigned i = 0; i < PROCESSES; i++) {
         pid_t child = fork();
@@ -516,15 +529,24 @@ static void ten_processes_make_one_catalog(void **state)
             _exit(work_as(path, i, start[0]));
         }
     }
-    /* The end of the pipe lets all of them go at once. */
     close(start[0]);
     close(start[1]);
     for (unsigned i = 0; i < PROCESSES; i++) {
         assert_true(wait(&status) > 0);
         assert_int_equal(status, 0);
     }
-    assert_int_equal(ask_number("SELECT count(*) FROM layer"), PROCESSES * ROWS_EACH);
-    assert_int_equal(ask_number("SELECT count(*) FROM mount"), PROCESSES * ROWS_EACH / 2);
+}
+
+static void ten_processes_make_one_catalog(void **state)
+{
+    (void)state;
+    cleanup_free char *path = kit_path("");
+    for (unsigned time = 0; time < 10; time++) {
+        work_together(path);
+        assert_int_equal(ask_number("SELECT count(*) FROM layer"), PROCESSES * ROWS_EACH);
+        assert_int_equal(ask_number("SELECT count(*) FROM mount"), PROCESSES * ROWS_EACH / 2);
+        assert_int_equal(unlinkat(kit_root(), "catalog.db", 0), 0);
+    }
 }
 
 /* ---- versions ---- */
@@ -648,7 +670,8 @@ int main(void)
         kit_test(a_listing_may_remove_what_it_lists),
         kit_test(images_and_mounts_are_listed),
         kit_test(what_is_rolled_back_was_never_there),
-        kit_test(a_database_waits_for_the_disk_and_keeps_references),
+        kit_test(a_transaction_is_a_writers_from_its_beginning),
+        kit_test(changes_are_written_ahead_and_tables_are_strict),
         kit_test(ten_processes_make_one_catalog),
         kit_test(rows_of_version_1_survive),
         kit_test(a_migrated_catalog_is_as_a_new_one),

@@ -4,8 +4,11 @@
 #include "store.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define DIGITS_60 "000000000000000000000000000000000000000000000000000000000000"
 #define ID(first) first DIGITS_60
@@ -197,54 +200,42 @@ static void what_is_discarded_is_gone(void **state)
     assert_int_equal(kit_entries("store/stage"), 0);
 }
 
-/* ---- removing trees ---- */
-
-static void removing_follows_no_symlink(void **state)
+static void what_has_a_row_again_is_not_discarded(void **state)
 {
     (void)state;
-    kit_tree(
-        "f outside/keep text, d tree/sub, l tree/link ../outside, l tree/sub/link ../../outside,"
-        "l tree/file ../outside/keep, l alone outside");
-    assert_int_equal(store_remove_tree(kit_root(), "tree"), 0);
-    assert_int_equal(store_remove_tree(kit_root(), "alone"), 0);
-    assert_false(kit_exists("tree"));
-    assert_false(kit_exists("alone"));
-    kit_assert_text("outside/keep", "text");
-    assert_int_equal(store_remove_tree(kit_root(), "none"), 0);
+    cleanup_store struct store *store = open_here();
+    assert_int_equal(publish_layer(store, word(ID("1111")), true), 0);
+    assert_int_equal(store_discard(store, store->layers, ID("1111")), 0);
+    assert_true(kit_exists("store/layers/" ID("1111") "/tree"));
 }
 
-static void make_named(int dir, const char *name, bool directory)
+static unsigned count_descriptors(void)
 {
-    if (directory)
-        assert_int_equal(mkdirat(dir, name, 0755), 0);
-    else
-        assert_int_equal(mknodat(dir, name, S_IFREG | 0644, 0), 0);
+    unsigned count = 0;
+    cleanup_dir DIR *dir = opendir("/proc/self/fd");
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    return count;
 }
 
-/* Names that look like those which the removal gives, and names that hurt a terminal or a shell. */
-static void removing_knows_no_bad_names(void **state)
+static void all_descriptors_are_given_back(void **state)
 {
     (void)state;
-    char longest[256];
-    memset(longest, 0xfe, 255);
-    longest[255] = 0;
-    const char *const names[] = {"#0",   "#1",      "#2", "#3", "-rf", "...",  " ",
-                                 "a\nb", "\033[2J", "\\", "*",  "%s",  longest};
-    kit_dir("tree/in/deep");
-    const char *const places[] = {"tree", "tree/in", "tree/in/deep"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        for (size_t k = 0; k < 3; k++) {
-            cleanup_fd int dir = kit_open(places[k], O_RDONLY | O_DIRECTORY);
-            make_named(dir, names[i], (i + k) % 2 == 0);
-            if ((i + k) % 2 == 0) {
-                cleanup_fd int inner = openat(dir, names[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                make_named(inner, names[i], true);
-                make_named(inner, "file", false);
-            }
-        }
-    }
-    assert_int_equal(store_remove_tree(kit_root(), "tree"), 0);
-    assert_false(kit_exists("tree"));
+    const unsigned before = count_descriptors();
+    struct store *store = open_here();
+    const unsigned opened = count_descriptors();
+    struct stage stage;
+    assert_int_equal(store_stage(store, &stage), 0);
+    store_unstage(store, &stage);
+    store_unstage(store, &stage);
+    assert_int_equal(publish_layer(store, word(ID("1111")), false), 0);
+    assert_int_equal(publish_layer(store, word(ID("1111")), true), 0);
+    assert_int_equal(catalog_remove_layer(store->catalog, ID("1111")), 0);
+    assert_int_equal(store_discard(store, store->layers, ID("1111")), 0);
+    assert_int_equal(count_descriptors(), opened);
+    store_close(store);
+    assert_int_equal(count_descriptors(), before);
 }
 
 /* ---- sweeping ---- */
@@ -311,7 +302,6 @@ static void a_stage_left_behind_is_swept_and_one_in_use_is_not(void **state)
     kit_file("store/stage/" ID("dead") "/layer/tree/file", "half a file");
     assert_mends(store, STORE_FAULT_STAGE, ID("dead"));
     assert_int_equal(kit_entries("store/stage"), 1);
-    store_unstage(store, &stage);
     store_unstage(store, &stage);
     assert_int_equal(kit_entries("store/stage"), 0);
 }
@@ -441,6 +431,252 @@ static void a_directory_whose_daemon_outlived_its_row_is_left(void **state)
     assert_mends(store, STORE_FAULT_MOUNT_DIR, ID("cccc"));
 }
 
+/* ---- many processes ---- */
+
+enum { WORKERS = 4, ROUNDS = 100, SHARED_IDS = 3 };
+
+/* Forks `WORKERS` processes that do `work`, and sweeps until all have ended: 0 each. */
+static void sweep_beside(int (*work)(struct store *store, unsigned worker))
+{
+    cleanup_free char *path = kit_path("store");
+    store_close(open_here());
+    for (unsigned worker = 0; worker < WORKERS; worker++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            struct store *own = NULL;
+            _exit(store_open(path, false, &own) ? 100 : work(own, worker));
+        }
+    }
+    cleanup_store struct store *store = open_here();
+    for (unsigned ended = 0; ended < WORKERS;) {
+        int status;
+        struct faults faults = {.mend = true};
+        assert_int_equal(store_check(store, tell, &faults), 0);
+        pid_t child = waitpid(-1, &status, WNOHANG);
+        if (child == 0)
+            continue;
+        assert_true(child > 0);
+        assert_int_equal(status, 0);
+        ended++;
+    }
+    assert_sound(store);
+    assert_int_equal(kit_entries("store/stage"), 0);
+}
+
+/* Makes stages and looks whether they stay. */
+static int keep_stages(struct store *store, unsigned worker)
+{
+    (void)worker;
+    for (unsigned round = 0; round < 10 * ROUNDS; round++) {
+        struct stage stage;
+        struct stat st;
+        if (store_stage(store, &stage) < 0)
+            return 1;
+        if (fstatat(store->stage, stage.name, &st, 0) < 0 || mkdirat(stage.dir, "work", 0755) < 0)
+            return 2;
+        sched_yield();
+        if (fstatat(stage.dir, "work", &st, 0) < 0)
+            return 3;
+        store_unstage(store, &stage);
+    }
+    return 0;
+}
+
+static void a_sweep_takes_no_stage_from_its_maker(void **state)
+{
+    (void)state;
+    sweep_beside(keep_stages);
+}
+
+/* One layer from its stage to its row, in a process that must not assert. */
+static int make_layer(struct store *store, char *id)
+{
+    struct stage stage;
+    const struct layer_row row = {.id = id, .source = word("a test"), .entries = word("")};
+    int err = store_stage(store, &stage);
+    if (!err && mkdirat(stage.dir, "layer", 0755) < 0)
+        err = -errno;
+    if (!err)
+        err = store_publishing(store);
+    if (!err)
+        err = store_publish(store, &stage, "layer", store->layers, id);
+    if (!err)
+        err = catalog_add_layer(store->catalog, &row);
+    store_published(store);
+    store_unstage(store, &stage);
+    return err;
+}
+
+static int remove_layer(struct store *store, const char *id)
+{
+    int err = catalog_remove_layer(store->catalog, id);
+    return err == -ENOENT ? 0 : err ? err : store_discard(store, store->layers, id);
+}
+
+/* Layers of the same few ids come and go in all processes. */
+static int make_and_remove_layers(struct store *store, unsigned worker)
+{
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        char id[STORE_ID_SIZE];
+        snprintf(id, sizeof(id), "%064x", (round + worker) % SHARED_IDS);
+        int err = make_layer(store, id);
+        if (err && err != -EEXIST)
+            return 1;
+        if (round % 2 == 0 && remove_layer(store, id) < 0)
+            return 2;
+    }
+    return 0;
+}
+
+static int has_directory(void *context, const struct layer_row *row)
+{
+    struct store *store = context;
+    struct stat st;
+    return fstatat(store->layers, row->id, &st, 0) < 0 ? -errno : 0;
+}
+
+static void rows_and_directories_agree_whoever_publishes_and_removes(void **state)
+{
+    (void)state;
+    sweep_beside(make_and_remove_layers);
+    cleanup_store struct store *store = open_here();
+    assert_int_equal(catalog_each_layer(store->catalog, has_directory, store), 0);
+}
+
+/* Whether a process is waiting for a flock(2), as /proc/locks tells. */
+static bool waits_for_lock(pid_t process)
+{
+    char line[256], kind[16];
+    int owner;
+    bool waits = false;
+    FILE *locks = fopen("/proc/locks", "re");
+    assert_non_null(locks);
+    while (!waits && fgets(line, sizeof(line), locks))
+        waits = sscanf(line, "%*d: -> %15s %*s %*s %d", kind, &owner) == 2 && owner == process;
+    fclose(locks);
+    return waits;
+}
+
+/* A process that does `work` waits until the layer has its row, and succeeds then. */
+static void assert_waits(struct store *store, int (*work)(struct store *store, unsigned worker))
+{
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct store *own = NULL;
+        _exit(store_open(store->path, false, &own) ? 100 : work(own, 0));
+    }
+    while (!waits_for_lock(child))
+        assert_int_equal(waitpid(child, &status, WNOHANG), 0);
+    add_layer_row(store, word(ID("1111")));
+    store_published(store);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static int sweep_nothing(struct store *store, unsigned worker)
+{
+    (void)worker;
+    struct faults faults = {.mend = true};
+    return store_check(store, tell, &faults) || faults.count;
+}
+
+static int discard_what_has_a_row(struct store *store, unsigned worker)
+{
+    (void)worker;
+    struct stat st;
+    return store_discard(store, store->layers, ID("1111")) ||
+           fstatat(store->layers, ID("1111"), &st, 0) < 0;
+}
+
+static int find_it_published(struct store *store, unsigned worker)
+{
+    (void)worker;
+    return make_layer(store, word(ID("1111"))) == -EEXIST ? 0 : 1;
+}
+
+static void between_a_directory_and_its_row_all_others_wait(void **state)
+{
+    (void)state;
+    int (*const works[])(struct store * store, unsigned worker) = {
+        sweep_nothing, discard_what_has_a_row, find_it_published};
+    for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++) {
+        cleanup_store struct store *store = open_here();
+        struct stage stage;
+        assert_int_equal(store_stage(store, &stage), 0);
+        assert_int_equal(mkdirat(stage.dir, "layer", 0755), 0);
+        assert_int_equal(store_publishing(store), 0);
+        assert_int_equal(store_publish(store, &stage, "layer", store->layers, ID("1111")), 0);
+        assert_waits(store, works[i]);
+        store_unstage(store, &stage);
+        assert_int_equal(catalog_remove_layer(store->catalog, ID("1111")), 0);
+        assert_int_equal(store_discard(store, store->layers, ID("1111")), 0);
+    }
+}
+
+/* ---- a process that is killed ---- */
+
+/* Makes a layer and a mount and removes them again, stopping dead after the call `last`. */
+static void live_until(const char *path, unsigned last)
+{
+    struct store *store = NULL;
+    struct stage stage;
+    unsigned calls = 0;
+    const struct layer_row layer = {
+        .id = word(ID("1111")), .source = word("a test"), .entries = word("")};
+#define then(call)                                                                                 \
+    do {                                                                                           \
+        if ((call) < 0)                                                                            \
+            _exit(1);                                                                              \
+        if (++calls == last)                                                                       \
+            kill(getpid(), SIGKILL);                                                               \
+    } while (0)
+    then(store_open(path, true, &store));
+    then(store_stage(store, &stage));
+    then(mkdirat(stage.dir, "layer", 0755));
+    then(store_publishing(store));
+    then(store_publish(store, &stage, "layer", store->layers, ID("1111")));
+    then(catalog_begin(store->catalog));
+    then(catalog_add_layer(store->catalog, &layer));
+    then(catalog_commit(store->catalog));
+    store_published(store);
+    store_unstage(store, &stage);
+    then(catalog_remove_layer(store->catalog, ID("1111")));
+    then(store_discard(store, store->layers, ID("1111")));
+#undef then
+    _exit(0);
+}
+
+static void whoever_is_killed_leaves_nothing_that_is_not_swept(void **state)
+{
+    (void)state;
+    cleanup_free char *path = kit_path("store");
+    for (unsigned last = 1;; last++) {
+        int status;
+        struct faults faults = {.mend = true};
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            live_until(path, last);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        cleanup_store struct store *store = open_here();
+        assert_int_equal(store_check(store, tell, &faults), 0);
+        assert_int_equal(faults.of[STORE_FAULT_LAYER_ROW], 0);
+        assert_int_equal(kit_entries("store/stage"), 0);
+        assert_int_equal(kit_exists("store/layers/" ID("1111")), has_layer_row(store, ID("1111")));
+        assert_int_equal(publish_layer(store, word(ID("1111")), true), last == 8 ? -EEXIST : 0);
+        assert_int_equal(catalog_remove_layer(store->catalog, ID("1111")), 0);
+        assert_int_equal(store_discard(store, store->layers, ID("1111")), 0);
+        if (WIFEXITED(status)) {
+            assert_int_equal(WEXITSTATUS(status), 0);
+            assert_true(last == 11);
+            return;
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,8 +689,8 @@ int main(void)
         kit_test(a_place_with_a_row_is_taken),
         kit_test(what_a_crash_left_in_a_place_makes_room),
         kit_test(what_is_discarded_is_gone),
-        kit_test(removing_follows_no_symlink),
-        kit_test(removing_knows_no_bad_names),
+        kit_test(what_has_a_row_again_is_not_discarded),
+        kit_test(all_descriptors_are_given_back),
         kit_test(a_sound_store_has_no_faults),
         kit_test(a_stage_left_behind_is_swept_and_one_in_use_is_not),
         kit_test(what_is_no_stage_is_swept_from_it),
@@ -465,6 +701,10 @@ int main(void)
         kit_test(a_dead_daemons_mount_is_unmounted_and_keeps_its_files),
         kit_test(an_ephemeral_mount_is_forgotten_when_its_daemon_is_gone),
         kit_test(a_directory_whose_daemon_outlived_its_row_is_left),
+        kit_test(a_sweep_takes_no_stage_from_its_maker),
+        kit_test(rows_and_directories_agree_whoever_publishes_and_removes),
+        kit_test(between_a_directory_and_its_row_all_others_wait),
+        kit_test(whoever_is_killed_leaves_nothing_that_is_not_swept),
     };
     return kit_run("store", tests, sizeof(tests) / sizeof(tests[0]));
 }
