@@ -66,9 +66,10 @@ static int remove_mount(struct store *store, const struct mount_row *row, bool f
                   row->name, row->mountpoint ? row->mountpoint : "a directory", row->name);
         return -EBUSY;
     }
-    if (!err && row->mountpoint && (state == NAMED_MOUNTED || state == NAMED_DEAD))
-        err = state == NAMED_DEAD ? (void)!unmount_path(row->mountpoint, true),
-        0                         : take_down(store, row);
+    if (!err && state == NAMED_DEAD)
+        unmount_dead_path(row->mountpoint);
+    if (!err && state == NAMED_MOUNTED && row->mountpoint)
+        err = take_down(store, row);
     if (!err)
         err = named_lock(store, row, &lock);
     return err ? err : named_forget(store, row);

@@ -22,6 +22,8 @@ extern const struct command command_create;
 extern const struct command command_ps;
 extern const struct command command_inspect;
 extern const struct command command_rename;
+extern const struct command command_export;
+extern const struct command command_prune;
 extern const struct command command_rm;
 extern const struct command command_diff;
 

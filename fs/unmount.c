@@ -8,6 +8,7 @@
 
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static int by_fusermount(const char *at, bool lazy)
@@ -39,4 +40,13 @@ int unmount_path(const char *at, bool lazy)
               err == -EINVAL ? "nothing is mounted there" : strerror(-err),
               err == -EBUSY ? "; somebody is inside: leave it, or use --lazy" : "");
     return err;
+}
+
+void unmount_dead_path(const char *at)
+{
+    struct stat st;
+    if (stat(at, &st) == 0 || errno != ENOTCONN)
+        return;
+    if (umount2(at, UMOUNT_NOFOLLOW | MNT_DETACH) < 0 && errno == EPERM)
+        (void)!by_fusermount(at, true);
 }

@@ -13,4 +13,8 @@
  * A failure is told on stderr. */
 must_check int unmount_path(const char *at, bool lazy);
 
+/* Takes a mount away whose daemon is dead. Where nothing is mounted, or something that is alive,
+ * nothing is done or told. */
+void unmount_dead_path(const char *at);
+
 #endif

@@ -353,3 +353,75 @@ def test_diff_is_what_a_comparison_of_everything_says(store, layers, seed):
         # A file that was copied up and is as before, and the directories on its way.
         assert kind == "C" and path in before and path in after, f"{kind} {path}"
     store.plyfs("umount", "web")
+
+
+# ---- export -------------------------------------------------------------------------------------
+
+def test_export_is_the_whole_tree(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    (at / "etc/b").write_text("changed")
+    os.rename(at / "usr", at / "opt")
+    os.link(at / "new", at / "again")
+    os.symlink("new", at / "link")
+    os.mkfifo(at / "pipe")
+    os.chmod(at / "etc", 0o2711)
+    os.setxattr(at / "new", "user.colour", b"red")
+    expected = facts(at)
+    target = store.sandbox.directory("out")
+    store.plyfs("export", "-o", store.sandbox.path / "web.tar", "web")
+    run("tar", "-xpf", store.sandbox.path / "web.tar", "--xattrs", "-C", target)
+    assert facts(target) == expected
+    assert os.stat(target / "new").st_ino == os.stat(target / "again").st_ino
+    assert os.getxattr(target / "new", "user.colour") == b"red"
+    store.plyfs("umount", "web")
+    store.plyfs("export", "-o", store.sandbox.path / "later.tar", "web")
+    assert (store.sandbox.path / "later.tar").read_bytes() == (store.sandbox.path / "web.tar").read_bytes()
+
+
+def test_export_that_fails_leaves_no_file(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    target = store.sandbox.path / "missing" / "web.tar"
+    store.refused("export", "-o", target, "web", words="cannot write")
+    store.refused("export", "-o", store.sandbox.path / "web.tar", "nobody", words="no such mount")
+    assert not (store.sandbox.path / "web.tar").exists()
+    store.refused("export", "-o", "/dev/full", "web", words="No space left")
+
+
+# ---- prune --------------------------------------------------------------------------------------
+
+def kill_daemon(store, name):
+    pid = json.loads(store.plyfs("inspect", name).stdout)[0]["Pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: store.state(name) == "dead", f"{name} is dead")
+
+
+def test_prune_clears_dead_mountpoints_and_asks_first(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    (at / "kept").write_text("kept")
+    kill_daemon(store, "web")
+    done = store.plyfs("prune")
+    assert "its daemon died" in done.stdout
+    assert is_mounted(at) and store.state("web") == "dead", "nobody said yes"
+    store.plyfs("prune", "-f")
+    assert not is_mounted(at) and store.state("web") == "unmounted"
+    assert store.plyfs("prune", "-f").stdout == ""
+    assert (store.mount("web") / "kept").read_text() == "kept"
+    store.plyfs("umount", "web")
+
+
+def test_a_dead_mount_is_removed_with_its_mountpoint(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    kill_daemon(store, "web")
+    store.plyfs("rm", "web")
+    assert not is_mounted(at) and store.listed("-a") == []
+
+
+def test_prune_leaves_what_is_alive_alone(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    store.plyfs("prune", "-f")
+    assert is_mounted(at) and store.state("web") == "mounted"
+    store.plyfs("umount", "web")
