@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: say in an archive's way what layertree.h tells. Cost: every file is read once; memory does
- * not grow with the layer, but for its hard links.
+ * Duty: say in an archive's way what layertree.h tells, or put together again what skeleton.h took
+ * apart. Cost: every file is read once; memory does not grow with the layer, but for its hard
+ * links.
  */
 #include "pack.h"
 
+#include "fd.h"
 #include "layertree.h"
 #include "log.h"
+#include "skeleton.h"
 #include "whiteout.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,14 +23,20 @@ struct packing {
     void *context;
 };
 
-static int add_piece(void *context, const void *data, size_t size)
+static void count(struct packing *packing, size_t size)
 {
-    struct packing *packing = context;
-    int err = tar_writer_data(packing->writer, data, size);
     packing->done += size;
     if (packing->seen)
         packing->seen(packing->context, packing->done);
-    return err;
+}
+
+/* ---- from the tree alone ---- */
+
+static int add_piece(void *context, const void *data, size_t size)
+{
+    struct packing *packing = context;
+    count(packing, size);
+    return tar_writer_data(packing->writer, data, size);
 }
 
 /* An empty file with a name from the grammar of whiteouts, "DIR" "NAME1" "NAME2". What it is of has
@@ -97,4 +107,73 @@ int pack_tree(int tree, struct tar_writer *writer, void (*seen)(void *context, u
     while (!err && (more = layertree_next(layer, &entry)) == 1)
         err = add_entry(&packing, layer, &entry);
     return err ? err : more;
+}
+
+/* ---- from the skeleton ---- */
+
+enum { BLOCK = 1 << 18 };
+
+/* Opens a file that the skeleton names. Whatever is there instead is not what came. */
+static int open_content(int tree, const struct skeleton_part *part)
+{
+    struct stat st;
+    cleanup_fd int fd = fd_open_beneath(tree, part->path, O_RDONLY | O_NONBLOCK);
+    if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -ENXIO || fd == -EXDEV)
+        return -EBADMSG;
+    if (fd < 0)
+        return fd;
+    int err = fd_stat(fd, "", &st);
+    if (err)
+        return err;
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != part->size)
+        return -EBADMSG;
+    posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return steal_fd(&fd);
+}
+
+static int copy_content(struct packing *packing, int tree, const struct skeleton_part *part)
+{
+    cleanup_fd int fd = open_content(tree, part);
+    if (fd < 0)
+        return fd;
+    cleanup_free char *block = malloc(BLOCK);
+    if (!block)
+        return -ENOMEM;
+    for (uint64_t left = part->size; left > 0;) {
+        ssize_t got = read(fd, block, left < BLOCK ? (size_t)left : BLOCK);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -EBADMSG;
+        int err = tar_writer_raw(packing->writer, block, (size_t)got);
+        if (err)
+            return err;
+        count(packing, (size_t)got);
+        left -= (uint64_t)got;
+    }
+    return 0;
+}
+
+static int pack_skeleton(int tree, int books, struct packing *packing)
+{
+    int err = 0, more = 1;
+    struct skeleton_part part;
+    cleanup_skeleton_reader struct skeleton_reader *reader = skeleton_open(books, "skeleton", &err);
+    if (!reader)
+        return err;
+    while (!err && (more = skeleton_next(reader, &part)) == 1)
+        err = part.data ? tar_writer_raw(packing->writer, part.data, (size_t)part.size)
+                        : copy_content(packing, tree, &part);
+    return err ? err : more;
+}
+
+int pack_layer(const struct pack *pack, struct tar_sums *sums)
+{
+    cleanup_tar_writer struct tar_writer *writer = tar_writer_open(pack->fd, pack->filter);
+    if (!writer)
+        return -ENOMEM;
+    struct packing packing = {.writer = writer, .seen = pack->seen, .context = pack->context};
+    int err = pack->skeleton ? pack_skeleton(pack->tree, pack->books, &packing)
+                             : pack_tree(pack->tree, writer, pack->seen, pack->context);
+    return err ? err : tar_writer_finish(writer, sums);
 }

@@ -13,17 +13,27 @@
 #include "own.h"
 #include "tarball.h"
 
-/* Packs the layer directory `tree` into `writer`, and leaves it open for more. `seen` is told the
- * bytes of content so far; it may be NULL. */
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Packs the layer directory `tree` into `writer`, and leaves it open for more. The root has no
+ * entry: what a layer is put into is there. `seen` is told the bytes of content so far; it may be
+ * NULL. -EINVAL: the layer stands on another one (layertree.h). */
 must_check int pack_tree(int tree, struct tar_writer *writer,
                          void (*seen)(void *context, uint64_t bytes), void *context);
 
-/* Writes to `fd` the tar that the layer came as, uncompressed. -EBADMSG when what lies in the tree
- * is not what came (the sums tell). `sums` may be NULL. */
-must_check int pack_from_skeleton(int tree, int books, int fd, struct tar_sums *sums);
+struct pack {
+    int tree;
+    int books;     /* the directory that its "skeleton" lies in */
+    bool skeleton; /* there is one: the tar is to be the one that came */
+    int fd;        /* where the tar is written; -1: nowhere, for the sums alone */
+    enum tar_filter filter;
+    void (*seen)(void *context, uint64_t bytes); /* told the bytes of content so far; or NULL */
+    void *context;
+};
 
-/* Writes the layer's tar to `fd` in whichever way it came. `filter` compresses it. */
-must_check int pack_layer(int tree, int books, bool skeleton, int fd, enum tar_filter filter,
-                          struct tar_sums *sums);
+/* Writes a sealed layer's tar in whichever way it came. -EBADMSG: the skeleton is broken, or a file
+ * of the tree is not of the size that came; that all bytes are those that came, the sums tell. */
+must_check int pack_layer(const struct pack *pack, struct tar_sums *sums);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "kit.h"
 
+#include "digest.h"
 #include "fd.h"
 #include "override.h"
 #include "pack.h"
+#include "skeleton.h"
 #include "tarkit.h"
 #include "xattr.h"
 
@@ -255,6 +257,128 @@ static void a_full_disk_is_told(void **state)
     assert_int_equal(pack_tree(tree, writer, NULL, NULL), -ENOSPC);
 }
 
+/* ---- from the skeleton ---- */
+
+/* The skeleton of "head" CONTENT-OF-dir/file "tail", beside the tree. */
+static void make_skeleton(const char *content)
+{
+    int err;
+    uint64_t size;
+    kit_dir("books");
+    cleanup_fd int books = kit_open("books", O_RDONLY | O_DIRECTORY);
+    cleanup_skeleton_writer struct skeleton_writer *writer =
+        skeleton_create(books, "skeleton", &err);
+    assert_non_null(writer);
+    assert_int_equal(skeleton_add_raw(writer, "head", 4), 0);
+    assert_int_equal(skeleton_add_content(writer, "dir/file", strlen(content)), 0);
+    assert_int_equal(skeleton_add_raw(writer, "tail", 4), 0);
+    assert_int_equal(skeleton_finish(writer, &size), 0);
+    assert_int_equal(size, 8 + strlen(content));
+}
+
+static int pack_books(bool skeleton, int fd, enum tar_filter filter, struct tar_sums *sums,
+                      uint64_t *seen)
+{
+    cleanup_fd int tree = kit_open("top", O_RDONLY | O_DIRECTORY);
+    cleanup_fd int books = kit_open("books", O_RDONLY | O_DIRECTORY);
+    const struct pack pack = {.tree = tree,
+                              .books = books,
+                              .skeleton = skeleton,
+                              .fd = fd,
+                              .filter = filter,
+                              .seen = seen ? note : NULL,
+                              .context = seen};
+    return pack_layer(&pack, sums);
+}
+
+static void a_layer_with_a_skeleton_gives_the_bytes_that_came(void **state)
+{
+    (void)state;
+    struct tar_sums sums;
+    char expected[65];
+    uint64_t seen = 0;
+    size_t size;
+    kit_file("top/dir/file", "content");
+    make_skeleton("content");
+    cleanup_fd int fd = tarkit_file();
+    assert_int_equal(pack_books(true, fd, TAR_PLAIN, &sums, &seen), 0);
+    cleanup_free unsigned char *bytes = tarkit_bytes(fd, &size);
+    assert_int_equal(size, 15);
+    assert_memory_equal(bytes, "headcontenttail", 15);
+    assert_int_equal(digest_of("headcontenttail", 15, expected), 0);
+    assert_string_equal(sums.diff_id, expected);
+    assert_int_equal(seen, 7);
+}
+
+static void what_came_can_be_compressed(void **state)
+{
+    (void)state;
+    struct tar_sums plain, packed;
+    size_t size;
+    kit_file("top/dir/file", "content");
+    make_skeleton("content");
+    assert_int_equal(pack_books(true, -1, TAR_PLAIN, &plain, NULL), 0);
+    cleanup_fd int fd = tarkit_file();
+    assert_int_equal(pack_books(true, fd, TAR_GZIP, &packed, NULL), 0);
+    assert_string_equal(plain.diff_id, packed.diff_id);
+    assert_string_not_equal(packed.blob, packed.diff_id);
+    cleanup_free unsigned char *bytes = tarkit_bytes(fd, &size);
+    assert_int_equal(bytes[0], 0x1f);
+    assert_int_equal(bytes[1], 0x8b);
+    assert_int_equal(size, packed.blob_size);
+}
+
+static void a_layer_without_a_skeleton_is_packed_from_its_tree(void **state)
+{
+    (void)state;
+    struct tar_sums sums;
+    char expected[65];
+    size_t size;
+    kit_tree("f top/dir/file content, d books");
+    assert_int_equal(pack_books(false, -1, TAR_PLAIN, &sums, NULL), 0);
+    cleanup_fd int archive = pack("top");
+    cleanup_free unsigned char *bytes = tarkit_bytes(archive, &size);
+    assert_int_equal(digest_of(bytes, size, expected), 0);
+    assert_string_equal(sums.diff_id, expected);
+    assert_int_equal(sums.tar_size, size);
+}
+
+static int pack_changed(void)
+{
+    struct tar_sums sums;
+    return pack_books(true, -1, TAR_PLAIN, &sums, NULL);
+}
+
+static void a_tree_that_is_not_what_came_is_told(void **state)
+{
+    (void)state;
+    kit_file("top/dir/file", "content");
+    make_skeleton("content");
+    assert_int_equal(pack_changed(), 0);
+    kit_file("top/dir/file", "content and more");
+    assert_int_equal(pack_changed(), -EBADMSG);
+    assert_int_equal(unlinkat(kit_root(), "top/dir/file", 0), 0);
+    assert_int_equal(pack_changed(), -EBADMSG);
+    kit_tree("f away content, l top/dir/file ../../away");
+    assert_int_equal(pack_changed(), -EBADMSG);
+    assert_int_equal(unlinkat(kit_root(), "top/dir/file", 0), 0);
+    assert_int_equal(mknodat(kit_root(), "top/dir/file", S_IFIFO | 0600, 0), 0);
+    assert_int_equal(pack_changed(), -EBADMSG);
+    assert_int_equal(unlinkat(kit_root(), "top/dir/file", 0), 0);
+    assert_int_equal(unlinkat(kit_root(), "top/dir", AT_REMOVEDIR), 0);
+    kit_tree("f elsewhere/file content, l top/dir ../elsewhere");
+    assert_int_equal(pack_changed(), -EBADMSG);
+}
+
+static void a_broken_skeleton_is_told(void **state)
+{
+    (void)state;
+    kit_tree("f top/dir/file content, f books/skeleton nothing");
+    assert_int_equal(pack_changed(), -EBADMSG);
+    assert_int_equal(unlinkat(kit_root(), "books/skeleton", 0), 0);
+    assert_int_equal(pack_changed(), -ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +396,11 @@ int main(void)
         kit_test(what_was_packed_is_told),
         kit_test(half_a_layer_is_refused),
         kit_test(a_full_disk_is_told),
+        kit_test(a_layer_with_a_skeleton_gives_the_bytes_that_came),
+        kit_test(what_came_can_be_compressed),
+        kit_test(a_layer_without_a_skeleton_is_packed_from_its_tree),
+        kit_test(a_tree_that_is_not_what_came_is_told),
+        kit_test(a_broken_skeleton_is_told),
     };
     return kit_run("pack", tests, sizeof(tests) / sizeof(tests[0]));
 }
