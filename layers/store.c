@@ -186,9 +186,7 @@ static int open_all(struct store *store, bool make)
 
 static void tell_open_failure(const char *path, int err)
 {
-    if (err == -ENOENT)
-        log_error("%s: there is no store here", path);
-    else if (err == -ENOTEMPTY)
+    if (err == -ENOTEMPTY)
         log_error("%s: this directory is no store, and not empty", path);
     else if (err == -EPROTO)
         log_error("%s: this store was made by a newer plyfs", path);
@@ -205,10 +203,10 @@ int store_open(const char *path, bool make, struct store **store)
     *opened = (struct store){.root = -1, .layers = -1, .mounts = -1, .stage = -1, .lock = -1};
     opened->path = absolute(path);
     int err = opened->path ? open_all(opened, make) : -ENOMEM;
-    if (err)
-        tell_open_failure(path, err);
-    else
+    if (!err)
         *store = steal_ptr(&opened);
+    else if (err != -ENOENT || make)
+        tell_open_failure(path, err);
     return err;
 }
 

@@ -38,8 +38,9 @@ struct store {
  * out of memory or when there is no home to put it in. */
 char *store_default_path(const char *chosen);
 
-/* Opens a store; `make`: makes it where it is missing (mode 0700), else -ENOENT. On failure the
- * message is on stderr. -EPROTO: made by a newer plyfs. */
+/* Opens a store. Where there is none, `make` makes one (mode 0700) in a directory that is missing
+ * or empty; without it the answer is -ENOENT, of which the caller knows more than can be told here.
+ * Of every other failure the message is on stderr. -EPROTO: made by a newer plyfs. */
 must_check int store_open(const char *path, bool make, struct store **store);
 void store_close(struct store *store);
 static inline void own_store(struct store **store)
