@@ -24,6 +24,7 @@ extern const struct command command_inspect;
 extern const struct command command_rename;
 extern const struct command command_export;
 extern const struct command command_prune;
+extern const struct command command_doctor;
 extern const struct command command_rm;
 extern const struct command command_diff;
 

@@ -1,63 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Named mounts: made, mounted, looked at, changed, unmounted, removed; and what their diff says."""
-import contextlib
 import json
 import os
 import pathlib
 import random
 import signal
 import stat
-import subprocess
-import time
 
 import pytest
 
-from harness import PLYFS, is_mounted, need_fuse, run, umount
-
-
-class Store:
-    """A store in a sandbox, and the program with it."""
-
-    def __init__(self, sandbox):
-        need_fuse()
-        self.sandbox, self.path = sandbox, sandbox.path / "store"
-        self.watched = []
-
-    def plyfs(self, *argv, check=True, **kwargs):
-        kwargs.setdefault("env", {**os.environ, "PLYFS_ROOT": str(self.path)})
-        kwargs.setdefault("timeout", 120)
-        done = run(PLYFS, *argv, check=False, stdin=subprocess.DEVNULL, **kwargs)
-        assert not check or done.returncode == 0, f"{argv}: status {done.returncode}: {done.stderr}"
-        return done
-
-    def refused(self, *argv, words):
-        done = self.plyfs(*argv, check=False)
-        assert done.returncode not in (0, -signal.SIGABRT, -signal.SIGSEGV), done
-        assert words in done.stderr, done.stderr
-        return done
-
-    def mount(self, name, at=None):
-        at = at or self.sandbox.directory("mnt")
-        self.watched.append(at)
-        self.plyfs("mount", name, at)
-        return pathlib.Path(at)
-
-    def listed(self, *argv):
-        return [json.loads(line) for line in
-                self.plyfs("ps", "--format", "json", *argv).stdout.splitlines()]
-
-    def state(self, name):
-        lines = [line for line in self.listed("-a") if line["Name"] == name]
-        return lines[0]["State"] if lines else None
-
-    def diff(self, name):
-        return self.plyfs("diff", name).stdout.splitlines()
-
-    def close(self):
-        for at in self.watched:
-            with contextlib.suppress(OSError):
-                while is_mounted(at):
-                    umount(at, lazy=True)
+from harness import is_mounted, run
+from storekit import Store, change_at_random, facts, wait_for
 
 
 @pytest.fixture
@@ -81,13 +34,6 @@ def layers(sandbox):
 
 def lowers(layers):
     return [word for layer in layers for word in ("--lower", layer)]
-
-
-def wait_for(condition, what, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s in vain: {what}"
-        time.sleep(0.01)
 
 
 def test_a_named_mount_keeps_its_changes_from_one_mount_to_the_next(store, layers):
@@ -282,20 +228,6 @@ def test_diff_of_a_renamed_directory_is_a_removal_and_an_addition(store, layers)
                                  "A /opt/x", "D /usr"]
 
 
-def facts(top):
-    """{path: what a diff looks at}, directories without their size."""
-    found = {}
-    for here, folders, files in os.walk(top):
-        for name in folders + files:
-            path = os.path.join(here, name)
-            st = os.lstat(path)
-            kind = stat.S_IFMT(st.st_mode)
-            content = (os.readlink(path) if kind == stat.S_IFLNK else
-                       pathlib.Path(path).read_bytes() if kind == stat.S_IFREG else None)
-            found[os.path.relpath(path, top)] = (st.st_mode, st.st_uid, st.st_gid, st.st_mtime_ns, content)
-    return found
-
-
 def expected_diff(before, after):
     """By comparing everything: what the diff must say at least, and no more than copy-ups beyond."""
     deleted = {p for p in before if p not in after}
@@ -307,29 +239,6 @@ def expected_diff(before, after):
             if path in before and path in after:
                 lines.add(("C", path))
     return lines
-
-
-def change_at_random(at, rng, count):
-    """Some hundred operations of the kind that programs do; refusals are part of it."""
-    def paths(directories):
-        return [os.path.join(here, name) for here, folders, files in os.walk(at)
-                for name in (folders if directories else files)] + ([os.fspath(at)] if directories else [])
-    for i in range(count):
-        files, folders = paths(False), paths(True)
-        file, folder = rng.choice(files or [None]), rng.choice(folders)
-        with contextlib.suppress(OSError, TypeError):
-            rng.choice([
-                lambda: pathlib.Path(file).write_text(f"written {i}"),
-                lambda: os.unlink(file),
-                lambda: os.chmod(file, rng.choice([0o600, 0o644, 0o755])),
-                lambda: os.rename(file, os.path.join(folder, f"r{i}")),
-                lambda: os.mkdir(os.path.join(folder, f"d{i}")),
-                lambda: pathlib.Path(folder, f"f{i}").write_text("new"),
-                lambda: os.symlink("target", os.path.join(folder, f"l{i}")),
-                lambda: os.rename(folder, os.path.join(rng.choice(folders), f"m{i}")),
-                lambda: run("rm", "-rf", folder) if folder != os.fspath(at) and rng.random() < .3 else None,
-                lambda: os.rename(folder, rng.choice(folders)),
-            ])()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -425,3 +334,38 @@ def test_prune_leaves_what_is_alive_alone(store, layers):
     store.plyfs("prune", "-f")
     assert is_mounted(at) and store.state("web") == "mounted"
     store.plyfs("umount", "web")
+
+
+# ---- doctor -------------------------------------------------------------------------------------
+
+def test_doctor_finds_nothing_in_a_healthy_store(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    assert store.plyfs("doctor").stdout == ""
+    store.plyfs("umount", at)
+    assert store.plyfs("doctor", "--layers").stdout == ""
+
+
+def test_doctor_tells_what_does_not_fit_and_mends_it(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    store.plyfs("create", "--name", "lost", *lowers(layers))
+    lost, = store.plyfs("inspect", "--format", "{{.Id}}", "lost").stdout.split()
+    run("rm", "-rf", store.path / "mounts" / lost)
+    unknown = store.path / "mounts" / ("0" * 64)
+    unknown.mkdir()
+    (unknown / "upper").mkdir()
+    rubbish = store.path / "layers" / ("1" * 64)
+    rubbish.mkdir()
+    done = store.plyfs("doctor", check=False)
+    assert done.returncode == 1
+    assert sorted(line.partition(" ")[0] for line in done.stdout.splitlines()) == sorted(
+        [lost, unknown.name, rubbish.name])
+    assert unknown.exists() and rubbish.exists(), "without --repair nothing is changed"
+    assert store.plyfs("doctor", "--repair").stdout.count("mended") == 3
+    assert not unknown.exists() and not rubbish.exists()
+    assert [line["Name"] for line in store.listed("-a")] == ["web"]
+    assert store.plyfs("doctor").stdout == ""
+
+
+def test_doctor_without_a_store_cannot_tell(store):
+    assert store.refused("doctor", words="there is no store in").returncode == 2
