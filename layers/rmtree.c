@@ -72,9 +72,25 @@ static bool is_directory(int dir, const struct dirent *entry)
     return fd_stat(dir, entry->d_name, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* What is to be done with a directory in the one that is being cleared. */
+typedef int meet_directory(struct removal *removal, int dir, const char *name);
+
+static void clear_one(struct removal *removal, int dir, const struct dirent *entry,
+                      meet_directory *meet)
+{
+    int err = 0;
+    if (is_directory(dir, entry))
+        err = meet(removal, dir, entry->d_name);
+    else if (unlinkat(dir, entry->d_name, 0) < 0)
+        err = -errno;
+    if (!err)
+        removal->progress = true;
+    else if (err != -ENOENT) /* another process was faster */
+        removal->err = err;
+}
+
 /* Takes `fd`. Everything in it that is no directory goes; `meet` is given the directories. */
-static void clear(struct removal *removal, int fd,
-                  int (*meet)(struct removal *removal, int dir, const char *name))
+static void clear(struct removal *removal, int fd, meet_directory *meet)
 {
     cleanup_dir DIR *dir = fdopendir(fd);
     if (!dir) {
@@ -82,18 +98,15 @@ static void clear(struct removal *removal, int fd,
         close(fd);
         return;
     }
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-        int err = 0;
-        if (fd_is_dot(entry->d_name))
-            continue;
-        if (is_directory(fd, entry))
-            err = meet(removal, fd, entry->d_name);
-        else if (unlinkat(fd, entry->d_name, 0) < 0)
-            err = -errno;
-        if (!err)
-            removal->progress = true;
-        else if (err != -ENOENT)
-            removal->err = err;
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (!entry) {
+            removal->err = errno ? -errno : removal->err;
+            return;
+        }
+        if (!fd_is_dot(entry->d_name))
+            clear_one(removal, fd, entry, meet);
     }
 }
 

@@ -107,6 +107,30 @@ int store_lock_mount(struct store *store, const char *id)
     return err ? err : steal_fd(&lock);
 }
 
+/* ---- names ---- */
+
+/* Calls `each` for every name in a directory, which it may take away, until it returns something
+ * else than 0. */
+static int each_name(int dir, int (*each)(void *context, const char *name), void *context)
+{
+    cleanup_fd int fd = fd_open_name(dir, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    cleanup_dir DIR *names = fdopendir(fd);
+    if (!names)
+        return -errno;
+    fd = -1; /* now the stream's */
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(names);
+        if (!entry)
+            return -errno;
+        int result = fd_is_dot(entry->d_name) ? 0 : each(context, entry->d_name);
+        if (result)
+            return result;
+    }
+}
+
 /* ---- opening ---- */
 
 /* mkdir -p, with nobody else let in. */
@@ -132,22 +156,10 @@ static int open_subdirectory(int root, const char *name, int *fd)
     return *fd < 0 ? *fd : 0;
 }
 
-/* Whether a directory has room for a store: nothing of anyone else's is in it. */
-static int check_empty(int root)
+static int meet_stranger(void *context, const char *name)
 {
-    int fd = fd_open_name(root, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return fd;
-    cleanup_dir DIR *dir = fdopendir(fd);
-    if (!dir) {
-        close(fd);
-        return -ENOMEM;
-    }
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
-        if (!fd_is_dot(entry->d_name) && strcmp(entry->d_name, "lost+found") != 0)
-            return -ENOTEMPTY;
-    }
-    return 0;
+    (void)context;
+    return strcmp(name, "lost+found") == 0 ? 0 : -ENOTEMPTY;
 }
 
 /* The lock is the first thing that is made, so it tells a store from any other directory. */
@@ -156,7 +168,7 @@ static int open_lock(int root, bool make)
     int lock = fd_open_name(root, "lock", O_RDWR, 0);
     if (lock != -ENOENT || !make)
         return lock;
-    int err = check_empty(root);
+    int err = each_name(root, meet_stranger, NULL);
     /* Something is there by now: perhaps another process has made the store. */
     if (err == -ENOTEMPTY)
         lock = fd_open_name(root, "lock", O_RDWR, 0);
@@ -412,34 +424,15 @@ static void put_in_bin(struct sweep *sweep, int from, const char *name)
     mended(sweep, name, rmtree_move(from, name, sweep->bin.dir, as));
 }
 
-/* Calls `each` for every name in a directory, which it may take away. */
-static int each_name(struct sweep *sweep, int dir,
-                     int (*each)(struct sweep *sweep, const char *name))
-{
-    int fd = fd_open_name(dir, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return fd;
-    cleanup_dir DIR *names = fdopendir(fd);
-    if (!names) {
-        close(fd);
-        return -ENOMEM;
-    }
-    int err = 0;
-    for (struct dirent *entry = readdir(names); entry && !err; entry = readdir(names)) {
-        if (!fd_is_dot(entry->d_name))
-            err = each(sweep, entry->d_name);
-    }
-    return err;
-}
-
 /* Whether a lock could not be looked at because of what lies there, which is then nobody's work. */
 static bool is_no_work(int err)
 {
     return err == -ENOTDIR || err == -EISDIR || err == -ELOOP || err == -EACCES || err == -ENXIO;
 }
 
-static int sweep_stage(struct sweep *sweep, const char *name)
+static int sweep_stage(void *context, const char *name)
 {
+    struct sweep *sweep = context;
     struct store *store = sweep->store;
     cleanup_fd int dir = lock_stage(store, name);
     if (dir == -EWOULDBLOCK || dir == -ENOENT)
@@ -451,8 +444,9 @@ static int sweep_stage(struct sweep *sweep, const char *name)
     return 0;
 }
 
-static int sweep_layer_directory(struct sweep *sweep, const char *name)
+static int sweep_layer_directory(void *context, const char *name)
 {
+    struct sweep *sweep = context;
     int has = has_layer(sweep->store, name);
     if (has)
         return has < 0 ? has : 0;
@@ -481,8 +475,9 @@ static int sweep_layer_row(void *context, const struct layer_row *row)
     return 0;
 }
 
-static int sweep_mount_directory(struct sweep *sweep, const char *name)
+static int sweep_mount_directory(void *context, const char *name)
 {
+    struct sweep *sweep = context;
     struct store *store = sweep->store;
     int has = has_mount(store, name);
     if (has)
@@ -549,13 +544,13 @@ static int sweep_mount_row(void *context, const struct mount_row *row)
 static int sweep_all(struct sweep *sweep)
 {
     struct store *store = sweep->store;
-    int err = each_name(sweep, store->stage, sweep_stage);
+    int err = each_name(store->stage, sweep_stage, sweep);
     if (!err)
-        err = each_name(sweep, store->layers, sweep_layer_directory);
+        err = each_name(store->layers, sweep_layer_directory, sweep);
     if (!err)
         err = catalog_each_layer(store->catalog, sweep_layer_row, sweep);
     if (!err)
-        err = each_name(sweep, store->mounts, sweep_mount_directory);
+        err = each_name(store->mounts, sweep_mount_directory, sweep);
     if (!err)
         err = catalog_each_mount(store->catalog, sweep_mount_row, sweep);
     return err;

@@ -591,6 +591,34 @@ static void rows_of_version_1_survive(void **state)
     assert_string_equal(plain.lowers[0], "/srv/top");
 }
 
+static void ten_processes_bring_one_catalog_up_to_date(void **state)
+{
+    (void)state;
+    cleanup_free char *path = kit_path("");
+    for (unsigned time = 0; time < 10; time++) {
+        load_version_1();
+        work_together(path);
+        assert_int_equal(ask_number("SELECT count(*) FROM layer"), 2 + PROCESSES * ROWS_EACH);
+        assert_int_equal(unlinkat(kit_root(), "catalog.db", 0), 0);
+    }
+}
+
+/* The second table of the step is not as it should be, when the first is changed already. */
+static void a_step_that_fails_changes_nothing(void **state)
+{
+    (void)state;
+    struct catalog *catalog = NULL;
+    cleanup_free char *here = kit_path("");
+    load_version_1();
+    run_sql("ALTER TABLE mount ADD COLUMN options TEXT");
+    assert_int_equal(catalog_open(here, &catalog), -EIO);
+    assert_null(catalog);
+    assert_int_equal(ask_number("PRAGMA user_version"), 1);
+    assert_int_equal(
+        ask_number("SELECT count(*) FROM pragma_table_info('layer') WHERE name = 'entries'"), 0);
+    assert_int_equal(ask_number("SELECT count(*) FROM layer"), 2);
+}
+
 /* The texts of all tables and indices, in order. */
 static char *schema_text(void)
 {
@@ -674,6 +702,8 @@ int main(void)
         kit_test(changes_are_written_ahead_and_tables_are_strict),
         kit_test(ten_processes_make_one_catalog),
         kit_test(rows_of_version_1_survive),
+        kit_test(ten_processes_bring_one_catalog_up_to_date),
+        kit_test(a_step_that_fails_changes_nothing),
         kit_test(a_migrated_catalog_is_as_a_new_one),
         kit_test(a_newer_catalog_is_left_alone),
         kit_test(what_is_no_database_is_refused),
