@@ -3,9 +3,11 @@
  * A layer's tar becomes a lower directory. The archive is hostile until shown otherwise: names are
  * taken apart here and every step is an open of one name beneath the tree that follows nothing
  * (fd.h); an absolute name, "..", a bare ".wh.", a whiteout of "." or "..", a hard link that leads
- * out or to nothing, and what is beyond the limits are refused. Inside one layer the last entry of
- * a path wins. ".wh.NAME" becomes a whiteout device (or what the filesystem takes), ".wh..wh..opq"
- * an opaque mark, wherever in the archive it stands (OCI image-spec, "Whiteouts").
+ * out or to nothing, something inside what is no directory, and what is beyond the limits are
+ * refused. Inside one layer the last entry of a path wins. ".wh.NAME" becomes a whiteout device
+ * and ".wh..wh..opq" an opaque mark, wherever in the archive they stand: they hide what lower
+ * layers have, never what this one brings (OCI image-spec, "Whiteouts"). A directory that no entry
+ * describes is root's, 0755, of the year 1970, so that one archive gives one layer.
  *
  * Without privilege owners and devices cannot be made: they are recorded in the attribute
  * user.containers.override_stat ("UID:GID:MODE[:TYPE[-MAJOR-MINOR]]"), as other tools of the field
@@ -23,8 +25,9 @@
 struct unpack {
     int tree;           /* an empty directory: what the layer shows */
     int books;          /* a directory: "skeleton" is written here; -1: none is wanted */
-    uint64_t size_max;  /* bytes of content, all files together; 0: no limit */
+    uint64_t size_max;  /* bytes of content, all files together, holes too; 0: no limit */
     uint64_t files_max; /* entries; 0: no limit */
+    bool vouched;       /* a digest vouches for the archive, so it may lack its end mark */
     /* Found: */
     uint64_t files, bytes;
     bool skeleton;   /* it was written and gives the tar back byte for byte */
