@@ -66,8 +66,6 @@ static const char *shown_name(enum ovlwhere where, const char *disk, char buffer
 {
     if (where != OVLWHERE_SEALED)
         return ovlattr_unescape((enum ovlspace)where, disk, buffer);
-    if (ovlattr_is_private(OVLSPACE_USER, disk))
-        return NULL;
     const char *shown = ovlattr_unescape(OVLSPACE_TRUSTED, disk, buffer);
     /* Once only: what an escape gives back may look like books. */
     return shown == disk ? ovlattr_unescape(OVLSPACE_USER, disk, buffer) : shown;

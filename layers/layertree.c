@@ -225,20 +225,13 @@ int layertree_next(struct layertree *layer, struct layer_entry *entry)
 
 /* ---- content ---- */
 
-/* Opens the current file. What is no file any more is not waited for. */
+/* What has come to be a pipe in the meantime is not waited for, and has no content. */
 static int open_file(const struct walk_step *step)
 {
-    struct stat st;
-    cleanup_fd int fd = fd_open_name(step->dir, step->name, O_RDONLY | O_NONBLOCK, 0);
-    if (fd < 0)
-        return fd;
-    int err = fd_stat(fd, "", &st);
-    if (err)
-        return err;
-    if (!S_ISREG(st.st_mode))
-        return -ESTALE;
-    posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    return steal_fd(&fd);
+    int fd = fd_open_name(step->dir, step->name, O_RDONLY | O_NONBLOCK, 0);
+    if (fd >= 0)
+        posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    return fd;
 }
 
 static ssize_t read_piece(int fd, char *block)

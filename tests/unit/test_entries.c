@@ -151,6 +151,22 @@ static void attributes_are_not_mixed_up(void **state)
     assert_string_equal(find(&entries, "a")->meta, find(&entries, "c")->meta);
 }
 
+/* Names and values that are the same bytes one after the other. */
+static void names_and_values_are_not_mixed_up(void **state)
+{
+    (void)state;
+    cleanup_entries struct entries entries = {0};
+    kit_tree("f top/a, f top/b");
+    assert_int_equal(xattr_set(kit_root(), "top/a", "user.a", "", 0, 0), 0);
+    assert_int_equal(xattr_set(kit_root(), "top/a", "user.b", "user.c", 7, 0), 0);
+    assert_int_equal(xattr_set(kit_root(), "top/b", "user.a", "user.b", 7, 0), 0);
+    assert_int_equal(xattr_set(kit_root(), "top/b", "user.c", "", 0, 0), 0);
+    set_time("top/a", 1, 1);
+    set_time("top/b", 1, 1);
+    take("top", &entries);
+    assert_string_not_equal(find(&entries, "a")->meta, find(&entries, "b")->meta);
+}
+
 static void what_came_and_what_went_is_told_in_the_order_of_paths(void **state)
 {
     (void)state;
@@ -350,6 +366,7 @@ int main(void)
         kit_test(what_was_read_is_told),
         kit_test(whatever_is_changed_is_found),
         kit_test(attributes_are_not_mixed_up),
+        kit_test(names_and_values_are_not_mixed_up),
         kit_test(what_came_and_what_went_is_told_in_the_order_of_paths),
         kit_test(a_whiteout_is_the_same_in_every_form),
         kit_test(a_comparison_can_be_ended),

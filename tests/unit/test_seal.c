@@ -187,6 +187,37 @@ static void a_tree_that_cannot_be_sealed_stays_in_the_stage(void **state)
     assert_consistent(store);
 }
 
+/* Seals the same layer by way of another process's store, as soon as this one is being read. */
+static void overtake(void *context, uint64_t bytes)
+{
+    struct layer_row *row = context;
+    (void)bytes;
+    if (row->id)
+        return;
+    cleanup_store struct store *store = open_here();
+    assert_int_equal(seal_words(store, "f tree/faster text", &SUMS, "faster", row), 0);
+}
+
+static void whoever_was_faster_has_sealed_the_layer(void **state)
+{
+    (void)state;
+    struct stage stage;
+    char path[256];
+    cleanup_store struct store *store = open_here();
+    cleanup_row struct layer_row row = {0}, faster = {0};
+    kit_tree("f slower/slower text");
+    stage_layer(store, &stage, "slower");
+    const struct seal seal = {
+        .staged = "layer", .sums = &SUMS, .source = "a test", .seen = overtake, .context = &faster};
+    assert_int_equal(seal_layer(store, &stage, &seal, &row), 0);
+    store_unstage(store, &stage);
+    assert_string_equal(row.name, "faster");
+    assert_string_equal(row.entries, faster.entries);
+    snprintf(path, sizeof(path), "store/layers/%s/tree/faster", SUMS.diff_id);
+    assert_true(kit_exists(path));
+    assert_consistent(store);
+}
+
 static void the_same_layer_sealed_by_many_is_there_once(void **state)
 {
     (void)state;
@@ -295,6 +326,7 @@ int main(void)
         kit_test(a_name_that_is_taken_leaves_nothing_behind),
         kit_test(what_a_crash_left_makes_room),
         kit_test(a_tree_that_cannot_be_sealed_stays_in_the_stage),
+        kit_test(whoever_was_faster_has_sealed_the_layer),
         kit_test(the_same_layer_sealed_by_many_is_there_once),
         kit_test(what_was_changed_behind_the_stores_back_is_named),
         kit_test(an_entries_file_that_was_changed_is_not_believed),
