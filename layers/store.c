@@ -2,12 +2,14 @@
  *
  * Duty: the directories of a store, and that they and the catalog's rows stay together.
  *
- * Locks, all of them flock(2), in the order in which they are taken:
+ * Locks, all of them flock(2), in the order in which they are waited for:
  *
- *   store/lock       while a directory is published or discarded, and its row comes or has gone,
- * and to sweep; never waited for inside a transaction of the catalog mounts/ID/lock   by the
- * daemon; whoever changes what the row says of it holds it too stage/NAME       the directory
- * itself, by whoever works in it
+ *   mounts/ID/lock   by the daemon, and by whoever changes what the row says of it
+ *   store/lock       while a directory is published or discarded and its row comes or has gone, and
+ *                    while a sweep runs; whoever has it only tries the other two
+ *   stage/NAME       the directory itself, by whoever works in it; never waited for
+ *
+ * and the catalog's transactions come last.
  *
  * So with store/lock held a directory without a row is rubbish, and nobody's work.
  *
