@@ -172,8 +172,9 @@ static void tell_argument(const struct argument *argument)
 
 static void tell_help(const struct syntax *syntax)
 {
-    printf("usage: plyfs %s [option]...%s%s\n\n%s\noptions:\n", syntax->command,
-           syntax->words ? " " : "", syntax->words ? syntax->words : "", syntax->about);
+    const char *words = syntax->words ? syntax->words : "";
+    printf("usage: plyfs %s [option]...%s%s\n\n%s\noptions:\n", syntax->command, *words ? " " : "",
+           words, syntax->about);
     for (unsigned i = 0; i < syntax->count; i++)
         tell_argument(&syntax->arguments[i]);
     printf("%-26s %s\n", "      --help", "this text");

@@ -16,6 +16,11 @@ struct command {
     const struct command *const *children; /* of a group; ends with NULL */
 };
 
+extern const struct command command_layer;
+extern const struct command command_layer_import;
+extern const struct command command_layer_export;
+extern const struct command command_layer_verify;
+extern const struct command command_layer_diff;
 extern const struct command command_mount;
 extern const struct command command_umount;
 extern const struct command command_create;

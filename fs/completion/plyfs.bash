@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Completion of plyfs for bash: commands, switches, mount options and directories.
+# Completion of plyfs for bash: commands and switches, which the program itself tells, names from its
+# catalog, mount options, files and directories.
 
 _plyfs_options='allow_other allow_root dev nodev suid nosuid exec noexec atime noatime diratime
     nodiratime sync async dirsync ro rw fsname= subtype= fsync=0 volatile noacl userxattr debug
@@ -55,42 +56,138 @@ _plyfs_mount_options() {
     return 0
 }
 
+# The commands that `plyfs --help` or `plyfs GROUP --help` lists.
+_plyfs_commands() {
+    local line listed=''
+    while IFS= read -r line; do
+        if [[ $line == commands: ]]; then
+            listed=1
+        elif [[ -n $listed && $line =~ ^'  '([a-z][a-z-]*) ]]; then
+            echo "${BASH_REMATCH[1]}"
+        fi
+    done < <("$@" --help 2> /dev/null)
+}
+
+# The switches that a command's --help lists, and of one switch the words that it takes.
+_plyfs_switches() {
+    local line
+    while IFS= read -r line; do
+        [[ $line =~ ^' '+(-[a-zA-Z], )?(--[a-z-]+=?) ]] && echo "${BASH_REMATCH[2]}"
+    done < <("$@" --help 2> /dev/null)
+}
+
+_plyfs_values() {
+    local line switch=$1
+    shift
+    while IFS= read -r line; do
+        [[ $line =~ "$switch "[A-Z]+' '+[^:]*': '([a-z, ]+)$ ]] && echo "${BASH_REMATCH[1]//,/}"
+    done < <("$@" --help 2> /dev/null)
+}
+
+# What the catalog has of a kind, for the store that the line speaks of.
+_plyfs_names() {
+    case $1 in
+    layer) "${program[@]}" layer ls "${store[@]}" --format '{{.Id}} {{.Name}}' ;;
+    image) "${program[@]}" image ls "${store[@]}" --format '{{.Id}} {{.Names}}' | tr , ' ' ;;
+    mount) "${program[@]}" ps -a "${store[@]}" --format '{{.Name}}' ;;
+    esac 2> /dev/null
+}
+
+# What the words of a command are: its own switches, names of the catalog, or files.
+_plyfs_operands() {
+    if [[ $current == -* ]]; then
+        _plyfs_words "$(_plyfs_switches "${program[@]}" "${command[@]}")" "$current"
+        return
+    fi
+    case ${command[*]} in
+    'layer inspect' | 'layer rm' | 'layer export' | 'layer verify' | 'layer diff')
+        _plyfs_words "$(_plyfs_names layer)" "$current"
+        ;;
+    'image inspect' | 'image rm' | 'image tag' | 'image export' | create)
+        _plyfs_words "$(_plyfs_names image)" "$current"
+        ;;
+    inspect | rename | rm | diff | export | commit) _plyfs_words "$(_plyfs_names mount)" "$current" ;;
+    run) _plyfs_words "$(_plyfs_names mount) $(_plyfs_names image)" "$current" ;;
+    umount)
+        _plyfs_directories "$current"
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -W "$(_plyfs_names mount)" -- "$current")
+        ;;
+    mount)
+        _plyfs_directories "$current"
+        mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(
+            compgen -W "$(_plyfs_names mount) $(_plyfs_names image)" -- "$current")
+        ;;
+    'layer import' | 'image import')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        ;;
+    esac
+}
+
 _plyfs() {
-    local line=${COMP_LINE:0:COMP_POINT} current previous command=''
+    local line=${COMP_LINE:0:COMP_POINT} current previous word
     # Words as the shell's user sees them: split at blanks only.
-    local -a words
+    local -a words program command=() store=()
     read -ra words <<< "$line"
     [[ $line == *[[:blank:]] ]] && words+=('')
     current=${words[-1]}
     previous=${words[-2]}
-    [[ ${#words[@]} -gt 2 ]] && command=${words[1]}
+    program=("${words[0]}")
     COMPREPLY=()
 
+    # The command is the first word, and for a group the first two.
+    if [[ ${#words[@]} -gt 2 && ${words[1]} != -* ]]; then
+        command=("${words[1]}")
+        if [[ ${words[1]} == layer || ${words[1]} == image ]]; then
+            if [[ ${#words[@]} -eq 3 ]]; then
+                _plyfs_words "$(_plyfs_commands "${program[@]}" "${words[1]}")" "$current"
+                return
+            fi
+            command+=("${words[2]}")
+        fi
+    fi
+    for ((word = 1; word < ${#words[@]} - 2; word++)); do
+        [[ ${words[word]} == --root ]] && store=(--root "${words[word + 1]}")
+        [[ ${words[word]} == --root=* ]] && store=("${words[word]}")
+    done
+
     case $previous in
-    --lower | --upper | --work) _plyfs_directories "$current"; return ;;
+    --lower | --upper | --work | --root) _plyfs_directories "$current"; return ;;
+    --output)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    --format | --filter | --name | --max-size) [[ ${#command[@]} -gt 0 ]] && return ;;
     -o)
-        if [[ $command == mount ]]; then
+        if [[ ${command[*]} == mount ]]; then
             _plyfs_mount_options "$current" own
-        else
+        elif [[ ${#command[@]} -eq 0 ]]; then
             _plyfs_mount_options "$current" drop-in
+        else
+            compopt -o filenames
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
         fi
         return
+        ;;
+    --*)
+        _plyfs_words "$(_plyfs_values "$previous" "${program[@]}" "${command[@]}")" "$current"
+        [[ ${#COMPREPLY[@]} -gt 0 ]] && return
         ;;
     esac
     case $current in
     --profile=*) _plyfs_words 'auto stateless tracked' "${current#*=}"; return ;;
     --redirect-dir=* | --metacopy=* | --index=*) _plyfs_words 'on off' "${current#*=}"; return ;;
     esac
-    case $command:$current in
-    mount:-*)
-        _plyfs_words '--lower --upper --work --ro --profile= --redirect-dir= --metacopy= --index=
-            --foreground --debug --help -o -f -d' "$current"
-        ;;
-    umount:-*) _plyfs_words '--lazy --help' "$current" ;;
-    :-*) _plyfs_words '-o -f -d --version --help' "$current" ;;
-    :*) _plyfs_words 'mount umount' "$current" ;;
-    *) _plyfs_directories "$current" ;;
-    esac
+    if [[ ${#command[@]} -gt 0 ]]; then
+        _plyfs_operands
+    elif [[ ${#words[@]} -gt 2 ]]; then
+        _plyfs_directories "$current"
+    elif [[ $current == -* ]]; then
+        _plyfs_words '-o -f -d --version --help' "$current"
+    else
+        _plyfs_words "$(_plyfs_commands "${program[@]}")" "$current"
+    fi
 }
 
 complete -F _plyfs plyfs
