@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: from the documents of an archive to a list of images. An index leads to manifests and to
+ * further indexes, a manifest to a config and layers; every step checks size and digest of what it
+ * reads. Cost: the documents, none of the layers.
+ */
+#include "imageplan.h"
+
+#include "imagename.h"
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* An index may lead to another so many times. */
+enum { NESTED_MAX = 4 };
+
+/* "blobs/sha256/" and the digits of a digest. */
+enum { BLOB_PATH_SIZE = 13 + DIGEST_HEX_SIZE };
+
+struct planner {
+    const struct imagefiles *files;
+    struct platform want;
+    bool insist; /* on the platform: it was asked for */
+    struct imageplans *plans;
+};
+
+/* One step from the index of the archive to a manifest. */
+struct step {
+    const struct oci_descriptor *descriptor;
+    const char *name;   /* what the archive calls the image, or "" */
+    unsigned platforms; /* from how many it was chosen */
+    unsigned depth;
+};
+
+__attribute__((format(printf, 2, 3))) static int wrong(struct planner *planner, const char *format,
+                                                       ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(planner->plans->words, sizeof(planner->plans->words), format, args);
+    va_end(args);
+    return -EBADMSG;
+}
+
+/* ---- documents ---- */
+
+static int read_document(struct planner *planner, const char *path, char **text, size_t *size)
+{
+    struct imagefiles_fault fault;
+    int err = imagefiles_read(planner->files, path, OCI_DOCUMENT_MAX, text, size, &fault);
+    return err == -EBADMSG ? wrong(planner, "%s: %s", path, fault.words) : err;
+}
+
+static char *blob_path(char path[BLOB_PATH_SIZE], const char *digest)
+{
+    snprintf(path, BLOB_PATH_SIZE, "blobs/sha256/%.64s", digest);
+    return path;
+}
+
+/* Reads the document that a descriptor stands for. */
+static int read_blob(struct planner *planner, const struct oci_descriptor *descriptor, char **text,
+                     size_t *size)
+{
+    char path[BLOB_PATH_SIZE], hex[DIGEST_HEX_SIZE];
+    int err = read_document(planner, blob_path(path, descriptor->digest), text, size);
+    if (err)
+        return err;
+    if (*size != descriptor->size)
+        return wrong(planner, "blob sha256:%s: %llu bytes expected, %zu found", descriptor->digest,
+                     (unsigned long long)descriptor->size, *size);
+    err = digest_of(*text, *size, hex);
+    if (!err && strcmp(hex, descriptor->digest) != 0)
+        return wrong(planner, "blob sha256:%s: its content has the digest sha256:%s",
+                     descriptor->digest, hex);
+    return err;
+}
+
+/* ---- the list ---- */
+
+static void plan_finish(struct imageplan *plan)
+{
+    for (size_t i = 0; plan->layers && i < plan->config.diff_ids.count; i++)
+        free(plan->layers[i].path);
+    free(plan->layers);
+    for (unsigned i = 0; i < plan->name_count; i++)
+        free(plan->names[i]);
+    free(plan->names);
+    oci_config_finish(&plan->config);
+}
+
+void imageplans_finish(struct imageplans *plans)
+{
+    for (unsigned i = 0; i < plans->count; i++)
+        plan_finish(&plans->at[i]);
+    free(plans->at);
+    plans->at = NULL;
+    plans->count = 0;
+}
+
+/* One more image, still empty, at the end of the list. */
+static int add_plan(struct planner *planner, struct imageplan **plan)
+{
+    struct imageplans *plans = planner->plans;
+    if (plans->count == IMAGEPLANS_MAX)
+        return wrong(planner, "it holds more than %d images", IMAGEPLANS_MAX);
+    struct imageplan *at = realloc(plans->at, (plans->count + 1) * sizeof(*at));
+    if (!at)
+        return -ENOMEM;
+    plans->at = at;
+    *plan = &at[plans->count++];
+    **plan = (struct imageplan){.platforms = 1};
+    return 0;
+}
+
+int imageplan_add_name(struct imageplan *plan, const char *word)
+{
+    char name[IMAGENAME_SIZE];
+    int err = imagename_normal(word, name);
+    if (err)
+        return err;
+    for (unsigned i = 0; i < plan->name_count; i++) {
+        if (strcmp(plan->names[i], name) == 0)
+            return 0;
+    }
+    char **names = realloc(plan->names, (plan->name_count + 1) * sizeof(*names));
+    if (!names)
+        return -ENOMEM;
+    plan->names = names;
+    names[plan->name_count] = strdup(name);
+    if (!names[plan->name_count])
+        return -ENOMEM;
+    plan->name_count++;
+    return 0;
+}
+
+/* A name that the archive gives. It need not be one by the grammar of names here. */
+static int take_name(struct imageplan *plan, const char *word)
+{
+    int err = *word ? imageplan_add_name(plan, word) : 0;
+    if (err != -EINVAL)
+        return err;
+    log_warning("the archive calls an image by what is no name of an image; left out");
+    return 0;
+}
+
+/* Gives a layer of the plan its file. `expected` is the size that is stated, or NULL. */
+static int take_layer(struct planner *planner, struct imageplan *plan, size_t index,
+                      const char *path, const uint64_t *expected)
+{
+    struct imageplan_layer *layer = &plan->layers[index];
+    struct stat st;
+    cleanup_fd int fd = imagefiles_open(planner->files, path);
+    if (fd == -ENOENT)
+        return wrong(planner, "layer %zu, %.200s: it is missing", index + 1, path);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (expected && (uint64_t)st.st_size != *expected)
+        return wrong(planner, "layer %zu, %.200s: %llu bytes expected, %lld found", index + 1, path,
+                     (unsigned long long)*expected, (long long)st.st_size);
+    layer->diff_id = plan->config.diff_ids.at[index];
+    layer->size = (uint64_t)st.st_size;
+    layer->path = strdup(path);
+    return layer->path ? 0 : -ENOMEM;
+}
+
+/* Takes the config's text; the layers are to be as many as it says. */
+static int take_config(struct planner *planner, struct imageplan *plan, const char *what,
+                       const char *text, size_t size, size_t layers)
+{
+    struct oci_fault fault;
+    char platform[PLATFORM_TEXT_SIZE], wanted[PLATFORM_TEXT_SIZE];
+    int err = oci_config_parse(text, size, &plan->config, &fault);
+    if (err)
+        return err == -EBADMSG ? wrong(planner, "config %.200s: %s", what, fault.words) : err;
+    const struct oci_config *config = &plan->config;
+    if (config->diff_ids.count != layers)
+        return wrong(planner, "config %.200s: it names %zu layers, but there are %zu", what,
+                     config->diff_ids.count, layers);
+    if (planner->insist && platform_fit(&config->platform, &planner->want) == PLATFORM_WRONG) {
+        wrong(planner, "config %.200s: the image is for %s, not for %s", what,
+              platform_write(&config->platform, platform), platform_write(&planner->want, wanted));
+        return -ENOENT;
+    }
+    plan->layers = calloc(layers + 1, sizeof(*plan->layers));
+    return plan->layers ? 0 : -ENOMEM;
+}
+
+/* ---- an OCI layout ---- */
+
+static int plan_image(struct planner *planner, const struct step *step,
+                      const struct oci_manifest *manifest)
+{
+    struct imageplan *plan;
+    cleanup_free char *text = NULL;
+    size_t size = 0;
+    int err = read_blob(planner, &manifest->config, &text, &size);
+    if (!err)
+        err = add_plan(planner, &plan);
+    if (!err)
+        err = take_config(planner, plan, manifest->config.digest, text, size, manifest->count);
+    for (size_t i = 0; !err && i < manifest->count; i++) {
+        const struct oci_descriptor *layer = &manifest->layers[i];
+        char path[BLOB_PATH_SIZE];
+        err = take_layer(planner, plan, i, blob_path(path, layer->digest), &layer->size);
+        memcpy(plan->layers[i].digest, layer->digest, DIGEST_HEX_SIZE);
+    }
+    if (err)
+        return err;
+    plan->platforms = step->platforms;
+    return take_name(plan, step->name);
+}
+
+static int plan_manifest(struct planner *planner, const struct step *step)
+{
+    cleanup_free char *text = NULL;
+    size_t size = 0;
+    int err = read_blob(planner, step->descriptor, &text, &size);
+    if (err)
+        return err;
+    struct oci_fault fault;
+    cleanup_oci_manifest struct oci_manifest manifest;
+    err = oci_manifest_parse(text, size, &manifest, &fault);
+    if (err == -EBADMSG)
+        return wrong(planner, "manifest sha256:%s: %s", step->descriptor->digest, fault.words);
+    return err ? err : plan_image(planner, step, &manifest);
+}
+
+/* Whether a descriptor may lead to an image: others are of attestations, signatures and the like.
+ */
+static bool leads_to_image(const struct oci_descriptor *descriptor)
+{
+    return (descriptor->media == OCI_MANIFEST || descriptor->media == OCI_INDEX) &&
+           strcmp(descriptor->platform.os, "unknown") != 0;
+}
+
+static enum platform_fit fit_of(const struct planner *planner,
+                                const struct oci_descriptor *descriptor)
+{
+    return platform_fit(&descriptor->platform, &planner->want);
+}
+
+/* None of the choices is for the platform. */
+static int no_choice(struct planner *planner, const struct oci_index *index)
+{
+    char platform[PLATFORM_TEXT_SIZE];
+    char *words = planner->plans->words;
+    const size_t room = sizeof(planner->plans->words);
+    snprintf(words, room, "it has no image for %s, only for",
+             platform_write(&planner->want, platform));
+    for (size_t i = 0; i < index->count; i++) {
+        size_t used = strlen(words);
+        if (leads_to_image(&index->at[i]))
+            snprintf(words + used, room - used, " %s",
+                     platform_write(&index->at[i].platform, platform));
+    }
+    return -ENOENT;
+}
+
+static int plan_index(struct planner *planner, const struct step *step);
+
+static int plan_step(struct planner *planner, const struct step *step)
+{
+    return step->descriptor->media == OCI_INDEX ? plan_index(planner, step)
+                                                : plan_manifest(planner, step);
+}
+
+/* Of an index within, which stands for one image, the manifest that fits best. */
+static int plan_best(struct planner *planner, const struct step *step,
+                     const struct oci_index *index)
+{
+    struct step next = {.name = step->name, .depth = step->depth + 1};
+    for (size_t i = 0; i < index->count; i++) {
+        if (!leads_to_image(&index->at[i]))
+            continue;
+        next.platforms++;
+        if (!next.descriptor || fit_of(planner, &index->at[i]) > fit_of(planner, next.descriptor))
+            next.descriptor = &index->at[i];
+    }
+    if (!next.descriptor)
+        return wrong(planner, "index sha256:%s: it holds no image", step->descriptor->digest);
+    if (fit_of(planner, next.descriptor) == PLATFORM_WRONG &&
+        (planner->insist || next.platforms > 1))
+        return no_choice(planner, index);
+    if (next.platforms < step->platforms)
+        next.platforms = step->platforms;
+    return plan_step(planner, &next);
+}
+
+static int plan_index(struct planner *planner, const struct step *step)
+{
+    if (step->depth >= NESTED_MAX)
+        return wrong(planner, "index sha256:%s: more than %d indexes lead to it",
+                     step->descriptor->digest, NESTED_MAX);
+    cleanup_free char *text = NULL;
+    size_t size = 0;
+    int err = read_blob(planner, step->descriptor, &text, &size);
+    if (err)
+        return err;
+    struct oci_fault fault;
+    cleanup_oci_index struct oci_index index;
+    err = oci_index_parse(text, size, &index, &fault);
+    if (err == -EBADMSG)
+        return wrong(planner, "index sha256:%s: %s", step->descriptor->digest, fault.words);
+    return err ? err : plan_best(planner, step, &index);
+}
+
+/* Finds out how entry `at` of the archive's own index stands among those of the same name: from how
+ * many it is chosen, or 0 when another one is. Of equals without a name each is an image; of equals
+ * with one the first has the name. */
+static unsigned choices_of(const struct planner *planner, const struct oci_index *index, size_t at)
+{
+    const struct oci_descriptor *mine = &index->at[at];
+    unsigned platforms = 1;
+    for (size_t i = 0; i < index->count; i++) {
+        const struct oci_descriptor *other = &index->at[i];
+        if (i == at || !leads_to_image(other) || strcmp(other->name, mine->name) != 0)
+            continue;
+        int better = (int)fit_of(planner, other) - (int)fit_of(planner, mine);
+        if (better > 0 || (better == 0 && *mine->name && i < at))
+            return 0;
+        platforms += better < 0;
+    }
+    return platforms;
+}
+
+static unsigned count_of_name(const struct oci_index *index, const char *name)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < index->count; i++)
+        count += leads_to_image(&index->at[i]) && strcmp(index->at[i].name, name) == 0;
+    return count;
+}
+
+static int plan_entries(struct planner *planner, const struct oci_index *index)
+{
+    for (size_t i = 0; i < index->count; i++) {
+        const struct oci_descriptor *at = &index->at[i];
+        struct step step = {.descriptor = at, .name = at->name};
+        if (leads_to_image(at))
+            step.platforms = choices_of(planner, index, i);
+        if (step.platforms == 0)
+            continue;
+        if (fit_of(planner, at) == PLATFORM_WRONG &&
+            (planner->insist || count_of_name(index, at->name) > 1))
+            return no_choice(planner, index);
+        int err = plan_step(planner, &step);
+        if (err)
+            return err;
+    }
+    return planner->plans->count ? 0 : wrong(planner, "index.json: it holds no image");
+}
+
+static int plan_layout(struct planner *planner)
+{
+    cleanup_free char *layout = NULL, *text = NULL;
+    size_t size = 0;
+    struct oci_fault fault;
+    int err = read_document(planner, "oci-layout", &layout, &size);
+    if (!err)
+        err = oci_layout_check(layout, size, &fault);
+    if (err == -EBADMSG && layout)
+        return wrong(planner, "oci-layout: %s", fault.words);
+    if (!err)
+        err = read_document(planner, "index.json", &text, &size);
+    if (err)
+        return err;
+    cleanup_oci_index struct oci_index index;
+    err = oci_index_parse(text, size, &index, &fault);
+    if (err == -EBADMSG)
+        return wrong(planner, "index.json: %s", fault.words);
+    return err ? err : plan_entries(planner, &index);
+}
+
+/* ---- a docker-archive ---- */
+
+/* A config is called by its digest, "HEX.json" or "blobs/sha256/HEX"; what is called otherwise
+ * states none. */
+static bool is_called(const char *path, const char *hex)
+{
+    const char *leaf = strrchr(path, '/');
+    leaf = leaf ? leaf + 1 : path;
+    size_t digits = strspn(leaf, "0123456789abcdef");
+    bool digest = digits == 64 && (leaf[64] == 0 || strcmp(leaf + 64, ".json") == 0);
+    return !digest || strncmp(leaf, hex, 64) == 0;
+}
+
+static int plan_saved(struct planner *planner, const struct oci_saved *saved)
+{
+    struct imageplan *plan;
+    cleanup_free char *text = NULL;
+    size_t size = 0;
+    int err = read_document(planner, saved->config, &text, &size);
+    if (!err)
+        err = add_plan(planner, &plan);
+    if (!err)
+        err = take_config(planner, plan, saved->config, text, size, saved->layers.count);
+    if (!err && !is_called(saved->config, plan->config.id))
+        return wrong(planner, "config %.200s: its content has the digest sha256:%s", saved->config,
+                     plan->config.id);
+    for (size_t i = 0; !err && i < saved->layers.count; i++)
+        err = take_layer(planner, plan, i, saved->layers.at[i], NULL);
+    for (size_t i = 0; !err && i < saved->names.count; i++)
+        err = take_name(plan, saved->names.at[i]);
+    return err;
+}
+
+static int plan_all_saved(struct planner *planner, const struct oci_archive *archive)
+{
+    int err = 0;
+    for (size_t i = 0; !err && i < archive->count; i++)
+        err = plan_saved(planner, &archive->at[i]);
+    if (!err && archive->count == 0)
+        return wrong(planner, "manifest.json: it holds no image");
+    return err;
+}
+
+/* An archive that is both at once: the index has led to the images; here their names may be more.
+ */
+static int take_saved_names(struct planner *planner, const struct oci_archive *archive)
+{
+    int err = 0;
+    for (size_t i = 0; i < archive->count; i++) {
+        for (unsigned k = 0; k < planner->plans->count; k++) {
+            struct imageplan *plan = &planner->plans->at[k];
+            char path[BLOB_PATH_SIZE];
+            const struct oci_saved *saved = &archive->at[i];
+            if (strcmp(saved->config, blob_path(path, plan->config.id)) != 0)
+                continue;
+            for (size_t n = 0; !err && n < saved->names.count; n++)
+                err = take_name(plan, saved->names.at[n]);
+        }
+    }
+    return err;
+}
+
+static int plan_archive(struct planner *planner, bool names_alone)
+{
+    cleanup_free char *text = NULL;
+    size_t size = 0;
+    int err = read_document(planner, "manifest.json", &text, &size);
+    if (err)
+        return err;
+    struct oci_fault fault;
+    cleanup_oci_archive struct oci_archive archive;
+    err = oci_archive_parse(text, size, &archive, &fault);
+    if (err == -EBADMSG)
+        return wrong(planner, "manifest.json: %s", fault.words);
+    if (err)
+        return err;
+    return names_alone ? take_saved_names(planner, &archive) : plan_all_saved(planner, &archive);
+}
+
+int imageplans_read(const struct imagefiles *files, const struct platform *platform,
+                    struct imageplans *plans)
+{
+    *plans = (struct imageplans){0};
+    struct planner planner = {.files = files, .insist = platform != NULL, .plans = plans};
+    planner.want = platform ? *platform : platform_here();
+    bool layout = imagefiles_have(files, "index.json");
+    bool archive = imagefiles_have(files, "manifest.json");
+    int err;
+    if (layout)
+        err = plan_layout(&planner);
+    else if (!archive)
+        err = wrong(&planner, "it has neither index.json nor manifest.json: it holds no images");
+    else
+        err = 0;
+    if (!err && archive)
+        err = plan_archive(&planner, layout);
+    if (err)
+        imageplans_finish(plans);
+    return err;
+}

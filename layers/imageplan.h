@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which images an archive holds, and what each is made of: the documents of an OCI layout, of a
+ * docker-archive, or of an archive that is both, read and held against each other before any layer
+ * is. Every digest and size that the documents state of documents is checked here; of layers, that
+ * the files are there and have their sizes.
+ */
+#ifndef PLYFS_IMAGEPLAN_H
+#define PLYFS_IMAGEPLAN_H
+
+#include "imagefiles.h"
+#include "oci.h"
+#include "platform.h"
+
+struct imageplan_layer {
+    const char *diff_id; /* 64 hex digits */
+    char *path;          /* in the archive */
+    char digest[65];     /* of the blob as it lies there; "" where nothing states it */
+    uint64_t size;       /* of that file */
+};
+
+struct imageplan {
+    struct oci_config config;
+    struct imageplan_layer *layers; /* as many as config.diff_ids, the lowest first */
+    char **names;                   /* as imagename.h spells them */
+    unsigned name_count;
+    unsigned platforms; /* from how many this one was chosen; 1: there was no choice */
+};
+
+struct imageplans {
+    struct imageplan *at;
+    unsigned count;
+    char words[512]; /* after a failure: what is wrong, and where */
+};
+
+enum { IMAGEPLANS_MAX = 1000 };
+
+/* Finds the images for this machine, or for `platform` when it is not NULL. -EBADMSG: the archive
+ * is broken, or holds none; -ENOENT: none for the platform. In both cases words say it. */
+must_check int imageplans_read(const struct imagefiles *files, const struct platform *platform,
+                               struct imageplans *plans);
+void imageplans_finish(struct imageplans *plans);
+#define cleanup_imageplans cleanup(imageplans_finish)
+
+/* Gives an image one more name. -EINVAL: `word` is none. */
+must_check int imageplan_add_name(struct imageplan *plan, const char *word);
+
+#endif
