@@ -23,6 +23,7 @@
 #include "chunks.h"
 #include "digest.h"
 #include "fd.h"
+#include "gunzip.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -69,11 +70,15 @@ struct inflow {
     void *context;
     struct chunks *out;
     struct digest *blob, *plain;
+    struct gunzip *gunzip; /* NULL: it is no gzip */
     /* The thread's until it has ended the queue, the reader's from then on: */
-    int read_err; /* of the descriptor, which libarchive passes on only as a failure */
+    int read_err; /* of inflow_read(), which libarchive passes on only as a failure */
     char words[WORDS_SIZE];
     struct tar_sums sums;
+    const unsigned char *at; /* what of `bytes` nobody has had */
+    size_t left;
     unsigned char bytes[CHUNK_SIZE];
+    unsigned char inflated[CHUNK_SIZE];
 };
 
 /* Until the descriptor has something to say. A file always has. */
@@ -87,13 +92,13 @@ static int inflow_wait(const struct inflow *in)
     return polls[1].revents ? -ECANCELED : 0;
 }
 
-static ssize_t inflow_fill(struct inflow *in)
+static ssize_t inflow_fill(struct inflow *in, size_t from)
 {
     for (;;) {
         int err = inflow_wait(in);
         if (err)
             return err;
-        ssize_t got = read(in->fd, in->bytes, sizeof(in->bytes));
+        ssize_t got = read(in->fd, in->bytes + from, sizeof(in->bytes) - from);
         if (got >= 0)
             return got;
         if (errno != EINTR && errno != EAGAIN)
@@ -101,22 +106,64 @@ static ssize_t inflow_fill(struct inflow *in)
     }
 }
 
-/* What libarchive calls for compressed bytes. */
+/* Fills `bytes`, so that at least `least` are there unless the stream ends, and counts them. */
+static int inflow_take(struct inflow *in, size_t least)
+{
+    ssize_t got;
+    in->at = in->bytes;
+    in->left = 0;
+    do {
+        got = inflow_fill(in, in->left);
+        if (got < 0)
+            return (int)got;
+        in->left += (size_t)got;
+    } while (got > 0 && in->left < least);
+    digest_add(in->blob, in->bytes, in->left);
+    in->sums.blob_size += in->left;
+    if (in->seen)
+        in->seen(in->context, in->sums.blob_size);
+    return 0;
+}
+
+/* What the gzip members hold: how many bytes are in `inflated`, 0 at the end. */
+static ssize_t inflow_inflate(struct inflow *in)
+{
+    for (;;) {
+        ssize_t made =
+            gunzip_run(in->gunzip, &in->at, &in->left, in->inflated, sizeof(in->inflated));
+        if (made != 0)
+            return made;
+        int err = inflow_take(in, 1);
+        if (err || in->left == 0)
+            return err ? err : gunzip_end(in->gunzip);
+    }
+}
+
+/* The stream as libarchive gets it: *data and how long it is, 0 at the end. */
+static ssize_t inflow_give(struct inflow *in, const void **data)
+{
+    if (in->gunzip) {
+        *data = in->inflated;
+        return inflow_inflate(in);
+    }
+    int err = in->left > 0 ? 0 : inflow_take(in, 1);
+    size_t given = in->left;
+    *data = in->at;
+    in->left = 0;
+    return err ? err : (ssize_t)given;
+}
+
+/* What libarchive calls for bytes. */
 static la_ssize_t inflow_read(struct archive *archive, void *context, const void **data)
 {
     struct inflow *in = context;
-    ssize_t got = inflow_fill(in);
-    if (got < 0) {
-        in->read_err = (int)got;
-        archive_set_error(archive, -in->read_err, "%s", strerror(-in->read_err));
-        return ARCHIVE_FATAL;
-    }
-    digest_add(in->blob, in->bytes, (size_t)got);
-    in->sums.blob_size += (uint64_t)got;
-    if (in->seen)
-        in->seen(in->context, in->sums.blob_size);
-    *data = in->bytes;
-    return got;
+    ssize_t got = inflow_give(in, data);
+    if (got >= 0)
+        return got;
+    const char *words = in->gunzip ? gunzip_words(in->gunzip) : NULL;
+    in->read_err = (int)got;
+    archive_set_error(archive, -in->read_err, "%s", words ? words : strerror(-in->read_err));
+    return ARCHIVE_FATAL;
 }
 
 static int inflow_broken(struct inflow *in, struct archive *archive)
@@ -128,16 +175,30 @@ static int inflow_broken(struct inflow *in, struct archive *archive)
     return archive_errno(archive) == ENOMEM ? -ENOMEM : -EBADMSG;
 }
 
-static bool inflow_is_compressed(struct archive *archive)
+/* How often it is compressed. */
+static int inflow_layers(const struct inflow *in, struct archive *archive)
 {
-    return archive_filter_count(archive) > 1;
+    return archive_filter_count(archive) - 1 + (in->gunzip != NULL);
+}
+
+/* Looks whether it is gzip, the one compression that libarchive does not check to the end. */
+static int inflow_begin(struct inflow *in)
+{
+    int err = inflow_take(in, GUNZIP_MAGIC);
+    if (err || !gunzip_is_gzip(in->at, in->left))
+        return err;
+    in->gunzip = gunzip_create();
+    return in->gunzip ? 0 : -ENOMEM;
 }
 
 /* 1, 0 when there is nothing at all. */
 static int inflow_open(struct inflow *in, struct archive *archive)
 {
     struct archive_entry *whole;
-    archive_read_support_filter_gzip(archive);
+    int err = inflow_begin(in);
+    if (err)
+        return err;
+    archive_read_support_filter_gzip(archive); /* to tell what is compressed twice */
     archive_read_support_filter_zstd(archive);
     archive_read_support_filter_xz(archive);
     archive_read_support_filter_bzip2(archive);
@@ -145,7 +206,7 @@ static int inflow_open(struct inflow *in, struct archive *archive)
     archive_read_support_format_empty(archive); /* which raw does not take */
     if (archive_read_open(archive, in, NULL, inflow_read, NULL) != ARCHIVE_OK)
         return inflow_broken(in, archive);
-    if (archive_filter_count(archive) > 2) {
+    if (inflow_layers(in, archive) > 1) {
         snprintf(in->words, sizeof(in->words), "it is compressed more than once");
         return -EBADMSG;
     }
@@ -166,7 +227,7 @@ static int inflow_pump_one(struct inflow *in, struct archive *archive)
         return inflow_broken(in, archive);
     if (got == 0)
         return 0;
-    if (inflow_is_compressed(archive))
+    if (inflow_layers(in, archive) > 0)
         digest_add(in->plain, chunk->data, (size_t)got);
     chunk->at = in->sums.tar_size;
     chunk->size = (size_t)got;
@@ -187,7 +248,7 @@ static int inflow_drain(struct inflow *in, struct archive *archive)
     do {
         got = inflow_read(archive, in, &data);
     } while (got > 0);
-    return got < 0 ? in->read_err : 0;
+    return got < 0 ? inflow_broken(in, archive) : 0;
 }
 
 static int inflow_pump(struct inflow *in, struct archive *archive)
@@ -205,7 +266,7 @@ static void *inflow_run(void *context)
     int err = archive ? inflow_pump(in, archive) : -ENOMEM;
     if (!err) {
         digest_finish(in->blob, in->sums.blob);
-        if (inflow_is_compressed(archive))
+        if (inflow_layers(in, archive) > 0)
             digest_finish(in->plain, in->sums.diff_id);
         else
             memcpy(in->sums.diff_id, in->sums.blob, sizeof(in->sums.diff_id));
@@ -307,6 +368,7 @@ void tar_reader_close(struct tar_reader *reader)
     chunks_destroy(reader->in.out);
     digest_destroy(reader->in.blob);
     digest_destroy(reader->in.plain);
+    gunzip_destroy(reader->in.gunzip);
     own_close(&reader->in.wake);
     free(reader->xattrs);
     free(reader);

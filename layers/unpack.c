@@ -565,6 +565,8 @@ static int unpack_end(struct unpacking *u, struct tar_sums *sums)
     if (!err && u->skeleton)
         err = skeleton_finish(u->skeleton, &size);
     u->job->skeleton = !err && u->skeleton && size == sums->tar_size;
+    if (!err && u->skeleton && !u->job->skeleton && unlinkat(u->job->books, "skeleton", 0) < 0)
+        err = -errno;
     return err;
 }
 

@@ -23,6 +23,7 @@ command pkg-config    pkg-config
 module  sqlite3       libsqlite3-dev
 module  libxxhash     libxxhash-dev
 module  libarchive    libarchive-dev
+module  zlib          zlib1g-dev
 module  libcrypto     libssl-dev
 module  jansson       libjansson-dev
 module  cmocka        libcmocka-dev
