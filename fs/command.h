@@ -32,6 +32,9 @@ extern const struct command command_prune;
 extern const struct command command_doctor;
 extern const struct command command_rm;
 extern const struct command command_diff;
+extern const struct command command_image;
+extern const struct command command_image_import;
+extern const struct command command_image_export;
 
 /* The command of that name in a list that ends with NULL; or NULL. */
 const struct command *command_find(const struct command *const *commands, const char *name);

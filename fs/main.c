@@ -12,19 +12,9 @@
 #include <string.h>
 
 static const struct command *const COMMANDS[] = {
-    &command_mount,
-    &command_umount,
-    &command_create,
-    &command_ps,
-    &command_inspect,
-    &command_rename,
-    &command_export,
-    &command_prune,
-    &command_layer,
-    &command_doctor,
-    &command_rm,
-    &command_diff,
-    NULL,
+    &command_mount,  &command_umount, &command_create, &command_ps,    &command_inspect,
+    &command_rename, &command_export, &command_prune,  &command_image, &command_layer,
+    &command_doctor, &command_rm,     &command_diff,   NULL,
 };
 
 static void tell_usage(FILE *to)

@@ -8,6 +8,7 @@
 
 #include "imagename.h"
 #include "log.h"
+#include "ocicommit.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -162,7 +163,7 @@ static int take_layer(struct planner *planner, struct imageplan *plan, size_t in
     if (expected && (uint64_t)st.st_size != *expected)
         return wrong(planner, "layer %zu, %.200s: %llu bytes expected, %lld found", index + 1, path,
                      (unsigned long long)*expected, (long long)st.st_size);
-    layer->diff_id = plan->config.diff_ids.at[index];
+    memcpy(layer->diff_id, plan->config.diff_ids.at[index], DIGEST_HEX_SIZE);
     layer->size = (uint64_t)st.st_size;
     layer->path = strdup(path);
     return layer->path ? 0 : -ENOMEM;
@@ -472,6 +473,36 @@ int imageplans_read(const struct imagefiles *files, const struct platform *platf
         err = 0;
     if (!err && archive)
         err = plan_archive(&planner, layout);
+    if (err)
+        imageplans_finish(plans);
+    return err;
+}
+
+/* ---- a root filesystem ---- */
+
+static int plan_rootfs(const char *diff_id, int64_t created, struct imageplan *plan)
+{
+    struct oci_fault fault;
+    const struct oci_commit commit = {
+        .diff_id = diff_id, .created = created, .created_by = "plyfs image import"};
+    int err = oci_config_commit(&commit, &plan->config, &fault);
+    if (err)
+        return err;
+    plan->layers = calloc(1, sizeof(*plan->layers));
+    if (!plan->layers)
+        return -ENOMEM;
+    memcpy(plan->layers[0].diff_id, diff_id, DIGEST_HEX_SIZE);
+    return 0;
+}
+
+int imageplans_of_rootfs(const char *diff_id, int64_t created, struct imageplans *plans)
+{
+    *plans = (struct imageplans){0};
+    struct planner planner = {.plans = plans};
+    struct imageplan *plan;
+    int err = add_plan(&planner, &plan);
+    if (!err)
+        err = plan_rootfs(diff_id, created, plan);
     if (err)
         imageplans_finish(plans);
     return err;

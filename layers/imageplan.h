@@ -13,10 +13,10 @@
 #include "platform.h"
 
 struct imageplan_layer {
-    const char *diff_id; /* 64 hex digits */
-    char *path;          /* in the archive */
-    char digest[65];     /* of the blob as it lies there; "" where nothing states it */
-    uint64_t size;       /* of that file */
+    char diff_id[DIGEST_HEX_SIZE];
+    char *path;                   /* in the archive */
+    char digest[DIGEST_HEX_SIZE]; /* of the blob as it lies there; "" where nothing states it */
+    uint64_t size;                /* of that file */
 };
 
 struct imageplan {
@@ -41,6 +41,10 @@ must_check int imageplans_read(const struct imagefiles *files, const struct plat
                                struct imageplans *plans);
 void imageplans_finish(struct imageplans *plans);
 #define cleanup_imageplans cleanup(imageplans_finish)
+
+/* A list of one image, which no document tells of: a root filesystem with the DiffID `diff_id`.
+ * `created` is nanoseconds since 1970. */
+must_check int imageplans_of_rootfs(const char *diff_id, int64_t created, struct imageplans *plans);
 
 /* Gives an image one more name. -EINVAL: `word` is none. */
 must_check int imageplan_add_name(struct imageplan *plan, const char *word);

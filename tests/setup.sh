@@ -65,6 +65,9 @@ command strace        strace
 command fio           fio
 command groff         groff-base
 command debootstrap   debootstrap
+command buildah       buildah
+command podman        podman
+command skopeo        skopeo
 '
 
 present() {
