@@ -240,11 +240,13 @@ static void what_an_ordinary_user_may_not_give_is_recorded(void **state)
     (void)state;
     if (geteuid() != 0)
         skip();
-    kit_tree("f src/file text, d src/dir, f src/mine text, w src/gone, l src/link file");
+    kit_tree(
+        "f src/file text, d src/dir, f src/mine text, w src/gone, l src/link file, f src/shut");
     if (mknodat(kit_root(), "src/null", S_IFCHR | 0666, makedev(1, 3)) < 0)
         skip();
     assert_int_equal(fd_chmod(kit_root(), "src/file", 06755), 0);
     assert_int_equal(fd_chmod(kit_root(), "src/mine", 0444), 0);
+    assert_int_equal(fd_chmod(kit_root(), "src/shut", 0), 0); /* nothing in it has to be read */
     assert_int_equal(fchownat(kit_root(), "src/mine", 1000, 1000, 0), 0);
     assert_int_equal(xattr_set(kit_root(), "src/mine", "user.mine", "1", 1, 0), 0);
     copy_of_user("src", "dst");
