@@ -12,13 +12,12 @@
 
 #include "copydata.h"
 #include "copymeta.h"
+#include "dress.h"
 #include "fd.h"
 #include "linkset.h"
 #include "log.h"
-#include "override.h"
 #include "ovlattr.h"
 #include "treewalk.h"
-#include "xattr.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -117,48 +116,23 @@ static int copy_attributes(const struct walk_step *step, int dir, const char *na
     return err;
 }
 
-static int record(int dir, const char *name, const struct stat *st)
-{
-    char text[OVERRIDE_MAX];
-    size_t size = override_format(text, st);
-    int err = xattr_set(dir, name, OVERRIDE_ATTR, text, size, 0);
-    /* A symlink and a pipe take no such attribute; there is no other place for their owner. */
-    return err == -EPERM && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) ? 0 : err;
-}
-
-/* Gives the owner of `want`; where that is refused, it is recorded, and *want becomes what can be
- * had: no right of somebody else's may go over to the owner of the copy. */
-static int give_owner(int dir, const char *name, struct stat *want)
+/* Makes (dir, name) look like what the step found. */
+static int make_alike(const struct walk_step *step, int dir, const char *name)
 {
     struct stat now;
+    mode_t mode;
+    const struct tar_entry owner = {.mode = step->st.st_mode,
+                                    .uid = step->st.st_uid,
+                                    .gid = step->st.st_gid,
+                                    .rdev = step->st.st_rdev};
     int err = fd_stat(dir, name, &now);
-    if (err)
-        return err;
-    struct stat owner = now;
-    owner.st_uid = want->st_uid;
-    owner.st_gid = want->st_gid;
-    bool stands_in = (now.st_mode & S_IFMT) != (want->st_mode & S_IFMT);
-    err = stands_in ? -EPERM : copymeta_owner_mode(dir, name, &owner);
-    /* EINVAL: the user namespace has no such id. */
-    if (err != -EPERM && err != -EINVAL)
-        return err;
-    err = record(dir, name, want);
-    want->st_uid = now.st_uid;
-    want->st_gid = now.st_gid;
-    want->st_mode = (now.st_mode & S_IFMT) | (want->st_mode & 0777) | (now.st_mode & 0700);
-    return err;
-}
-
-/* Makes (dir, name) look like what the step found. */
-static int dress(const struct walk_step *step, int dir, const char *name)
-{
-    struct stat want = step->st;
-    int err = give_owner(dir, name, &want);
+    if (!err)
+        err = dress_owner(dir, name, &owner, now.st_mode & S_IFMT, &mode);
     if (!err)
         err = copy_attributes(step, dir, name);
-    if (!err)
-        err = copymeta_owner_mode(dir, name, &want);
-    return err ? err : copymeta_times(dir, name, &want);
+    if (!err && !S_ISLNK(now.st_mode))
+        err = fd_chmod(dir, name, mode);
+    return err ? err : copymeta_times(dir, name, &step->st);
 }
 
 /* ---- objects ---- */
@@ -252,7 +226,7 @@ static int copy_object(struct copying *copy, const struct walk_step *step)
     if (err || first)
         return err ? err : copy_link(copy, step, first);
     err = make_object(copy, step);
-    return err ? err : dress(step, copy->parent, step->leaf);
+    return err ? err : make_alike(step, copy->parent, step->leaf);
 }
 
 static int enter_directory(struct copying *copy, const struct walk_step *step)
@@ -267,7 +241,7 @@ static int enter_directory(struct copying *copy, const struct walk_step *step)
 static int leave_directory(struct copying *copy, const struct walk_step *step)
 {
     bool root = strcmp(step->path, ".") == 0;
-    return dress(step, root ? copy->job->to : copy->parent, root ? "" : step->leaf);
+    return make_alike(step, root ? copy->job->to : copy->parent, root ? "" : step->leaf);
 }
 
 static int copy_step(struct copying *copy, const struct walk_step *step)

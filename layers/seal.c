@@ -11,6 +11,7 @@
 #include "fd.h"
 #include "pack.h"
 #include "rmtree.h"
+#include "skeleton.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -78,10 +79,12 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static bool has_skeleton(int layer)
+/* Whether the tar of these sums can be given back. */
+static bool has_skeleton(int layer, const struct tar_sums *sums)
 {
-    struct stat st;
-    return fd_stat(layer, "skeleton", &st) == 0;
+    int err;
+    cleanup_skeleton_reader struct skeleton_reader *reader = skeleton_open(layer, "skeleton", &err);
+    return reader && skeleton_size(reader) == sums->tar_size;
 }
 
 /* Digests the tree into its entries file, and fills the row with all that is known. */
@@ -104,7 +107,7 @@ static int fill_row(int layer, int tree, const struct seal *seal, const struct t
         .files = entries.files,
         .bytes = entries.bytes,
         .tar_bytes = sums->tar_size,
-        .skeleton = seal->sums && has_skeleton(layer),
+        .skeleton = seal->sums && has_skeleton(layer, sums),
     };
     bool whole = row->id && row->source && row->entries && (row->name || !seal->name);
     return whole ? 0 : -ENOMEM;

@@ -7,6 +7,7 @@
 #include "pack.h"
 #include "skeleton.h"
 #include "tarkit.h"
+#include "unpack.h"
 #include "xattr.h"
 
 #include <fcntl.h>
@@ -379,6 +380,65 @@ static void a_broken_skeleton_is_told(void **state)
     assert_int_equal(pack_changed(), -ENOENT);
 }
 
+/* ---- there and back ---- */
+
+/* Unpacks an archive into "NAME/tree", its books beside it. */
+static void unpack_as(int archive, const char *name)
+{
+    char path[64];
+    int err;
+    struct tar_sums sums;
+    snprintf(path, sizeof(path), "%s/tree", name);
+    kit_dir(path);
+    cleanup_fd int tree = kit_open(path, O_RDONLY | O_DIRECTORY);
+    cleanup_fd int books = kit_open(name, O_RDONLY | O_DIRECTORY);
+    cleanup_tar_reader struct tar_reader *reader = tar_reader_open(archive, NULL, NULL, &err);
+    struct unpack unpack = {.tree = tree, .books = books};
+    assert_non_null(reader);
+    if (unpack_layer(&unpack, reader, &sums) != 0)
+        fail_msg("%s", unpack.words);
+    assert_int_equal(lseek(archive, 0, SEEK_SET), 0);
+}
+
+static void assert_same_archive(int one, int other)
+{
+    size_t sizes[2];
+    cleanup_free unsigned char *a = tarkit_bytes(one, &sizes[0]);
+    cleanup_free unsigned char *b = tarkit_bytes(other, &sizes[1]);
+    assert_int_equal(sizes[0], sizes[1]);
+    assert_memory_equal(a, b, sizes[0]);
+}
+
+static void what_was_packed_and_unpacked_packs_to_the_same_bytes(void **state)
+{
+    (void)state;
+    kit_tree("f top/a text, h top/dir/link top/a, l top/l away, w top/w, o top/o, f top/o/in, "
+             "f top/.wh.x, f top/.wh.dir");
+    assert_int_equal(mknodat(kit_root(), "top/pipe", S_IFIFO | 0640, 0), 0);
+    assert_int_equal(fd_chmod(kit_root(), "top/a", 06755), 0);
+    assert_int_equal(xattr_set(kit_root(), "top/a", "user.mine", "=\0%", 3, 0), 0);
+    assert_int_equal(xattr_set(kit_root(), "top/a", "user.overlay.overlay.opaque", "y", 1, 0), 0);
+    cleanup_fd int first = pack("top");
+    unpack_as(first, "again");
+    cleanup_fd int second = pack("again/tree");
+    assert_same_archive(first, second);
+}
+
+static void an_archive_of_any_order_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    cleanup_fd int archive = tarkit_archive(
+        "f z later, d dir, f dir/.wh.gone, f a text, h dir/link a, f dir/.wh..wh..opq, f a other");
+    unpack_as(archive, "layer");
+    cleanup_fd int tree = kit_open("layer/tree", O_RDONLY | O_DIRECTORY);
+    cleanup_fd int books = kit_open("layer", O_RDONLY | O_DIRECTORY);
+    cleanup_fd int back = tarkit_file();
+    struct tar_sums sums;
+    const struct pack job = {.tree = tree, .books = books, .skeleton = true, .fd = back};
+    assert_int_equal(pack_layer(&job, &sums), 0);
+    assert_same_archive(archive, back);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -401,6 +461,8 @@ int main(void)
         kit_test(a_layer_without_a_skeleton_is_packed_from_its_tree),
         kit_test(a_tree_that_is_not_what_came_is_told),
         kit_test(a_broken_skeleton_is_told),
+        kit_test(what_was_packed_and_unpacked_packs_to_the_same_bytes),
+        kit_test(an_archive_of_any_order_comes_back_as_it_was),
     };
     return kit_run("pack", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -4,6 +4,7 @@
 #include "fd.h"
 #include "pack.h"
 #include "seal.h"
+#include "skeleton.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -106,22 +107,45 @@ static void the_id_is_that_of_the_archive_it_would_be(void **state)
     assert_null(row.name);
 }
 
-static void what_came_as_a_tar_keeps_its_sums_and_its_skeleton(void **state)
+/* Seals the tree beside a skeleton of a tar of SUMS.tar_size + `more` bytes. */
+static bool seal_with_skeleton(struct store *store, size_t more)
 {
-    (void)state;
+    static const char tar[20480];
     struct stage stage;
-    cleanup_store struct store *store = open_here();
+    uint64_t size;
+    int err;
     cleanup_row struct layer_row row = {0};
     kit_tree("f tree/a text");
     stage_layer(store, &stage, "tree");
-    assert_int_equal(mknodat(stage.dir, "layer/skeleton", S_IFREG | 0600, 0), 0);
+    cleanup_fd int books = fd_open_name(stage.dir, "layer", O_RDONLY | O_DIRECTORY, 0);
+    {
+        cleanup_skeleton_writer struct skeleton_writer *writer =
+            skeleton_create(books, "skeleton", &err);
+        assert_non_null(writer);
+        assert_int_equal(skeleton_add_raw(writer, tar, SUMS.tar_size + more), 0);
+        assert_int_equal(skeleton_finish(writer, &size), 0);
+    }
     const struct seal seal = {.staged = "layer", .sums = &SUMS, .source = "a.tar"};
     assert_int_equal(seal_layer(store, &stage, &seal, &row), 0);
     store_unstage(store, &stage);
     assert_string_equal(row.id, SUMS.diff_id);
-    assert_int_equal(row.tar_bytes, 10240);
-    assert_true(row.skeleton);
+    assert_int_equal(row.tar_bytes, SUMS.tar_size);
     assert_consistent(store);
+    return row.skeleton;
+}
+
+static void what_came_as_a_tar_keeps_its_sums_and_its_skeleton(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = open_here();
+    assert_true(seal_with_skeleton(store, 0));
+}
+
+static void a_skeleton_of_another_tar_is_of_no_account(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = open_here();
+    assert_false(seal_with_skeleton(store, 512));
 }
 
 static void a_layer_that_is_there_is_used(void **state)
@@ -223,14 +247,12 @@ static void the_same_layer_sealed_by_many_is_there_once(void **state)
     (void)state;
     enum { MANY = 6 };
     pid_t children[MANY];
-    { /* Made before, so that all come to the same place at once. */
-        cleanup_store struct store *store = open_here();
-        for (unsigned i = 0; i < MANY; i++) {
-            char path[64];
-            snprintf(path, sizeof(path), "tree%u/a", i);
-            kit_file(path, "text");
-            set_time(path);
-        }
+    store_close(open_here());
+    for (unsigned i = 0; i < MANY; i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "tree%u/a", i);
+        kit_file(path, "text");
+        set_time(path);
     }
     for (unsigned i = 0; i < MANY; i++) {
         children[i] = fork();
@@ -322,6 +344,7 @@ int main(void)
         kit_test(a_tree_becomes_a_layer_with_a_row),
         kit_test(the_id_is_that_of_the_archive_it_would_be),
         kit_test(what_came_as_a_tar_keeps_its_sums_and_its_skeleton),
+        kit_test(a_skeleton_of_another_tar_is_of_no_account),
         kit_test(a_layer_that_is_there_is_used),
         kit_test(a_name_that_is_taken_leaves_nothing_behind),
         kit_test(what_a_crash_left_makes_room),
