@@ -3,13 +3,15 @@
 import json
 import os
 import pathlib
+import pwd
 import random
+import shutil
 import signal
 import stat
 
 import pytest
 
-from harness import is_mounted, run
+from harness import PLYFS, is_mounted, need, need_root, need_tool, run
 from storekit import Store, change_at_random, facts, wait_for
 
 
@@ -369,3 +371,43 @@ def test_doctor_tells_what_does_not_fit_and_mends_it(store, layers):
 
 def test_doctor_without_a_store_cannot_tell(store):
     assert store.refused("doctor", words="there is no store in").returncode == 2
+
+
+# ---- an ordinary user ---------------------------------------------------------------------------
+
+@pytest.fixture
+def guest(sandbox):
+    """A store of nobody's own; /dev/fuse is open to all meanwhile."""
+    need_root()
+    need_tool("fusermount3")
+    need(os.stat(shutil.which("fusermount3")).st_mode & stat.S_ISUID, "fusermount3 is not setuid")
+    nobody = pwd.getpwnam("nobody")
+    store = Store(sandbox)
+    store.who = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "cwd": "/"}
+    store.program = shutil.copy(PLYFS, sandbox.path / "plyfs")
+    home = sandbox.directory("home")
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    store.path = home / "store"
+    before = stat.S_IMODE(os.stat("/dev/fuse").st_mode)
+    os.chmod("/dev/fuse", 0o666)
+    yield store
+    store.close()
+    os.chmod("/dev/fuse", before)
+
+
+def test_an_ordinary_user_has_named_mounts_of_their_own(guest, layers):
+    guest.plyfs("create", "--name", "web", *lowers(layers))
+    assert stat.S_IMODE(os.stat(guest.path).st_mode) == 0o700
+    at = guest.path.parent / "mnt"
+    at.mkdir()
+    os.chown(at, guest.who["user"], guest.who["group"])
+    guest.watched.append(at)
+    guest.plyfs("mount", "web", at)
+    run("touch", at / "made", **guest.who)
+    run("rm", at / "etc/b", check=False, **guest.who)
+    assert guest.state("web") == "mounted"
+    assert guest.diff("web") == ["A /made"], "what root owns is not theirs to change"
+    guest.plyfs("umount", "web")
+    assert guest.state("web") == "unmounted" and guest.diff("web") == ["A /made"]
+    guest.plyfs("rm", "web")
+    assert guest.plyfs("doctor").stdout == ""
