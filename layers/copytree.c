@@ -20,6 +20,7 @@
 #include "treewalk.h"
 
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -165,17 +166,15 @@ static int copy_file(struct copying *copy, const struct walk_step *step)
     return to < 0 ? to : copy_content(copy, step, to);
 }
 
+/* The size in a stat is not believed: procfs says 0. */
 static int copy_symlink(const struct copying *copy, const struct walk_step *step)
 {
-    size_t room = (size_t)step->st.st_size + 1;
-    cleanup_free char *target = malloc(room);
-    if (!target)
-        return -ENOMEM;
-    ssize_t length = readlinkat(step->dir, step->name, target, room);
+    char target[PATH_MAX];
+    ssize_t length = readlinkat(step->dir, step->name, target, sizeof(target));
     if (length < 0)
         return -errno;
-    if ((size_t)length == room)
-        return -ESTALE;
+    if (length == sizeof(target))
+        return -ENAMETOOLONG;
     target[length] = 0;
     return symlinkat(target, copy->parent, step->leaf) < 0 ? -errno : 0;
 }

@@ -132,18 +132,17 @@ static char type_of(mode_t mode)
     }
 }
 
+/* The size in a stat is not believed: not every filesystem knows it. */
 static int read_target(struct layertree *layer)
 {
-    const struct walk_step *step = &layer->step;
-    size_t room = (size_t)step->st.st_size + 1;
-    layer->target = malloc(room + 1);
-    if (!layer->target)
-        return -ENOMEM;
-    ssize_t length = readlinkat(step->dir, step->name, layer->target, room);
+    char target[PATH_MAX];
+    ssize_t length = readlinkat(layer->step.dir, layer->step.name, target, sizeof(target));
     if (length < 0)
         return -errno;
-    layer->target[length] = 0;
-    return length == step->st.st_size ? 0 : -ESTALE;
+    if (length == sizeof(target))
+        return -ENAMETOOLONG;
+    layer->target = strndup(target, (size_t)length);
+    return layer->target ? 0 : -ENOMEM;
 }
 
 /* ---- entries ---- */

@@ -185,6 +185,25 @@ static void symlinks_are_copied_and_not_followed(void **state)
     assert_same("src", "dst");
 }
 
+/* The sizes of its symlinks are 0. */
+static void a_filesystem_that_makes_up_its_files_can_be_copied(void **state)
+{
+    (void)state;
+    struct copytree job = {0};
+    cleanup_fd int from = open("/proc/self/ns", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (from < 0)
+        skip();
+    kit_dir("dst");
+    cleanup_fd int to = kit_open("dst", O_RDONLY | O_DIRECTORY);
+    job.from = from;
+    job.to = to;
+    if (copytree_copy(&job) != 0)
+        fail_msg("%s", job.words);
+    char target[64] = "";
+    assert_true(readlinkat(to, "mnt", target, sizeof(target) - 1) > 0);
+    assert_memory_equal(target, "mnt:[", 5);
+}
+
 static void holes_stay_holes(void **state)
 {
     (void)state;
@@ -272,6 +291,7 @@ int main(void)
         kit_test(a_copy_into_itself_ends),
         kit_test(sockets_are_left_out_and_pipes_not_opened),
         kit_test(symlinks_are_copied_and_not_followed),
+        kit_test(a_filesystem_that_makes_up_its_files_can_be_copied),
         kit_test(holes_stay_holes),
         kit_test(what_was_copied_is_told),
         kit_test(what_an_ordinary_user_may_not_give_is_recorded),
