@@ -27,6 +27,7 @@ extern const struct command command_create;
 extern const struct command command_ps;
 extern const struct command command_inspect;
 extern const struct command command_rename;
+extern const struct command command_commit;
 extern const struct command command_export;
 extern const struct command command_prune;
 extern const struct command command_doctor;

@@ -12,9 +12,23 @@
 #include <string.h>
 
 static const struct command *const COMMANDS[] = {
-    &command_mount,  &command_umount, &command_create, &command_ps,    &command_inspect,
-    &command_rename, &command_export, &command_prune,  &command_image, &command_layer,
-    &command_doctor, &command_rm,     &command_diff,   NULL,
+    /* named mounts */
+    &command_mount,
+    &command_umount,
+    &command_create,
+    &command_ps,
+    &command_inspect,
+    &command_rename,
+    &command_rm,
+    &command_diff,
+    &command_commit,
+    &command_export,
+    /* the store */
+    &command_image,
+    &command_layer,
+    &command_prune,
+    &command_doctor,
+    NULL,
 };
 
 static void tell_usage(FILE *to)

@@ -146,6 +146,30 @@ static int add_change(void *context, const struct change *change)
     return err == -ENOENT || err == -ESTALE ? -EAGAIN : err;
 }
 
+/* The root of the tree is that of the upper, which took the look of the layers beneath when it was
+ * made. */
+static int add_root(struct packing *packing)
+{
+    struct stat st;
+    const struct stack *stack = packing->stack;
+    int root = stack->layers[0].root;
+    int err = fd_stat(root, "", &st);
+    if (!err)
+        err = attrlist_read(&packing->attributes, stack_upper_where(stack), root, "", &st);
+    if (err)
+        return err;
+    const struct tar_entry entry = {
+        .path = ".",
+        .mode = st.st_mode,
+        .uid = st.st_uid,
+        .gid = st.st_gid,
+        .mtime = st.st_mtim,
+        .xattrs = packing->attributes.at,
+        .xattr_count = packing->attributes.count,
+    };
+    return tar_writer_add(packing->writer, &entry);
+}
+
 int changeset_pack(const struct stack *stack, bool all, struct tar_writer *writer,
                    void (*seen)(void *context, uint64_t bytes), void *context)
 {
@@ -154,9 +178,12 @@ int changeset_pack(const struct stack *stack, bool all, struct tar_writer *write
                               .links = linkset_create(),
                               .seen = seen,
                               .context = context};
-    int err = !packing.links ? -ENOMEM
-              : all          ? changes_walk_all(stack, add_change, &packing)
-                             : changes_walk(stack, add_change, &packing);
+    int err = packing.links ? 0 : -ENOMEM;
+    if (!err && stack->writable)
+        err = add_root(&packing);
+    if (!err)
+        err = all ? changes_walk_all(stack, add_change, &packing)
+                  : changes_walk(stack, add_change, &packing);
     attrlist_finish(&packing.attributes);
     linkset_destroy(packing.links);
     return err;

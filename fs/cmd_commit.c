@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: `plyfs commit`: the changes of a named mount become a layer, and an image of it and of what
+ * lies beneath.
+ */
+#include "command.h"
+
+#include "arguments.h"
+#include "commit.h"
+#include "imagename.h"
+#include "log.h"
+#include "named.h"
+#include "ocicommit.h"
+#include "progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+struct wishes {
+    const char *root, *message;
+    struct words changes, words;
+};
+
+static const struct argument TABLE[] = {
+    ARGUMENT_ROOT(struct wishes, root),
+    {.name = "change",
+     .letter = 'c',
+     .kind = ARGUMENT_LIST,
+     .at = offsetof(struct wishes, changes),
+     .value = "INSTRUCTION",
+     .help = "CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME or WORKDIR"},
+    {.name = "message",
+     .letter = 'm',
+     .kind = ARGUMENT_STRING,
+     .at = offsetof(struct wishes, message),
+     .value = "TEXT",
+     .help = "a comment for the image's history"},
+};
+
+static const struct syntax SYNTAX = {
+    .command = "commit",
+    .words = "MOUNT [IMAGE]",
+    .least = 1,
+    .most = 2,
+    .words_at = offsetof(struct wishes, words),
+    ARGUMENTS(TABLE),
+    .about = "Makes a layer of what a named mount changed, and an image of it and of the layers\n"
+             "beneath, and prints the image's id. The mount may be in use.\n",
+    .example = "plyfs commit -m 'nginx installed' web web:2",
+};
+
+/* What a commit is made of, and what it makes. */
+struct work {
+    struct store *store;
+    const struct wishes *wishes;
+    struct mount_row mount;
+    struct image_row base; /* of an image with layers; or all zero */
+    struct oci_config base_config, config;
+    struct layer_row layer;
+    char name[IMAGENAME_SIZE]; /* of the new image; or "" */
+};
+
+static void work_finish(struct work *work)
+{
+    mount_row_finish(&work->mount);
+    image_row_finish(&work->base);
+    layer_row_finish(&work->layer);
+    oci_config_finish(&work->base_config);
+    oci_config_finish(&work->config);
+}
+
+static int find_base(struct work *work)
+{
+    struct oci_fault fault;
+    if (!work->mount.image) {
+        log_error("cannot commit %s: it stands on directories, which are no layers of the store; "
+                  "plyfs layer import makes them such, or plyfs export gives its tree as a tar",
+                  work->mount.name);
+        return -EINVAL;
+    }
+    int err = catalog_find_image(work->store->catalog, work->mount.image, &work->base);
+    if (err) {
+        log_error("cannot commit %s: its image %s is not in the store; see plyfs doctor",
+                  work->mount.name, work->mount.image);
+        return err;
+    }
+    err =
+        oci_config_parse(work->base.config, strlen(work->base.config), &work->base_config, &fault);
+    if (err)
+        log_error("cannot commit %s: the config of its image makes no sense: %s", work->mount.name,
+                  fault.words);
+    return err;
+}
+
+static int make_layer(struct work *work)
+{
+    struct named_view view;
+    char source[160];
+    named_flush(work->store, &work->mount);
+    int err = named_view_open(work->store, &work->mount, &view);
+    if (err)
+        return err;
+    snprintf(source, sizeof(source), "commit of %s", work->mount.name);
+    struct progress *progress = progress_start("committing", 0);
+    err = commit_layer(work->store, &view.stack, source, progress_at, progress, &work->layer);
+    progress_end(progress);
+    named_view_close(&view);
+    if (err)
+        log_error("cannot commit %s: %s", work->mount.name,
+                  err == -EAGAIN ? "it is being changed all the time; try again, or unmount it"
+                                 : strerror(-err));
+    return err;
+}
+
+static int make_config(struct work *work, const char *diff_id)
+{
+    struct timespec now;
+    struct oci_fault fault;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct oci_commit commit = {
+        .base = &work->base_config,
+        .diff_id = diff_id,
+        .created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
+        .created_by = "plyfs commit",
+        .comment = work->wishes->message,
+        .changes = work->wishes->changes.at,
+        .change_count = work->wishes->changes.count,
+    };
+    int err = oci_config_commit(&commit, &work->config, &fault);
+    if (err)
+        log_error("commit: %s", fault.words);
+    return err;
+}
+
+/* The instructions are tried before the work is done that they are for. */
+static int try_changes(struct work *work)
+{
+    static const char NOTHING[] =
+        "0000000000000000000000000000000000000000000000000000000000000000";
+    int err = make_config(work, NOTHING);
+    oci_config_finish(&work->config);
+    return err;
+}
+
+static int add_image(struct work *work)
+{
+    unsigned count = work->base.layer_count + 1;
+    cleanup_free char **layers = calloc(count, sizeof(*layers));
+    if (!layers)
+        return -ENOMEM;
+    memcpy(layers, work->base.layers, work->base.layer_count * sizeof(*layers));
+    layers[count - 1] = work->layer.id;
+    char *names[] = {work->name};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct image_row image = {
+        .id = work->config.id,
+        .config = work->config.text,
+        .layers = layers,
+        .layer_count = count,
+        .names = names,
+        .name_count = *work->name ? 1 : 0,
+        .created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
+    };
+    int err = catalog_add_image(work->store->catalog, &image);
+    if (err)
+        log_error("cannot add the image to the catalog: %s", strerror(-err));
+    return err;
+}
+
+static int commit(struct work *work)
+{
+    int err = find_base(work);
+    if (!err)
+        err = try_changes(work);
+    if (!err)
+        err = make_layer(work);
+    if (!err)
+        err = make_config(work, work->layer.id);
+    if (!err)
+        err = add_image(work);
+    if (!err)
+        printf("sha256:%s\n", work->config.id);
+    return err;
+}
+
+static int find_and_commit(const struct wishes *wishes)
+{
+    cleanup_store struct store *store = NULL;
+    struct work work = {.wishes = wishes};
+    int err = 0;
+    if (wishes->words.count > 1 && imagename_normal(wishes->words.at[1], work.name) != 0) {
+        log_error("commit: '%s' is no name for an image; it takes name, name:tag or host/name:tag",
+                  wishes->words.at[1]);
+        err = -EINVAL;
+    }
+    if (!err)
+        err = named_open_store(wishes->root, false, &store);
+    work.store = store;
+    if (!err)
+        err = named_find(store, wishes->words.at[0], false, &work.mount);
+    if (!err)
+        err = commit(&work);
+    work_finish(&work);
+    return err;
+}
+
+static int run_commit(int argc, char **argv)
+{
+    struct wishes wishes = {0};
+    int err = arguments_parse(&SYNTAX, argc, argv, &wishes);
+    if (!err)
+        err = find_and_commit(&wishes);
+    arguments_finish(&SYNTAX, &wishes);
+    return err < 0 ? 1 : 0;
+}
+
+const struct command command_commit = {
+    .name = "commit",
+    .summary = "make an image of what a named mount changed",
+    .run = run_commit,
+};
