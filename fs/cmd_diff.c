@@ -48,76 +48,29 @@ static const struct syntax SYNTAX = {
 struct line {
     char kind;
     char *path;
-    bool told; /* false: a directory on the way, in which nothing has changed so far */
 };
 
 struct lines {
     struct line *at;
     size_t count, room;
-    size_t *open; /* directories that the last path is in, the outermost first */
-    size_t depth, open_room;
 };
-
-static void *grow(void *at, size_t *room, size_t size)
-{
-    size_t more = *room ? *room * 2 : 64;
-    void *grown = reallocarray(at, more, size);
-    if (grown)
-        *room = more;
-    return grown;
-}
-
-static bool is_inside(const char *path, const char *directory)
-{
-    size_t length = strlen(directory);
-    return strncmp(path, directory, length) == 0 && path[length] == '/';
-}
-
-/* Directories that `path` is not in are behind it. */
-static void leave_directories(struct lines *lines, const char *path)
-{
-    while (lines->depth > 0 && !is_inside(path, lines->at[lines->open[lines->depth - 1]].path))
-        lines->depth--;
-}
-
-/* A change makes every directory that it is in a changed one. */
-static void mark_the_way(struct lines *lines)
-{
-    for (size_t i = 0; i < lines->depth; i++)
-        lines->at[lines->open[i]].told = true;
-}
-
-static int remember_directory(struct lines *lines)
-{
-    if (lines->depth == lines->open_room) {
-        size_t *open = grow(lines->open, &lines->open_room, sizeof(*open));
-        if (!open)
-            return -ENOMEM;
-        lines->open = open;
-    }
-    lines->open[lines->depth++] = lines->count - 1;
-    return 0;
-}
 
 static int take_change(void *context, const struct change *change)
 {
     struct lines *lines = context;
     if (lines->count == lines->room) {
-        struct line *at = grow(lines->at, &lines->room, sizeof(*at));
+        size_t room = lines->room ? lines->room * 2 : 64;
+        struct line *at = reallocarray(lines->at, room, sizeof(*at));
         if (!at)
             return -ENOMEM;
         lines->at = at;
+        lines->room = room;
     }
     char *path = strdup(change->path);
     if (!path)
         return -ENOMEM;
-    leave_directories(lines, path);
-    if (!change->on_the_way)
-        mark_the_way(lines);
-    lines->at[lines->count++] =
-        (struct line){.kind = (char)change->kind, .path = path, .told = !change->on_the_way};
-    bool directory = change->entry->present && S_ISDIR(change->entry->st.st_mode);
-    return directory ? remember_directory(lines) : 0;
+    lines->at[lines->count++] = (struct line){.kind = (char)change->kind, .path = path};
+    return 0;
 }
 
 static int by_path(const void *left, const void *right)
@@ -139,10 +92,8 @@ static json_t *row_of(const struct line *line)
 /* Without --format the lines are those of the field: kind, blank, path as bytes. */
 static int print_lines(const struct lines *lines)
 {
-    for (size_t i = 0; i < lines->count; i++) {
-        if (lines->at[i].told)
-            printf("%c /%s\n", lines->at[i].kind, lines->at[i].path);
-    }
+    for (size_t i = 0; i < lines->count; i++)
+        printf("%c /%s\n", lines->at[i].kind, lines->at[i].path);
     return fflush(stdout) == 0 ? 0 : -errno;
 }
 
@@ -150,10 +101,8 @@ static int print_report(const struct report *report, const struct lines *lines)
 {
     json_t *rows = json_array();
     int err = 0;
-    for (size_t i = 0; !err && i < lines->count; i++) {
-        if (lines->at[i].told)
-            err = json_array_append_new(rows, row_of(&lines->at[i])) == 0 ? 0 : -ENOMEM;
-    }
+    for (size_t i = 0; !err && i < lines->count; i++)
+        err = json_array_append_new(rows, row_of(&lines->at[i])) == 0 ? 0 : -ENOMEM;
     if (!err)
         err = report_print(report, rows);
     json_decref(rows);
@@ -165,7 +114,6 @@ static void lines_finish(struct lines *lines)
     for (size_t i = 0; i < lines->count; i++)
         free(lines->at[i].path);
     free(lines->at);
-    free(lines->open);
 }
 
 static int diff(struct store *store, const struct wishes *wishes, const struct mount_row *row)

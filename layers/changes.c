@@ -4,8 +4,10 @@
  *
  * A directory on the way is a level: its upper part, what shows through it, and what lay there
  * before. Where the last two are the same, only the names of the upper part can differ, and only
- * they are read; elsewhere (a renamed, replaced or added directory) every name is. Levels lie in an
- * array, so the depth of a tree costs memory and a descriptor, not the C stack.
+ * they are read; elsewhere (a renamed, replaced or added directory) every name is. So is every name
+ * when a file was changed that has hard links outside the upper: they show the change too, and
+ * nothing but the index tells of them. Levels lie in an array, so the depth of a tree costs memory
+ * and a descriptor, not the C stack.
  */
 #include "changes.h"
 
@@ -28,12 +30,16 @@ struct level {
     uint32_t *order; /* indices of names, sorted by their bytes */
     uint32_t next;
     size_t path_length; /* of the directory, in walk.path */
+    /* A directory on the way that nobody was told of yet. */
+    bool untold;
+    struct entry now, was;
 };
 
 struct walk {
     const struct stack *stack;
     int (*each)(void *context, const struct change *change);
     void *context;
+    bool links_apart; /* some changed inode has names outside the upper */
     struct level *levels;
     size_t count, room;
     char *path;
@@ -60,9 +66,11 @@ static int take_name(void *context, const struct content *content)
     return nameset_add(context, content->name, &index, &fresh);
 }
 
-static int read_names(const struct stack *stack, struct level *level)
+static int read_names(const struct walk *walk, struct level *level)
 {
-    if (same_sources(level->sources, level->below) && level->sources)
+    const struct stack *stack = walk->stack;
+    bool same = level->sources && same_sources(level->sources, level->below);
+    if (same && !walk->links_apart)
         return level->upper < 0 ? 0 : contents_upper(stack, level->upper, take_name, &level->names);
     int err = contents_shown(stack, level->upper, level->sources, false, take_name, &level->names);
     if (!err && level->below)
@@ -95,17 +103,21 @@ static void level_finish(struct level *level)
     sources_release(level->below);
     nameset_finish(&level->names);
     free(level->order);
+    entry_finish(&level->now);
+    entry_finish(&level->was);
 }
 
-/* Goes into a directory. Takes `upper`; holds the sources. */
-static int enter(struct walk *walk, int upper, struct sources *sources, struct sources *below)
+/* Goes into a directory. Takes `upper`; holds the sources. NULL and *err. */
+static struct level *enter(struct walk *walk, int upper, struct sources *sources,
+                           struct sources *below, int *err)
 {
     cleanup_fd int owned = upper;
     if (walk->count == walk->room) {
         size_t room = walk->room ? walk->room * 2 : 16;
         struct level *levels = realloc(walk->levels, room * sizeof(*levels));
+        *err = levels ? 0 : -ENOMEM;
         if (!levels)
-            return -ENOMEM;
+            return NULL;
         walk->levels = levels;
         walk->room = room;
     }
@@ -114,8 +126,10 @@ static int enter(struct walk *walk, int upper, struct sources *sources, struct s
                             .sources = sources_hold(sources),
                             .below = sources_hold(below),
                             .path_length = walk->path ? strlen(walk->path) : 0};
-    int err = read_names(walk->stack, level);
-    return err ? err : sort_names(level);
+    *err = read_names(walk, level);
+    if (!*err)
+        *err = sort_names(level);
+    return *err ? NULL : level;
 }
 
 static void leave(struct walk *walk)
@@ -201,9 +215,57 @@ static bool is_same_file(const struct change *change)
            now->st.st_dev == was->st.st_dev;
 }
 
-static int tell_dir(struct walk *walk, struct change *change)
+/* Tells of the directories that a change is in, each right before the first change in it. */
+static int tell_the_way(struct walk *walk)
 {
-    const struct entry *now = change->entry, *was = change->was;
+    int err = 0;
+    for (size_t i = 1; !err && i < walk->count; i++) {
+        struct level *level = &walk->levels[i];
+        if (!level->untold)
+            continue;
+        char *end = walk->path + level->path_length, cut = *end;
+        *end = 0;
+        const char *slash = strrchr(walk->path, '/');
+        const struct change change = {
+            .kind = CHANGE_CHANGED,
+            .on_the_way = true,
+            .path = walk->path,
+            .name = slash ? slash + 1 : walk->path,
+            .entry = &level->now,
+            .was = &level->was,
+            .upper = walk->levels[i - 1].upper,
+            .sources = walk->levels[i - 1].sources,
+        };
+        err = walk->each(walk->context, &change);
+        *end = cut;
+        level->untold = false;
+    }
+    return err;
+}
+
+static int tell(struct walk *walk, const struct change *change)
+{
+    int err = tell_the_way(walk);
+    return err ? err : walk->each(walk->context, change);
+}
+
+/* A directory that is the same itself: what is in it may not be. Takes `upper`, and the entries. */
+static int pass(struct walk *walk, int upper, struct entry *now, struct entry *was)
+{
+    int err = 0;
+    struct level *level = enter(walk, upper, now->sources, was->sources, &err);
+    if (!level)
+        return err;
+    level->untold = true;
+    level->now = *now;
+    level->was = *was;
+    *now = *was = (struct entry){0};
+    return 0;
+}
+
+static int tell_dir(struct walk *walk, struct change *change, struct entry *now, struct entry *was)
+{
+    int err = 0;
     bool both = was->present && S_ISDIR(was->st.st_mode);
     cleanup_fd int upper = -1;
     if (now->linked) {
@@ -211,31 +273,21 @@ static int tell_dir(struct walk *walk, struct change *change)
         if (upper < 0)
             return upper;
     }
-    if (both) {
+    change->replaced = both && !same_sources(now->sources, was->sources);
+    if (both && !change->replaced) {
         int same = is_same_dir(walk->stack, upper, change);
         if (same < 0)
             return same;
-        change->replaced = !same_sources(now->sources, was->sources);
-        change->on_the_way = same && !change->replaced;
         /* Nothing of it is in the upper: what it shows is what was there. */
-        if (change->on_the_way && upper < 0)
+        if (same && upper < 0 && !walk->links_apart)
             return 0;
+        if (same)
+            return pass(walk, steal_fd(&upper), now, was);
     }
-    int err = walk->each(walk->context, change);
-    return err ? err : enter(walk, steal_fd(&upper), now->sources, both ? was->sources : NULL);
-}
-
-static int tell(struct walk *walk, struct change *change)
-{
-    const struct entry *now = change->entry, *was = change->was;
-    if (!now->present && !was->present)
-        return 0;
-    change->kind = !now->present ? CHANGE_DELETED : was->present ? CHANGE_CHANGED : CHANGE_ADDED;
-    if (now->present && S_ISDIR(now->st.st_mode))
-        return tell_dir(walk, change);
-    if (change->kind == CHANGE_CHANGED && is_same_file(change))
-        return 0;
-    return walk->each(walk->context, change);
+    err = tell(walk, change);
+    if (!err)
+        (void)enter(walk, steal_fd(&upper), now->sources, both ? was->sources : NULL, &err);
+    return err;
 }
 
 static int look_at(struct walk *walk, const char *name)
@@ -247,7 +299,12 @@ static int look_at(struct walk *walk, const char *name)
         err = resolve_name(walk->stack, level->upper, level->sources, name, &now);
     if (!err && level->below)
         err = resolve_name(walk->stack, -1, level->below, name, &was);
+    if (err || (!now.present && !was.present))
+        return err;
     struct change change = {
+        .kind = !now.present  ? CHANGE_DELETED
+                : was.present ? CHANGE_CHANGED
+                              : CHANGE_ADDED,
         .path = walk->path,
         .name = name,
         .entry = &now,
@@ -255,16 +312,34 @@ static int look_at(struct walk *walk, const char *name)
         .upper = level->upper,
         .sources = level->sources,
     };
-    return err ? err : tell(walk, &change);
+    if (now.present && S_ISDIR(now.st.st_mode))
+        return tell_dir(walk, &change, &now, &was);
+    return change.kind == CHANGE_CHANGED && is_same_file(&change) ? 0 : tell(walk, &change);
 }
 
-static int walk_from_root(struct walk *walk, struct sources *below)
+/* ---- hard links ---- */
+
+/* An entry of the index is one link of its inode; the others should be in the upper. */
+static int has_more_links(void *context, const struct content *content)
 {
-    const struct stack *stack = walk->stack;
-    int root = -1;
-    if (stack->writable)
-        root = fd_open_name(stack->layers[0].root, ".", O_RDONLY | O_DIRECTORY, 0);
-    int err = stack->writable && root < 0 ? root : enter(walk, root, stack->root, below);
+    struct stat st;
+    const struct stack *const *stack = context;
+    int index = (*stack)->index;
+    if (fd_stat(index, content->name, &st) < 0 || S_ISDIR(st.st_mode))
+        return 0;
+    nlink_t upper = st.st_nlink - 1;
+    return resolve_nlink(*stack, index, content->name, st.st_nlink, 0, upper) > upper;
+}
+
+/* Whether an inode was changed that has names outside the upper: 1 or 0, or -errno. */
+static int has_links_apart(const struct stack *stack)
+{
+    return stack->index < 0 ? 0 : contents_upper(stack, stack->index, has_more_links, &stack);
+}
+
+static int walk_on(struct walk *walk)
+{
+    int err = 0;
     while (!err && walk->count > 0) {
         struct level *level = &walk->levels[walk->count - 1];
         if (level->next == level->names.used) {
@@ -274,6 +349,19 @@ static int walk_from_root(struct walk *walk, struct sources *below)
         const char *name = nameset_name(&level->names, level->order[level->next++]);
         err = look_at(walk, name);
     }
+    return err;
+}
+
+static int walk_from_root(struct walk *walk, struct sources *below)
+{
+    int err = 0, root = -1;
+    const struct stack *stack = walk->stack;
+    if (stack->writable)
+        root = fd_open_name(stack->layers[0].root, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (stack->writable && root < 0)
+        return root;
+    if (enter(walk, root, stack->root, below, &err))
+        err = walk_on(walk);
     while (walk->count > 0)
         leave(walk);
     free(walk->levels);
@@ -285,6 +373,10 @@ int changes_walk(const struct stack *stack, int (*each)(void *context, const str
                  void *context)
 {
     struct walk walk = {.stack = stack, .each = each, .context = context};
+    int apart = has_links_apart(stack);
+    if (apart < 0)
+        return apart;
+    walk.links_apart = apart > 0;
     return walk_from_root(&walk, stack->root);
 }
 

@@ -16,7 +16,7 @@ enum change_kind { CHANGE_ADDED = 'A', CHANGE_CHANGED = 'C', CHANGE_DELETED = 'D
 /* All of it is borrowed, for the call that is told. */
 struct change {
     enum change_kind kind;
-    bool on_the_way;           /* a directory that is the same itself; something in it may differ */
+    bool on_the_way;           /* a directory that is the same itself, but for something in it */
     bool replaced;             /* a directory that shows nothing of the one it had beneath */
     const char *path;          /* from the root, without a slash in front */
     const char *name;          /* the last part of it */
@@ -28,7 +28,7 @@ struct change {
 
 /* Calls `each` for every change, a directory before what is in it and the names of a directory in
  * the order of their bytes, until it returns something else than 0. A removed tree is one change,
- * an added one a change for each name in it. */
+ * an added one a change for each name in it; every name of a changed inode is changed. */
 must_check int changes_walk(const struct stack *stack,
                             int (*each)(void *context, const struct change *change), void *context);
 

@@ -64,8 +64,8 @@ def test_a_mounted_image_shows_its_rootfs(store, base):
 def test_the_image_of_a_commit_shows_the_changed_tree_and_the_first_one_is_untouched(store, base):
     before = seen_in(store, "base")
     at = mount_image(store, "base", "--name", "web")
-    (at / "file1").write_text("changed")
-    (at / "file2").unlink()
+    next(at.rglob("file1")).write_text("changed")
+    next(at.rglob("file2")).unlink()
     shutil.rmtree(at / "a")
     (at / "new/deep").mkdir(parents=True)
     (at / "new/deep/file").write_text("new")

@@ -221,6 +221,19 @@ def test_diff_of_a_change_deep_down_has_every_directory_on_its_way(store, layers
     assert store.diff("web") == ["C /usr", "C /usr/lib", "C /usr/lib/deep", "C /usr/lib/deep/file"]
 
 
+def test_diff_tells_every_name_of_a_changed_inode(store, layers):
+    os.link(layers[1] / "usr/x", layers[1] / "usr/lib/other")
+    store.sandbox.regard(*layers)
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    (at / "usr/x").write_text("changed")
+    assert (at / "usr/lib/other").read_text() == "changed"
+    assert store.diff("web") == ["C /usr", "C /usr/lib", "C /usr/lib/other", "C /usr/x"]
+    os.unlink(at / "usr/lib/other")
+    assert store.diff("web") == ["C /usr", "C /usr/lib", "D /usr/lib/other", "C /usr/x"]
+    store.plyfs("umount", "web")
+
+
 def test_diff_of_a_renamed_directory_is_a_removal_and_an_addition(store, layers):
     store.plyfs("create", "--name", "web", *lowers(layers))
     at = store.mount("web")
