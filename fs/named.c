@@ -43,23 +43,22 @@ const char *named_state_word(enum named_state state)
     return WORDS[state];
 }
 
-static int open_dir_of(const struct store *store, const struct mount_row *row)
+/* One that somebody else has removed meanwhile is nothing to talk about. */
+static bool is_removed(const struct store *store, const struct mount_row *row)
 {
-    int fd = fd_open_name(store->mounts, row->id, O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        log_error("the mount %s has lost its directory %s/mounts/%s: %s; see plyfs doctor",
-                  row->name, store->path, row->id, strerror(-fd));
-    return fd;
+    struct mount_row now = {0};
+    int err = catalog_find_mount(store->catalog, row->id, &now);
+    mount_row_finish(&now);
+    return err == -ENOENT;
 }
 
 static int open_lock(const struct store *store, const struct mount_row *row)
 {
-    cleanup_fd int dir = open_dir_of(store, row);
-    if (dir < 0)
-        return dir;
-    int fd = fd_open_name(dir, "lock", O_RDWR | O_CREAT, 0600);
-    if (fd < 0)
-        log_error("cannot open the lock of the mount %s: %s", row->name, strerror(-fd));
+    cleanup_fd int dir = fd_open_name(store->mounts, row->id, O_RDONLY | O_DIRECTORY, 0);
+    int fd = dir < 0 ? dir : fd_open_name(dir, "lock", O_RDWR | O_CREAT, 0600);
+    if (fd < 0 && !(fd == -ENOENT && is_removed(store, row)))
+        log_error("cannot open %s/mounts/%s/lock of the mount %s: %s%s", store->path, row->id,
+                  row->name, strerror(-fd), fd == -ENOENT ? "; see plyfs doctor" : "");
     return fd;
 }
 
