@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The store under many hands and under kill -9: nothing lost, nothing doubled, no orphan bytes."""
+import json
 import os
 import random
 import signal
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from harness import PLYFS, is_mounted
+from harness import PLYFS, is_mounted, run
 from storekit import Store
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
@@ -39,9 +40,15 @@ def rows_and_directories(store):
     return rows, {path.name for path in (store.path / "mounts").iterdir()}
 
 
+def layers_of(store):
+    return {line["Id"] for line in map(json.loads, store.plyfs(
+        "layer", "ls", "--format", "json").stdout.splitlines())}
+
+
 def assert_consistent(store):
     rows, directories = rows_and_directories(store)
     assert rows == directories
+    assert layers_of(store) == {path.name for path in (store.path / "layers").iterdir()}
     assert not list((store.path / "stage").iterdir()), "left in the stage"
     assert store.plyfs("doctor").stdout == ""
 
@@ -135,6 +142,55 @@ def test_a_kill_in_the_middle_of_mount_leaves_a_mount_that_can_be_mounted(store,
         assert (at / "file1").read_text() == "text"
         store.plyfs("umount", "web")
         assert not is_mounted(at)
+    assert_consistent(store)
+
+
+@pytest.fixture
+def rootfs(store):
+    """A tar of some size: 400 files, 4 MB."""
+    folder = store.sandbox.directory("rootfs")
+    for i in range(400):
+        path = folder / f"d{i % 20}" / f"file{i}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes([i % 256]) * 10_000)
+    run("tar", "-cf", store.sandbox.path / "rootfs.tar", "-C", folder, ".")
+    return store.sandbox.path / "rootfs.tar"
+
+
+def test_a_kill_in_the_middle_of_an_import_leaves_all_or_nothing(store, rootfs):
+    rng = random.Random(4)
+    usual = time_of(lambda: store.plyfs("image", "import", "first", rootfs))
+    store.plyfs("image", "rm", "first")
+    for line in layers_of(store):
+        store.plyfs("layer", "rm", line)
+    for _ in range(KILLS):
+        if kill_at_random(store, rng, usual * 1.2, "image", "import", "first", rootfs):
+            store.plyfs("image", "rm", "first")
+            for layer in layers_of(store):
+                store.plyfs("layer", "rm", layer)
+    store.plyfs("doctor", "--repair")
+    assert_consistent(store)
+    store.plyfs("image", "import", "first", rootfs)
+    assert_consistent(store)
+    assert store.plyfs("doctor", "--layers").stdout == ""
+
+
+def test_a_kill_in_the_middle_of_a_commit_leaves_all_or_nothing(store, rootfs):
+    rng = random.Random(5)
+    store.plyfs("image", "import", "first", rootfs)
+    at = store.sandbox.directory("mnt")
+    store.watched.append(at)
+    store.plyfs("mount", "--name", "web", "first", at)
+    for i in range(50):
+        (at / f"d{i % 20}" / f"file{i}").write_bytes(b"changed" * 1_000)
+    store.plyfs("umount", "web")
+    usual = time_of(lambda: store.plyfs("commit", "web", "second:0"))
+    for i in range(1, KILLS):
+        kill_at_random(store, rng, usual * 1.2, "commit", "web", f"second:{i}")
+    store.plyfs("doctor", "--repair")
+    assert_consistent(store)
+    store.plyfs("commit", "web", "second:last")
+    assert store.plyfs("doctor", "--layers").stdout == ""
     assert_consistent(store)
 
 
