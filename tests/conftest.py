@@ -52,6 +52,7 @@ EXCUSES = [
     (r"needs root", lambda _: os.geteuid() != 0),
     (r"needs (root and )?overlayfs in the kernel", lambda _: not can_mount_kernel()),
     (r"(needs|no) user namespaces.*", lambda _: _fails("unshare", "-Urm", "true")),
+    (r"buildah cannot use overlay here", lambda _: not can_mount_kernel()),
     (r"needs loop devices", lambda _: not os.path.exists("/dev/loop-control")),
     (r"(the kernel )?(has|needs) (no )?(btrfs|xfs|ext4)\b.*", _no_filesystem),
     (r"needs FUSE over io_uring", _no_uring),
