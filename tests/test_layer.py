@@ -11,6 +11,7 @@ import pwd
 import re
 import select
 import shutil
+import sqlite3
 import stat
 import struct
 import subprocess
@@ -284,6 +285,21 @@ def test_rm_removes_the_layer_and_its_files_and_goes_on_after_an_error(sandbox, 
     second = store.add(other)
     assert "nothing: no such layer" in store.refuse("rm", first, "nothing", second)
     store.assert_empty()
+
+
+def test_a_layer_that_images_have_is_not_removed_and_they_are_named(store, archive):
+    layer = store.add("--name", "base", archive)
+    with sqlite3.connect(store.path / "catalog.db") as catalog:
+        for image in ("a" * 64, "b" * 64):
+            catalog.execute("INSERT INTO image (id, config, created) VALUES (?, '{}', 1)", (image,))
+            catalog.execute("INSERT INTO image_layer VALUES (?, 0, ?), (?, 1, ?)",
+                            (image, layer, image, layer))
+        catalog.execute("INSERT INTO tag VALUES ('web:latest', ?)", ("a" * 64,))
+    catalog.close()
+    told = store.refuse("rm", "base")
+    assert "web:latest" in told and "bbbbbbbbbbbb" in told and told.count("web:latest") == 1
+    assert store.ids() == [layer]
+    store("verify", "base")
 
 
 def test_a_store_that_is_not_there_is_named(sandbox):
