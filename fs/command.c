@@ -31,7 +31,7 @@ static void tell_group(const struct command *group, FILE *to)
     fprintf(to, "\nplyfs %s COMMAND --help tells more.\n", group->name);
 }
 
-int command_run(const struct command *command, int argc, char **argv)
+int command_dispatch(const struct command *command, int argc, char **argv)
 {
     if (!command->children)
         return command->run(argc, argv);
@@ -39,7 +39,7 @@ int command_run(const struct command *command, int argc, char **argv)
         return tell_group(command, stderr), 1;
     const struct command *child = command_find(command->children, argv[1]);
     if (child)
-        return command_run(child, argc - 1, argv + 1);
+        return command_dispatch(child, argc - 1, argv + 1);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return tell_group(command, stdout), 0;
     log_error("%s: '%s' is no command; plyfs %s --help lists them", command->name, argv[1],

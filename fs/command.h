@@ -32,6 +32,7 @@ extern const struct command command_export;
 extern const struct command command_prune;
 extern const struct command command_doctor;
 extern const struct command command_rm;
+extern const struct command command_run;
 extern const struct command command_diff;
 extern const struct command command_image;
 extern const struct command command_image_import;
@@ -41,7 +42,7 @@ extern const struct command command_image_export;
 const struct command *command_find(const struct command *const *commands, const char *name);
 
 /* Runs a command, or of a group the child that argv[1] names. The exit status. */
-int command_run(const struct command *command, int argc, char **argv);
+int command_dispatch(const struct command *command, int argc, char **argv);
 
 /* Tells name and summary of each. */
 void command_list(const struct command *const *commands, FILE *to);

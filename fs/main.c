@@ -23,6 +23,7 @@ static const struct command *const COMMANDS[] = {
     &command_diff,
     &command_commit,
     &command_export,
+    &command_run,
     /* the store */
     &command_image,
     &command_layer,
@@ -75,7 +76,7 @@ int main(int argc, char **argv)
     }
     const struct command *command = command_find(COMMANDS, argv[1]);
     if (command)
-        return command_run(command, argc - 1, argv + 1);
+        return command_dispatch(command, argc - 1, argv + 1);
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
             return version();

@@ -60,6 +60,7 @@ command mkfs.btrfs    btrfs-progs
 command sqlite3       sqlite3
 command setcap        libcap2-bin
 command setpriv       util-linux
+command bwrap         bubblewrap
 command pgrep         procps
 command strace        strace
 command fio           fio

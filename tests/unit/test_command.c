@@ -25,7 +25,7 @@ static char *told(const char *word, int fd, int wanted)
     fflush(stdout);
     int before = dup(fd);
     dup2(fileno(file), fd);
-    int status = command_run(&GROUP, word ? 2 : 1, argv);
+    int status = command_dispatch(&GROUP, word ? 2 : 1, argv);
     fflush(stdout);
     dup2(before, fd);
     close(before);
@@ -42,7 +42,7 @@ static void a_group_runs_the_child_that_is_named(void **state)
 {
     (void)state;
     char name[] = "group", child[] = "child", more[] = "-x", *argv[] = {name, child, more, NULL};
-    assert_int_equal(command_run(&GROUP, 3, argv), 12);
+    assert_int_equal(command_dispatch(&GROUP, 3, argv), 12);
 }
 
 static void help_lists_the_children(void **state)
