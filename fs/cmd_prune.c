@@ -6,11 +6,15 @@
 
 #include "arguments.h"
 #include "faults.h"
+#include "fd.h"
 #include "log.h"
 #include "named.h"
 #include "progress.h"
+#include "report.h"
 #include "unmount.h"
+#include "usage.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,27 +43,62 @@ static const struct syntax SYNTAX = {
     .example = "plyfs prune",
 };
 
-/* Everything but rows of the catalog that have lost their directory: those are doctor's. */
-static bool is_prunable(enum store_fault fault)
+struct pruning {
+    struct store *store;
+    unsigned found;
+    uint64_t bytes, done; /* that removing takes away; that have been */
+    struct progress *progress;
+};
+
+/* Where what is to be removed lies; -1 where the fault is no directory that goes. Rows of the
+ * catalog that have lost their directory are doctor's. */
+static int place_of_fault(const struct store *store, enum store_fault fault)
 {
-    return fault != STORE_FAULT_LAYER_ROW && fault != STORE_FAULT_MOUNT_ROW;
+    switch (fault) {
+    case STORE_FAULT_STAGE:
+        return store->stage;
+    case STORE_FAULT_LAYER_DIR:
+        return store->layers;
+    case STORE_FAULT_MOUNT_DIR:
+    case STORE_FAULT_EPHEMERAL:
+        return store->mounts;
+    default:
+        return -1;
+    }
+}
+
+static bool is_prunable(const struct store *store, enum store_fault fault)
+{
+    return fault == STORE_FAULT_DAEMON || place_of_fault(store, fault) >= 0;
+}
+
+static uint64_t bytes_of_fault(const struct store *store, enum store_fault fault, const char *id)
+{
+    uint64_t bytes = 0, names = 0;
+    int place = place_of_fault(store, fault);
+    cleanup_fd int dir = place < 0 ? -1 : fd_open_name(place, id, O_RDONLY | O_DIRECTORY, 0);
+    if (dir >= 0 && usage_of(dir, &bytes, &names) != 0)
+        bytes = 0; /* it is measured for people alone */
+    return bytes;
 }
 
 static bool count_fault(void *context, enum store_fault fault, const char *id)
 {
-    unsigned *found = context;
-    if (is_prunable(fault)) {
-        printf("%s %s\n", id, faults_words(fault));
-        ++*found;
-    }
+    struct pruning *pruning = context;
+    if (!is_prunable(pruning->store, fault))
+        return false;
+    printf("%s %s\n", id, faults_words(fault));
+    pruning->found++;
+    pruning->bytes += bytes_of_fault(pruning->store, fault, id);
     return false;
 }
 
 static bool mend_fault(void *context, enum store_fault fault, const char *id)
 {
-    (void)context;
-    (void)id;
-    return is_prunable(fault);
+    struct pruning *pruning = context;
+    progress_at(pruning->progress, pruning->done);
+    pruning->done += bytes_of_fault(pruning->store, fault, id);
+    return is_prunable(pruning->store, fault);
 }
 
 /* The mountpoint of a dead daemon answers ENOTCONN until it is unmounted. One that is not mounted
@@ -73,18 +112,31 @@ static int unmount_dead(void *context, const struct mount_row *row)
     return 0;
 }
 
+static int mend(struct pruning *pruning)
+{
+    char size[16];
+    int err = catalog_each_mount(pruning->store->catalog, unmount_dead, pruning->store);
+    if (err)
+        return err;
+    pruning->progress = progress_start("pruning", pruning->bytes);
+    int left = store_check(pruning->store, mend_fault, pruning);
+    progress_end(pruning->progress);
+    if (left >= 0)
+        printf("Total reclaimed space: %s\n", report_size(size, pruning->done));
+    return left;
+}
+
 static int prune(const struct wishes *wishes)
 {
-    unsigned found = 0;
     cleanup_store struct store *store = NULL;
     int err = named_open_store(wishes->root, false, &store);
     if (err)
         return err;
-    int left = store_check(store, count_fault, &found);
-    if (left >= 0 && found > 0 && (wishes->force || progress_confirm("Remove all of this?"))) {
-        err = catalog_each_mount(store->catalog, unmount_dead, store);
-        left = err ? err : store_check(store, mend_fault, NULL);
-    }
+    struct pruning pruning = {.store = store};
+    int left = store_check(store, count_fault, &pruning);
+    if (left >= 0 && pruning.found > 0 &&
+        (wishes->force || progress_confirm("Remove all of this?")))
+        left = mend(&pruning);
     if (left < 0)
         log_error("cannot prune the store %s: %s", store->path, strerror(-left));
     return left < 0 ? left : 0;

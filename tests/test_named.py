@@ -343,6 +343,15 @@ def test_a_dead_mount_is_removed_with_its_mountpoint(store, layers):
     assert not is_mounted(at) and store.listed("-a") == []
 
 
+def test_prune_tells_how_much_it_gave_back(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    rubbish = store.path / "layers" / ("1" * 64)
+    rubbish.mkdir()
+    (rubbish / "big").write_bytes(b"x" * 1_200)
+    assert store.plyfs("prune", "-f").stdout.splitlines()[-1] == "Total reclaimed space: 1.2kB"
+    assert not rubbish.exists()
+
+
 def test_prune_leaves_what_is_alive_alone(store, layers):
     store.plyfs("create", "--name", "web", *lowers(layers))
     at = store.mount("web")
