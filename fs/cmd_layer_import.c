@@ -143,33 +143,36 @@ static int tell_broken(const struct import *import, int err, const char *words)
     return err;
 }
 
-static int take_tar(struct import *import)
+static int unpack_tar(struct import *import, struct unpack *unpack, struct progress *progress)
 {
     int err = 0;
-    const struct stat *st = &import->from->st;
-    cleanup_progress struct progress *progress =
-        progress_start(import->from->word, S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0);
     cleanup_tar_reader struct tar_reader *reader =
         tar_reader_open(import->from->fd, progress_at, progress, &err);
-    if (!reader)
-        return tell_broken(import, err, "");
+    return reader ? unpack_layer(unpack, reader, &import->sums) : err;
+}
+
+static int take_tar(struct import *import)
+{
+    const struct stat *st = &import->from->st;
     struct unpack unpack = {
         .tree = import->tree, .books = import->layer, .size_max = import->size_max};
-    err = unpack_layer(&unpack, reader, &import->sums);
-    if (err)
-        return tell_broken(import, err, unpack.words);
+    struct progress *progress =
+        progress_start(import->from->word, S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0);
+    int err = unpack_tar(import, &unpack, progress);
+    progress_end(progress);
     import->bytes = unpack.bytes;
-    return 0;
+    return err ? tell_broken(import, err, unpack.words) : 0;
 }
 
 /* ---- a directory ---- */
 
 static int take_directory(struct import *import)
 {
-    cleanup_progress struct progress *progress = progress_start(import->from->word, 0);
+    struct progress *progress = progress_start(import->from->word, 0);
     struct copytree job = {
         .from = import->from->fd, .to = import->tree, .seen = progress_at, .context = progress};
     int err = copytree_copy(&job);
+    progress_end(progress);
     return err ? tell_broken(import, err, job.words) : 0;
 }
 
@@ -185,7 +188,7 @@ static int64_t time_now(void)
 static int seal(struct import *import, const char *name, struct layer_row *row)
 {
     bool tar = !S_ISDIR(import->from->st.st_mode);
-    cleanup_progress struct progress *progress = progress_start("sealing", import->bytes);
+    struct progress *progress = progress_start("sealing", import->bytes);
     struct seal wish = {
         .staged = "layer",
         .sums = tar ? &import->sums : NULL,
@@ -195,6 +198,7 @@ static int seal(struct import *import, const char *name, struct layer_row *row)
         .context = progress,
     };
     int err = seal_layer(import->store, &import->stage, &wish, row);
+    progress_end(progress);
     if (err == -EEXIST)
         log_error("the name %s is taken by another layer; choose another, or remove that", name);
     else if (err)

@@ -47,10 +47,12 @@ static const struct syntax SYNTAX = {
 struct finding {
     const char *id;
     unsigned count;
+    struct progress *progress;
 };
 
 static void tell_difference(struct finding *finding, const char *path, const char *what)
 {
+    progress_end(steal_ptr(&finding->progress)); /* all is read when the first one is told */
     printf("%.12s /", finding->id);
     cell_write(stdout, strcmp(path, ".") == 0 ? "" : path);
     printf(": %s\n", what);
@@ -89,12 +91,16 @@ static void tell_list_lost(struct finding *finding, int err)
 /* 1 when something differs. */
 static int verify_layer(struct store *store, const struct layer_row *row)
 {
-    struct finding finding = {.id = row->id};
-    cleanup_progress struct progress *progress =
-        progress_start(row->name ? row->name : "verifying", row->bytes);
-    struct seal_check check = {
-        .each = take_difference, .context = &finding, .seen = progress_at, .progress = progress};
+    struct finding finding = {
+        .id = row->id,
+        .progress = progress_start(row->name ? row->name : "verifying", row->bytes),
+    };
+    struct seal_check check = {.each = take_difference,
+                               .context = &finding,
+                               .seen = progress_at,
+                               .progress = finding.progress};
     int err = seal_verify(store, row, &check);
+    progress_end(finding.progress);
     if (err == -EBADMSG || err == -ENODATA)
         tell_list_lost(&finding, err);
     else if (err)

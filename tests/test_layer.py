@@ -698,11 +698,21 @@ def complete(store, line):
                env={**os.environ, "PLYFS_ROOT": str(store.path)}).stdout.split()
 
 
+def test_the_shell_completes_the_names_of_mounts(store, archive):
+    layer = store.add("--name", "base", archive)
+    run(PLYFS, "create", "--root", store.path, "--name", "web", "--lower", store.tree(layer))
+    for line in ("plyfs rm w", "plyfs run w", "plyfs umount w", "plyfs mount w", "plyfs diff w"):
+        assert complete(store, line) == ["web"], line
+
+
 def test_the_shell_completes_commands_options_and_names_of_the_catalog(store, archive):
     layer = store.add("--name", "base", archive)
     assert "layer" in complete(store, "plyfs la")
     assert complete(store, "plyfs layer ver") == ["verify"]
     assert "--max-size" in complete(store, "plyfs layer import --m")
+    assert "--upper" in complete(store, "plyfs mount --u")
+    assert complete(store, "plyfs layer ls --no") == ["--no-trunc"]
+    assert "--profile=" in complete(store, "plyfs mount --pro")
     assert complete(store, "plyfs layer rm ba") == ["base"]
     assert complete(store, f"plyfs layer inspect {layer[:6]}") == [layer[:12]]
     assert complete(store, f"plyfs layer inspect --root {store.path} ba") == ["base"]
