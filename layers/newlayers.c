@@ -6,8 +6,8 @@
  */
 #include "newlayers.h"
 
-#include "entries.h"
 #include "fd.h"
+#include "seal.h"
 #include "tarball.h"
 #include "unpack.h"
 
@@ -15,7 +15,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 struct newlayer {
     bool fresh;      /* it lies in the stage, whole */
@@ -58,10 +57,7 @@ static int list_add(struct newlayers *layers, const char *id, struct newlayer **
 {
     uint32_t index;
     bool added;
-    int err = nameset_add(&layers->ids, id, &index, &added);
-    if (err)
-        return err;
-    if (index >= layers->room) {
+    if (layers->ids.used >= layers->room) {
         size_t room = layers->room ? layers->room * 2 : 64;
         struct newlayer *at = realloc(layers->at, room * sizeof(*at));
         if (!at)
@@ -70,6 +66,9 @@ static int list_add(struct newlayers *layers, const char *id, struct newlayer **
         layers->at = at;
         layers->room = room;
     }
+    int err = nameset_add(&layers->ids, id, &index, &added);
+    if (err)
+        return err;
     *layer = &layers->at[index];
     *known = !added;
     return 0;
@@ -100,8 +99,8 @@ static void passage_finish(struct passage *passage)
 /* Makes the next directory of the stage. */
 static int passage_begin(struct newlayers *layers, struct passage *passage)
 {
-    snprintf(passage->staged, sizeof(passage->staged), "layer%u", layers->ids.used);
-    if (mkdirat(layers->stage->dir, passage->staged, 0700) < 0)
+    snprintf(passage->staged, sizeof(passage->staged), "layer%u", layers->begun++);
+    if (mkdirat(layers->stage->dir, passage->staged, 0755) < 0)
         return -errno;
     const int flags = O_RDONLY | O_DIRECTORY;
     passage->dir = fd_open_name(layers->stage->dir, passage->staged, flags, 0);
@@ -132,7 +131,7 @@ static int passage_unpack(struct newlayers *layers, struct passage *passage, int
     err = unpack_layer(unpack, reader, &passage->sums);
     layers->unpacked += unpack->bytes;
     if (err)
-        wrong(layers, "%s: %s", claim->what, unpack->words);
+        wrong(layers, "%s: %s", claim->what, *unpack->words ? unpack->words : strerror(-err));
     return err;
 }
 
@@ -160,32 +159,6 @@ static int check_sums(struct newlayers *layers, const struct layer_claim *claim,
     return 0;
 }
 
-/* Takes the digests of what was unpacked, and fills its row. */
-static int seal(const struct newlayers *layers, const struct passage *passage,
-                struct layer_row *row)
-{
-    cleanup_entries struct entries entries = {0};
-    char digest[33];
-    int err = entries_take(passage->tree, &entries, NULL, NULL);
-    if (!err)
-        err = entries_write(&entries, passage->dir, "entries", digest);
-    if (err)
-        return err;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    *row = (struct layer_row){
-        .id = strdup(passage->sums.diff_id),
-        .source = strdup(layers->source),
-        .entries = strdup(digest),
-        .created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
-        .files = entries.files,
-        .bytes = entries.bytes,
-        .tar_bytes = passage->sums.tar_size,
-        .skeleton = passage->unpack.skeleton,
-    };
-    return row->id && row->source && row->entries ? 0 : -ENOMEM;
-}
-
 /* Gives what was unpacked its place in the list; what turns out to be there already stays in the
  * stage, for nothing. */
 static int keep(struct newlayers *layers, const struct passage *passage)
@@ -199,7 +172,9 @@ static int keep(struct newlayers *layers, const struct passage *passage)
     if (err || has || known)
         return err;
     memcpy(layer->staged, passage->staged, sizeof(layer->staged));
-    err = seal(layers, passage, &layer->row);
+    const struct seal seal = {
+        .staged = passage->staged, .sums = &passage->sums, .source = layers->source};
+    err = seal_prepare(layers->stage, &seal, &layer->row);
     layer->fresh = !err;
     return err;
 }

@@ -30,8 +30,9 @@ struct newlayers {
     struct nameset ids; /* DiffIDs, each with its layer */
     struct newlayer *at;
     size_t room;
-    struct nameset right; /* digests of blobs that were found to be right */
-    uint64_t read, unpacked;
+    struct nameset right;    /* digests of blobs that were found to be right */
+    uint64_t read, unpacked; /* bytes of blobs, added by the caller; bytes of content */
+    unsigned begun;          /* directories in the stage */
 };
 
 /* What is stated of a layer; NULL where nothing is. */

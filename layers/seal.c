@@ -169,6 +169,21 @@ int seal_layer(struct store *store, struct stage *stage, const struct seal *seal
     return err == -ENOENT ? seal_new(store, stage, seal, layer, tree, sums, row) : err;
 }
 
+int seal_prepare(const struct stage *stage, const struct seal *seal, struct layer_row *row)
+{
+    *row = (struct layer_row){0};
+    cleanup_fd int layer = open_directory(stage->dir, seal->staged);
+    if (layer < 0)
+        return layer;
+    cleanup_fd int tree = open_directory(layer, "tree");
+    if (tree < 0)
+        return tree;
+    int err = fill_row(layer, tree, seal, seal->sums, row);
+    if (err)
+        layer_row_finish(row);
+    return err;
+}
+
 /* ---- verifying ---- */
 
 /* The entries as they were written down. */

@@ -32,6 +32,12 @@ struct seal {
 must_check int seal_layer(struct store *store, struct stage *stage, const struct seal *seal,
                           struct layer_row *row);
 
+/* The first half of that, for who publishes many layers and their images in one transaction:
+ * digests the entries of a layer that came as a tar, and fills its row. The rest is store_publish()
+ * and catalog_add_layer(). */
+must_check int seal_prepare(const struct stage *stage, const struct seal *seal,
+                            struct layer_row *row);
+
 /* What reading a sealed layer again found. */
 struct seal_check {
     /* Told of every entry that is not what it was: `was` or `is` is NULL where there is none. */
