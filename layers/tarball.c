@@ -43,13 +43,6 @@ static inline void own_archive_read(struct archive **archive)
 }
 #define cleanup_archive_read cleanup(own_archive_read)
 
-/* A locale of this thread that is in force again at the end of the block. */
-static inline void own_locale(locale_t *before)
-{
-    uselocale(*before);
-}
-#define cleanup_locale cleanup(own_locale)
-
 static locale_t locale_of_bytes(void)
 {
     return newlocale(LC_ALL_MASK, "C", (locale_t)0);
@@ -605,8 +598,9 @@ int tar_reader_next(struct tar_reader *reader, struct tar_entry *entry)
     int err = reader->state == READER_ENTRY ? reader_skip(reader) : 0;
     if (err || reader->state == READER_END)
         return err;
-    cleanup_locale locale_t before = uselocale(reader->bytes);
+    locale_t before = uselocale(reader->bytes);
     int got = reader_header(reader, entry);
+    uselocale(before);
     return reader->raw_err ? reader->raw_err : got;
 }
 
@@ -794,9 +788,10 @@ int tar_writer_add(struct tar_writer *writer, const struct tar_entry *entry)
     off_t size = S_ISREG(entry->mode) && !entry->link ? entry->size : 0;
     if (writer->left > 0)
         return -EINVAL;
-    cleanup_locale locale_t before = uselocale(writer->bytes);
+    locale_t before = uselocale(writer->bytes);
     writer_describe(archive_entry_clear(writer->entry), entry, size);
     int err = writer_answer(writer, archive_write_header(writer->tar, writer->entry));
+    uselocale(before);
     writer->left = err ? 0 : size;
     return err;
 }

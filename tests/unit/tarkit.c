@@ -105,3 +105,11 @@ int tarkit_output(const char *command)
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
     return fd;
 }
+
+void tarkit_run(const char *command)
+{
+    struct stat st;
+    cleanup_fd int said = tarkit_output(command);
+    assert_int_equal(fstat(said, &st), 0);
+    assert_int_equal(st.st_size, 0);
+}

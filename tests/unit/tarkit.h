@@ -29,4 +29,7 @@ int tarkit_archive(const char *words);
 /* Runs a command of the shell in the test's directory; what it writes is the file. */
 int tarkit_output(const char *command);
 
+/* Runs one that has nothing to say. */
+void tarkit_run(const char *command);
+
 #endif

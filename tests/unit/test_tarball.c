@@ -388,8 +388,8 @@ static void raw_bytes_and_content_are_the_whole(void **state)
     (void)state;
     static const char *const FORMATS[] = {"gnu -S", "pax -S", "ustar", "v7"};
     kit_tree("f in/a one,f in/b two,l in/l a,h in/h in/a,d in/d,f in/d/c three");
-    cleanup_fd int made = tarkit_output("seq 300000 > in/large; truncate -s 300k in/sparse; "
-                                        "seq 1000 >> in/sparse; seq 200000 > in/d/large");
+    tarkit_run("seq 300000 > in/large; truncate -s 300k in/sparse; "
+               "seq 1000 >> in/sparse; seq 200000 > in/d/large");
     for (size_t i = 0; i < sizeof(FORMATS) / sizeof(FORMATS[0]); i++) {
         char command[128];
         size_t size, content_bytes;
@@ -425,7 +425,7 @@ static void what_is_cut_short_is_refused(void **state)
     (void)state;
     static const char *const TOOLS[] = {"cat", "gzip", "zstd -q", "xz", "bzip2"};
     kit_dir("in");
-    cleanup_fd int made = tarkit_output("seq 1000 > in/file");
+    tarkit_run("seq 1000 > in/file");
     for (size_t i = 0; i < sizeof(TOOLS) / sizeof(TOOLS[0]); i++) {
         char command[64];
         struct tar_sums sums;
@@ -474,7 +474,7 @@ static void a_flipped_bit_of_what_is_compressed_is_found(void **state)
     (void)state;
     static const char *const TOOLS[] = {"gzip", "zstd -q --check", "xz", "bzip2"};
     kit_dir("in");
-    cleanup_fd int made = tarkit_output("seq 1000 > in/file");
+    tarkit_run("seq 1000 > in/file");
     for (size_t i = 0; i < sizeof(TOOLS) / sizeof(TOOLS[0]); i++) {
         char command[64];
         size_t size;
