@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: messages to stderr, one write(2) each, so that lines of several threads never mix.
+ * Duty: messages to stderr, one write(2) each, so that lines of several threads never mix. A name
+ * out of a layer or an archive may hold anything: what would speak to a terminal is shown as '?'.
  */
 #include "log.h"
 
@@ -29,6 +30,10 @@ __attribute__((format(printf, 2, 0))) static void log_line(const char *prefix, c
     size_t length = (size_t)used + (more > 0 ? (size_t)more : 0);
     if (length > sizeof(line) - 2)
         length = sizeof(line) - 2;
+    for (size_t i = 0; i < length; i++) {
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+            line[i] = '?';
+    }
     line[length++] = '\n';
     /* There is nowhere to tell of a failed write to stderr. */
     ssize_t written = write(STDERR_FILENO, line, length);

@@ -255,6 +255,13 @@ def test_an_unknown_switch_is_named(place):
     place.refused(place.own("--utter-nonsense"), "utter-nonsense")
 
 
+def test_a_message_does_not_speak_to_the_terminal(place):
+    done = plyfs("mount", "--lower", place.low / "\x1b]0;title\x07\r\n", place.at)
+    assert done.returncode == 1
+    assert "?]0;title???" in done.stderr and done.stderr.count("\n") == 1
+    assert not set(done.stderr) & set("\x1b\x07\r")
+
+
 @pytest.mark.parametrize("option", ["profile=fast", "redirect_dir=maybe", "metacopy=7", "index=x",
                                     "threads=many", "timeout=soon", "spin=fast"])
 def test_a_value_that_means_nothing_is_refused_with_its_option(place, form, option):
