@@ -310,23 +310,20 @@ bool imagefiles_have(const struct imagefiles *files, const char *path)
 int imagefiles_open(const struct imagefiles *files, const char *path)
 {
     char name[16];
-    /* Not to wait for the other end of a pipe that a hostile directory has in a file's place. */
-    const int flags = O_RDONLY | O_NONBLOCK;
-    cleanup_fd int fd = -1;
     if (files->staged) {
         uint32_t index = table_find(files, path);
-        if (index == NAMESET_NONE)
-            return -ENOENT;
-        fd = fd_open_name(files->dir, staged_name(name, index), flags, 0);
-    } else {
-        fd = fd_open_beneath(files->dir, path, flags);
+        return index == NAMESET_NONE
+                   ? -ENOENT
+                   : fd_open_name(files->dir, staged_name(name, index), O_RDONLY, 0);
     }
-    if (fd < 0)
-        return fd;
+    /* What a hostile directory has in a file's place, a pipe or a device, is not to be opened. */
+    cleanup_fd int found = fd_open_beneath(files->dir, path, O_PATH);
+    if (found < 0)
+        return found;
     struct stat st;
-    if (fstat(fd, &st) < 0)
+    if (fstat(found, &st) < 0)
         return -errno;
-    return S_ISREG(st.st_mode) ? steal_fd(&fd) : -ENOENT;
+    return S_ISREG(st.st_mode) ? fd_reopen(found, O_RDONLY) : -ENOENT;
 }
 
 int imagefiles_read(const struct imagefiles *files, const char *path, size_t most, char **text,

@@ -312,6 +312,14 @@ def test_layers_of_images_are_stored_once(engine, sandbox, store):
     assert [row["Layers"] for row in store.rows()] == [40, 5]
 
 
+def test_layers_that_zstd_compressed_are_taken(engine, sandbox, store):
+    source, path = save(engine, "layout.tar", 5, sandbox.path), sandbox.path / "zstd"
+    run("skopeo", "copy", "--dest-compress-format", "zstd", f"oci-archive:{source}", f"oci:{path}:x")
+    assert any(b"tar+zstd" in blob.read_bytes() for blob in (path / "blobs/sha256").iterdir())
+    store.add(path)
+    assert store.inspect("x")["RootFS"]["diff_ids"] == engine.diff_ids("localhost/tower:5")
+
+
 def test_several_images_come_in_one_archive(engine, sandbox, store):
     path = sandbox.path / "both.tar"
     engine.podman("save", "-q", "-m", "-o", path, "localhost/tower:1", "localhost/tower:5")
