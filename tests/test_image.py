@@ -17,8 +17,8 @@ import tarfile
 
 import pytest
 
-from harness import (PLYFS, Sandbox, assert_same, is_mounted, listing, need, need_fuse,
-                     need_root, need_tool, run, umount)
+from harness import (PLYFS, Sandbox, assert_same, listing, need, need_fuse, need_root, need_tool,
+                     run)
 
 HERE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 ELSEWHERE = "s390x" if HERE != "s390x" else "amd64"
@@ -75,8 +75,8 @@ class Store:
         try:
             return visible(mnt)
         finally:
-            umount(mnt)
-            assert not is_mounted(mnt)
+            # It waits until the daemon has forgotten the mount, and with it let go of the store.
+            run(PLYFS, "umount", "--root", self.path, mnt)
 
 
 def visible(root):
