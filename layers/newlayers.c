@@ -116,8 +116,10 @@ static int passage_unpack(struct newlayers *layers, struct passage *passage, int
                           const struct layer_claim *claim)
 {
     struct unpack *unpack = &passage->unpack;
-    *unpack = (struct unpack){
-        .tree = passage->tree, .books = passage->dir, .files_max = layers->files_max};
+    *unpack = (struct unpack){.tree = passage->tree,
+                              .books = passage->dir,
+                              .files_max = layers->files_max,
+                              .vouched = claim->diff_id != NULL};
     if (layers->size_max)
         unpack->size_max = layers->size_max - layers->unpacked;
     if (layers->size_max && unpack->size_max == 0) {

@@ -14,6 +14,7 @@ import random
 import shutil
 import subprocess
 import tarfile
+import tempfile
 
 import pytest
 
@@ -23,6 +24,10 @@ from harness import (PLYFS, Sandbox, assert_same, listing, need, need_fuse, need
 HERE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 ELSEWHERE = "s390x" if HERE != "s390x" else "amd64"
 MEDIA = "application/vnd.oci.image."
+
+# The sanitizers see every line with less.
+SANITIZED = os.environ.get("PLYFS_SANITIZED") == "1"
+DRIVERS, HEIGHTS = (["overlay"], [1, 5]) if SANITIZED else (["vfs", "overlay"], [1, 5, 40])
 
 
 # ---- a store ------------------------------------------------------------------------------------
@@ -180,7 +185,9 @@ class Engine:
     """buildah and podman on a storage of their own."""
 
     def __init__(self, path, driver):
-        self.options = ["--root", path / "root", "--runroot", path / "run", "--storage-driver", driver]
+        # podman takes no more than 50 characters for this one.
+        self.run = tempfile.TemporaryDirectory(prefix="plyfs-", dir="/dev/shm", ignore_cleanup_errors=True)
+        self.options = ["--root", path / "root", "--runroot", self.run.name, "--storage-driver", driver]
 
     def buildah(self, *argv):
         return run("buildah", *self.options, *argv).stdout.strip()
@@ -257,7 +264,7 @@ def change(root, number):
         (root / "gone/again").write_text("again")
 
 
-@pytest.fixture(scope="module", params=["vfs", "overlay"])
+@pytest.fixture(scope="module", params=DRIVERS)
 def engine(request):
     """An engine that has the images 1, 5 and 40 layers high: localhost/tower:N."""
     need_root()
@@ -269,7 +276,7 @@ def engine(request):
         need(probe.returncode == 0, f"buildah cannot use {request.param} here")
         random.seed(4)
         engine.grow("scratch", "localhost/tower:1", populate)
-        for number in range(2, 41):
+        for number in range(2, HEIGHTS[-1] + 1):
             engine.grow(f"localhost/tower:{number - 1}", f"localhost/tower:{number}",
                         lambda root, n=number: change(root, n))
         yield engine
@@ -293,7 +300,7 @@ def save(engine, form, height, to):
 
 
 @pytest.mark.parametrize("form", ["layout", "layout.tar", "docker-archive", "oci-archive"])
-@pytest.mark.parametrize("height", [1, 5, 40])
+@pytest.mark.parametrize("height", HEIGHTS)
 def test_an_image_of_a_tool_looks_as_the_tool_shows_it(engine, sandbox, store, form, height):
     name = f"localhost/tower:{height}"
     image, = store.add(save(engine, form, height, sandbox.path))
@@ -303,13 +310,14 @@ def test_an_image_of_a_tool_looks_as_the_tool_shows_it(engine, sandbox, store, f
 
 
 def test_layers_of_images_are_stored_once(engine, sandbox, store):
-    store.add(save(engine, "docker-archive", 40, sandbox.path))
+    *_, low, high = HEIGHTS
+    store.add(save(engine, "docker-archive", high, sandbox.path))
     before = {layer: os.stat(store.path / "layers" / layer).st_ino for layer in store.layers()}
-    assert len(before) == 40
-    store.add(save(engine, "oci-archive", 5, sandbox.path))
-    store.add(save(engine, "layout", 40, sandbox.path))
+    assert len(before) == high
+    store.add(save(engine, "oci-archive", low, sandbox.path))
+    store.add(save(engine, "layout", high, sandbox.path))
     assert {layer: os.stat(store.path / "layers" / layer).st_ino for layer in store.layers()} == before
-    assert [row["Layers"] for row in store.rows()] == [40, 5]
+    assert [row["Layers"] for row in store.rows()] == [high, low]
 
 
 def test_layers_that_zstd_compressed_are_taken(engine, sandbox, store):
