@@ -181,7 +181,7 @@ static int commit(struct work *work)
     if (!err)
         err = add_image(work);
     if (!err)
-        printf("sha256:%s\n", work->config.id);
+        puts(work->config.id);
     return err;
 }
 
