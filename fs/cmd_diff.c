@@ -128,7 +128,8 @@ static int diff(struct store *store, const struct wishes *wishes, const struct m
     if (err)
         log_error("cannot read the changes of %s: %s", row->name, strerror(-err));
     named_view_close(&view);
-    qsort(lines.at, lines.count, sizeof(*lines.at), by_path);
+    if (lines.count > 1)
+        qsort(lines.at, lines.count, sizeof(*lines.at), by_path);
     if (!err)
         err = wishes->report.format ? print_report(&wishes->report, &lines) : print_lines(&lines);
     lines_finish(&lines);
