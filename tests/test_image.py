@@ -25,9 +25,10 @@ HERE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.
 ELSEWHERE = "s390x" if HERE != "s390x" else "amd64"
 MEDIA = "application/vnd.oci.image."
 
-# The sanitizers see every line with less.
+# The sanitizers see every line with less, and one storage driver's archives are like another's.
 SANITIZED = os.environ.get("PLYFS_SANITIZED") == "1"
-DRIVERS, HEIGHTS = (["overlay"], [1, 5]) if SANITIZED else (["vfs", "overlay"], [1, 5, 40])
+DRIVERS = ["vfs", "overlay"] if os.environ.get("PLYFS_FULL") == "1" else ["overlay"]
+HEIGHTS = [1, 5] if SANITIZED else [1, 5, 40]
 
 
 # ---- a store ------------------------------------------------------------------------------------
