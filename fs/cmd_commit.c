@@ -9,13 +9,13 @@
 #include "commit.h"
 #include "imagename.h"
 #include "log.h"
+#include "moment.h"
 #include "named.h"
 #include "ocicommit.h"
 #include "progress.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 struct wishes {
     const char *root, *message;
@@ -115,13 +115,11 @@ static int make_layer(struct work *work)
 
 static int make_config(struct work *work, const char *diff_id)
 {
-    struct timespec now;
     struct oci_fault fault;
-    clock_gettime(CLOCK_REALTIME, &now);
     const struct oci_commit commit = {
         .base = &work->base_config,
         .diff_id = diff_id,
-        .created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
+        .created = moment_now(),
         .created_by = "plyfs commit",
         .comment = work->wishes->message,
         .changes = work->wishes->changes.at,
@@ -152,8 +150,6 @@ static int add_image(struct work *work)
     memcpy(layers, work->base.layers, work->base.layer_count * sizeof(*layers));
     layers[count - 1] = work->layer.id;
     char *names[] = {work->name};
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     const struct image_row image = {
         .id = work->config.id,
         .config = work->config.text,
@@ -161,7 +157,7 @@ static int add_image(struct work *work)
         .layer_count = count,
         .names = names,
         .name_count = *work->name ? 1 : 0,
-        .created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
+        .created = moment_now(),
     };
     int err = catalog_add_image(work->store->catalog, &image);
     if (err)

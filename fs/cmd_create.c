@@ -77,7 +77,7 @@ static int create(const struct wishes *wishes)
 {
     cleanup_free char *options = NULL;
     cleanup_store struct store *store = NULL;
-    struct mount_row row = {0};
+    cleanup_mount_row struct mount_row row = {0};
     bool image = wishes->words.count > 0;
     if (image == (wishes->lowers.count > 0)) {
         log_error(image ? "create: either an image or --lower, not both"
@@ -98,7 +98,6 @@ static int create(const struct wishes *wishes)
         err = named_create(store, &wish, &row);
     if (!err)
         puts(row.name);
-    mount_row_finish(&row);
     return err;
 }
 

@@ -139,7 +139,7 @@ static int diff(struct store *store, const struct wishes *wishes, const struct m
 static int find_and_diff(const struct wishes *wishes)
 {
     cleanup_store struct store *store = NULL;
-    struct mount_row row = {0};
+    cleanup_mount_row struct mount_row row = {0};
     int err = report_check(&wishes->report);
     if (!err)
         err = named_open_store(wishes->root, false, &store);
@@ -147,7 +147,6 @@ static int find_and_diff(const struct wishes *wishes)
         err = named_find(store, wishes->words.at[0], false, &row);
     if (!err)
         err = diff(store, wishes, &row);
-    mount_row_finish(&row);
     return err;
 }
 

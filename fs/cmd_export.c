@@ -73,13 +73,12 @@ static int export(struct store *store, const struct mount_row *row, const char *
 static int find_and_export(const struct wishes *wishes)
 {
     cleanup_store struct store *store = NULL;
-    struct mount_row row = {0};
+    cleanup_mount_row struct mount_row row = {0};
     int err = named_open_store(wishes->root, false, &store);
     if (!err)
         err = named_find(store, wishes->words.at[0], false, &row);
     if (!err)
         err = export(store, &row, wishes->output);
-    mount_row_finish(&row);
     return err;
 }
 

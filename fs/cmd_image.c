@@ -96,8 +96,9 @@ static const struct syntax INSPECT = {
     .example = "plyfs image inspect --format '{{.Config.Cmd}}' debian:12",
 };
 
-static int inspect_one(const struct store *store, const char *word, json_t *found)
+static int inspect_one(void *context, const char *word, json_t *found)
 {
+    const struct store *store = context;
     cleanup_image_row struct image_row row;
     const char *name;
     int err = imageword_find(store, word, &row, &name);
@@ -106,21 +107,11 @@ static int inspect_one(const struct store *store, const char *word, json_t *foun
     return err;
 }
 
-/* What is there is told, also when something else is not. */
 static int inspect(const struct wishes *wishes)
 {
     cleanup_store struct store *store = NULL;
-    int failed = 0, err = named_open_store(wishes->root, false, &store);
-    if (err)
-        return err;
-    json_t *found = json_array();
-    for (unsigned i = 0; i < wishes->words.count; i++) {
-        err = inspect_one(store, wishes->words.at[i], found);
-        failed = err ? err : failed;
-    }
-    err = report_print_value(wishes->report.format, found);
-    json_decref(found);
-    return err ? err : failed;
+    int err = named_open_store(wishes->root, false, &store);
+    return err ? err : report_words(&wishes->words, wishes->report.format, inspect_one, store);
 }
 
 static int run_inspect(int argc, char **argv)

@@ -34,31 +34,22 @@ static const struct syntax SYNTAX = {
     .example = "plyfs inspect --format '{{.State}} {{.UpperDir}}' web",
 };
 
-static int inspect_one(struct store *store, const char *word, json_t *found)
+static int inspect_one(void *context, const char *word, json_t *found)
 {
-    struct mount_row row = {0};
+    struct store *store = context;
+    cleanup_mount_row struct mount_row row = {0};
     int err = named_find(store, word, false, &row);
     json_t *line = err ? NULL : describe_mount_fully(store, &row, &err);
     if (line && json_array_append_new(found, line) != 0)
         err = -ENOMEM;
-    mount_row_finish(&row);
     return err;
 }
 
 static int inspect(const struct wishes *wishes)
 {
     cleanup_store struct store *store = NULL;
-    int failed = 0, err = named_open_store(wishes->root, false, &store);
-    if (err)
-        return err;
-    json_t *found = json_array();
-    for (unsigned i = 0; i < wishes->words.count; i++) {
-        err = inspect_one(store, wishes->words.at[i], found);
-        failed = err ? err : failed;
-    }
-    err = report_print_value(wishes->format, found);
-    json_decref(found);
-    return err ? err : failed;
+    int err = named_open_store(wishes->root, false, &store);
+    return err ? err : report_words(&wishes->words, wishes->format, inspect_one, store);
 }
 
 static int run_inspect(int argc, char **argv)

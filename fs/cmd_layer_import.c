@@ -10,6 +10,7 @@
 #include "fd.h"
 #include "layerword.h"
 #include "log.h"
+#include "moment.h"
 #include "named.h"
 #include "progress.h"
 #include "seal.h"
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 struct wishes {
     const char *root, *name;
@@ -108,24 +108,11 @@ static void import_finish(struct import *import)
     store_unstage(import->store, &import->stage);
 }
 
-static int make_directory(int dir, const char *name, int *fd)
-{
-    if (mkdirat(dir, name, 0755) < 0)
-        return -errno;
-    *fd = fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
-    return *fd < 0 ? *fd : 0;
-}
-
 static int prepare(struct import *import)
 {
     int err = store_stage(import->store, &import->stage);
     if (!err)
-        err = make_directory(import->stage.dir, "layer", &import->layer);
-    if (!err)
-        err = make_directory(import->layer, "tree", &import->tree);
-    /* An archive need not say what its root is; then it is this, whatever the umask. */
-    if (!err && fchmod(import->tree, 0755) < 0)
-        err = -errno;
+        err = seal_make_staged(&import->stage, "layer", &import->layer, &import->tree);
     if (err)
         log_error("cannot prepare a layer in %s: %s", import->store->path, strerror(-err));
     return err;
@@ -178,13 +165,6 @@ static int take_directory(struct import *import)
 
 /* ---- both ---- */
 
-static int64_t time_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static int seal(struct import *import, const char *name, struct layer_row *row)
 {
     bool tar = !S_ISDIR(import->from->st.st_mode);
@@ -209,7 +189,7 @@ static int seal(struct import *import, const char *name, struct layer_row *row)
 static int import_one(struct import *import, const char *name)
 {
     cleanup_layer_row struct layer_row row = {0};
-    int64_t started = time_now();
+    int64_t started = moment_now();
     int err = prepare(import);
     if (err)
         return err;

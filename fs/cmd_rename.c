@@ -33,7 +33,7 @@ static const struct syntax SYNTAX = {
 static int rename_mount(const struct wishes *wishes)
 {
     cleanup_store struct store *store = NULL;
-    struct mount_row row = {0};
+    cleanup_mount_row struct mount_row row = {0};
     const char *name = wishes->words.at[1];
     int err = named_check_name(name);
     if (!err)
@@ -47,7 +47,6 @@ static int rename_mount(const struct wishes *wishes)
                                      : "cannot rename %s to %s in the catalog",
                       row.name, name);
     }
-    mount_row_finish(&row);
     return err;
 }
 

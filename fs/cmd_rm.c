@@ -77,13 +77,12 @@ static int remove_mount(struct store *store, const struct mount_row *row, bool f
 
 static int remove_one(struct store *store, const struct wishes *wishes, const char *word)
 {
-    struct mount_row row = {0};
+    cleanup_mount_row struct mount_row row = {0};
     int err = named_find(store, word, wishes->force, &row);
     if (!err)
         err = remove_mount(store, &row, wishes->force);
     else if (err == -ENOENT && wishes->force)
         err = 0;
-    mount_row_finish(&row);
     return err;
 }
 

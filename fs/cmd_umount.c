@@ -55,7 +55,7 @@ static int unmount_one(const struct wishes *wishes, const char *word)
 {
     enum { PATIENCE = 60 };
     cleanup_store struct store *store = NULL;
-    struct mount_row row = {0};
+    cleanup_mount_row struct mount_row row = {0};
     int err = find_named(wishes, word, &store, &row);
     if (err == -ENOENT)
         return unmount_path(word, wishes->lazy);
@@ -71,7 +71,6 @@ static int unmount_one(const struct wishes *wishes, const char *word)
             log_error("%s is unmounted, but its daemon has not ended within %d s", row.name,
                       PATIENCE);
     }
-    mount_row_finish(&row);
     return err;
 }
 

@@ -79,9 +79,7 @@ static json_t *paths_json(const struct store *store, const struct image_row *row
 {
     json_t *paths = json_array();
     for (unsigned i = row->layer_count; i > 0; i--) {
-        cleanup_free char *path = NULL;
-        if (asprintf(&path, "%s/layers/%s/tree", store->path, row->layers[i - 1]) < 0)
-            path = NULL;
+        cleanup_free char *path = store_layer_path(store, row->layers[i - 1]);
         json_array_append_new(paths, report_text(path));
     }
     return paths;

@@ -23,6 +23,4 @@ json_t *imageword_json(const struct image_row *row);
  * the topmost first, LayerPaths. */
 json_t *imageword_json_fully(const struct store *store, const struct image_row *row);
 
-#define cleanup_image_row cleanup(image_row_finish)
-
 #endif

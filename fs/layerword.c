@@ -62,9 +62,9 @@ static json_t *digest_of_tar(const char *id)
 json_t *layerword_json(const struct store *store, const struct layer_row *row)
 {
     char created[36];
-    cleanup_free char *path = NULL;
-    if (asprintf(&path, "%s/layers/%s/tree", store->path, row->id) < 0)
-        return path = NULL, NULL;
+    cleanup_free char *path = store_layer_path(store, row->id);
+    if (!path)
+        return NULL;
     return json_pack("{s:s, s:o, s:o, s:s, s:o, s:I, s:I, s:I, s:o}", "Id", row->id, "Name",
                      report_text(row->name), "DiffID", digest_of_tar(row->id), "Created",
                      report_time(created, row->created), "Source", report_text(row->source),

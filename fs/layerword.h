@@ -24,10 +24,4 @@ must_check int layerword_open(const struct store *store, const struct layer_row 
 /* Id, Name, DiffID, Created, Source, Files, Size, TarSize, Path. NULL when out of memory. */
 json_t *layerword_json(const struct store *store, const struct layer_row *row);
 
-static inline void own_layer_row(struct layer_row *row)
-{
-    layer_row_finish(row);
-}
-#define cleanup_layer_row cleanup(own_layer_row)
-
 #endif

@@ -6,7 +6,9 @@
 
 #include "copymeta.h"
 #include "fd.h"
+#include "imageword.h"
 #include "log.h"
+#include "moment.h"
 #include "upper.h"
 
 #include <fcntl.h>
@@ -132,36 +134,15 @@ int named_find(struct store *store, const char *word, bool quietly, struct mount
     return err;
 }
 
-static int find_image(struct store *store, const char *word, struct image_row *image)
-{
-    int err = catalog_find_image(store->catalog, word, image);
-    if (err == -ENOTUNIQ)
-        log_error("'%s' is the beginning of more than one image's id; say more of it", word);
-    else if (err)
-        log_error(err == -ENOENT ? "no such image: %s; plyfs image ls lists them"
-                                 : "cannot look for the image %s in the catalog",
-                  word);
-    return err;
-}
-
-static int layer_path(const struct store *store, const char *id, char **path)
-{
-    if (asprintf(path, "%s/layers/%s/tree", store->path, id) >= 0)
-        return 0;
-    *path = NULL;
-    return -ENOMEM;
-}
-
 static int fill_from_image(struct store *store, const struct mount_row *row,
                            struct options *options)
 {
-    struct image_row image = {0};
-    int err = find_image(store, row->image, &image);
+    struct image_row image;
+    const char *name;
+    int err = imageword_find(store, row->image, &image, &name);
     for (unsigned i = image.layer_count; !err && i > 0; i--) {
-        cleanup_free char *path = NULL;
-        err = layer_path(store, image.layers[i - 1], &path);
-        if (!err)
-            err = options_add_lower(options, path);
+        cleanup_free char *path = store_layer_path(store, image.layers[i - 1]);
+        err = path ? options_add_lower(options, path) : -ENOMEM;
     }
     image_row_finish(&image);
     return err;
@@ -219,8 +200,9 @@ static int take_lowers(const struct named_wish *wish, struct mount_row *row)
 
 static int take_image(struct store *store, const char *word, struct mount_row *row)
 {
-    struct image_row image = {0};
-    int err = find_image(store, word, &image);
+    struct image_row image;
+    const char *name;
+    int err = imageword_find(store, word, &image, &name);
     if (!err)
         err = copy_string(&row->image, image.id);
     image_row_finish(&image);
@@ -253,14 +235,12 @@ int named_check_name(const char *name)
 static int fill_row(struct store *store, const struct named_wish *wish, struct mount_row *row)
 {
     char id[STORE_ID_SIZE], digits[13];
-    struct timespec now;
     int err = wish->name ? named_check_name(wish->name) : 0;
     if (!err)
         err = store_new_id(id);
     if (err)
         return err;
-    clock_gettime(CLOCK_REALTIME, &now);
-    row->created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    row->created = moment_now();
     row->ephemeral = wish->ephemeral;
     snprintf(digits, sizeof(digits), "%.12s", id);
     err = copy_string(&row->id, id);

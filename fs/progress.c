@@ -7,6 +7,7 @@
 #include "progress.h"
 
 #include "cell.h"
+#include "moment.h"
 #include "report.h"
 
 #include <inttypes.h>
@@ -14,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 static const int64_t FIRST_LINE = 500000000, BETWEEN_LINES = 100000000; /* nanoseconds */
 
@@ -27,13 +27,6 @@ struct progress {
     pthread_mutex_t write; /* whoever draws; protects `drawn` */
     bool drawn;
 };
-
-static int64_t clock_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* ---- the line ---- */
 
@@ -150,7 +143,7 @@ struct progress *progress_start(const char *what, uint64_t total)
     progress->what = escaped;
     progress->total = total;
     progress->colour = !(no_colour && *no_colour) && terminal && strcmp(terminal, "dumb") != 0;
-    progress->started = clock_now();
+    progress->started = moment_steady();
     progress->due = progress->started + FIRST_LINE;
     pthread_mutex_init(&progress->write, NULL);
     return progress;
@@ -177,7 +170,7 @@ void progress_at(void *context, uint64_t bytes)
     struct progress *progress = context;
     if (!progress)
         return;
-    int64_t now = clock_now();
+    int64_t now = moment_steady();
     if (now < progress->due || pthread_mutex_trylock(&progress->write) != 0)
         return;
     if (now >= progress->due) {

@@ -9,12 +9,12 @@
 
 #include "cell.h"
 #include "log.h"
+#include "moment.h"
 #include "template.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static const int64_t SECOND = 1000000000;
 
@@ -78,13 +78,6 @@ char *report_ago(char text[36], int64_t when, int64_t now)
     return text;
 }
 
-static int64_t time_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * SECOND + now.tv_nsec;
-}
-
 /* ---- a value ---- */
 
 json_t *report_text(const char *bytes)
@@ -134,7 +127,7 @@ static void write_time(FILE *out, const json_t *value)
     char text[36];
     int64_t when;
     if (json_is_string(value) && parse_time(json_string_value(value), &when))
-        fputs(report_ago(text, when, time_now()), out);
+        fputs(report_ago(text, when, moment_now()), out);
     else
         write_plain(out, value);
 }
@@ -554,4 +547,18 @@ int report_print_value(const char *format, const json_t *value)
         putchar('\n');
     }
     return err ? err : flush();
+}
+
+int report_words(const struct words *words, const char *format,
+                 int (*find)(void *context, const char *word, json_t *found), void *context)
+{
+    json_t *found = json_array();
+    int failed = found ? 0 : -ENOMEM;
+    for (unsigned i = 0; found && i < words->count; i++) {
+        int err = find(context, words->at[i], found);
+        failed = err ? err : failed;
+    }
+    int err = found ? report_print_value(format, found) : 0;
+    json_decref(found);
+    return err ? err : failed;
 }

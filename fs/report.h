@@ -79,6 +79,12 @@ must_check int report_print(const struct report *report, const json_t *rows);
  * template) in a line. */
 must_check int report_print_value(const char *format, const json_t *value);
 
+/* What `inspect` does: `find` adds what each word means to an array, or tells why not; what was
+ * found is printed as above, also when something else was not. Then the last failure. */
+must_check int report_words(const struct words *words, const char *format,
+                            int (*find)(void *context, const char *word, json_t *found),
+                            void *context);
+
 /* A JSON string of bytes that need not be UTF-8: what is not is written \xNN. NULL is null. */
 json_t *report_text(const char *bytes);
 

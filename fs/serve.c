@@ -26,6 +26,7 @@
 
 #include "caller.h"
 #include "log.h"
+#include "moment.h"
 #include "ops.h"
 #include "ready.h"
 #include "vigil.h"
@@ -44,7 +45,6 @@
 #include <sys/mount.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 
 enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16, STREAK = 8 };
 
@@ -69,10 +69,10 @@ struct session {
     struct parcel *kept; /* for the leader */
     unsigned streak;     /* the leader's: requests that came while it looked */
     struct vigil *vigil;
-    atomic_uint_least64_t reign;         /* number << 1 | serving */
-    atomic_uint_least64_t serving_since; /* nanoseconds */
-    atomic_bool drowsy;                  /* the watch sleeps until requests are served again */
-    int done;                            /* eventfd: the kernel has let go of the mount */
+    atomic_uint_least64_t reign;        /* number << 1 | serving */
+    atomic_int_least64_t serving_since; /* nanoseconds */
+    atomic_bool drowsy;                 /* the watch sleeps until requests are served again */
+    int done;                           /* eventfd: the kernel has let go of the mount */
     bool spin;
     bool rings; /* requests come through io_uring */
 };
@@ -121,13 +121,6 @@ static void parcel_give(struct session *session, struct parcel *parcel)
 
 /* ---- leading ---- */
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Reads one request if there is one: its size, 0 at the end of the session, -EAGAIN for none. */
 static int receive(struct session *session, struct parcel *parcel)
 {
@@ -149,8 +142,8 @@ static void note_request(struct session *session, const struct parcel *parcel)
 static int receive_next(struct session *session, struct parcel *parcel)
 {
     int size = receive(session, parcel);
-    uint64_t until = session->spin && size == -EAGAIN ? now_ns() + SPIN_NS : 0;
-    while (size == -EAGAIN && until > 0 && now_ns() < until) {
+    int64_t until = session->spin && size == -EAGAIN ? moment_steady() + SPIN_NS : 0;
+    while (size == -EAGAIN && until > 0 && moment_steady() < until) {
         sched_yield();
         size = receive(session, parcel);
     }
@@ -279,7 +272,7 @@ static void process(struct session *session, struct parcel *parcel)
 static void serve(struct session *session, struct parcel *parcel)
 {
     uint_least64_t state = own_reign << 1 | 1;
-    atomic_store(&session->serving_since, now_ns());
+    atomic_store(&session->serving_since, moment_steady());
     atomic_store(&session->reign, state);
     if (atomic_load(&session->drowsy)) {
         pthread_mutex_lock(&session->lock);
@@ -331,11 +324,11 @@ static bool has_turn(const struct session *session)
 static bool watch(struct session *session)
 {
     while (!has_turn(session)) {
-        uint_least64_t before = atomic_load(&session->serving_since);
+        int_least64_t before = atomic_load(&session->serving_since);
         wait_a_while(session);
         uint_least64_t state = atomic_load(&session->reign);
-        uint_least64_t since = atomic_load(&session->serving_since);
-        if ((state & 1) && now_ns() - since >= SLOW_NS && !has_turn(session) &&
+        int_least64_t since = atomic_load(&session->serving_since);
+        if ((state & 1) && moment_steady() - since >= SLOW_NS && !has_turn(session) &&
             end_reign(session, state))
             return true;
         if ((state & 1) || since != before)

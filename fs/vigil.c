@@ -4,6 +4,8 @@
  */
 #include "vigil.h"
 
+#include "moment.h"
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -12,7 +14,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LOOK_NS = 1000000, PAUSES = 64 };
@@ -81,19 +82,12 @@ static void pause_a_while(void)
     }
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Until nothing has been asked for a while; returns what was. */
 static unsigned spin(struct vigil *vigil, unsigned seen)
 {
-    uint64_t looked = 0;
+    int64_t looked = 0;
     while (!atomic_load(&vigil->over)) {
-        uint64_t now = now_ns();
+        int64_t now = moment_steady();
         if (now - looked >= LOOK_NS) {
             unsigned asked = atomic_load(&vigil->asked);
             if (asked == seen)

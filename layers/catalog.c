@@ -18,6 +18,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "moment.h"
 #include "schema.h"
 
 #include <fcntl.h>
@@ -25,7 +26,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 
 enum { BUSY_MILLISECONDS = 30000, ID_DIGITS = 64 };
 
@@ -834,19 +834,12 @@ int catalog_rename_mount(struct catalog *catalog, const char *id, const char *na
     return change_one(&query);
 }
 
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_REALTIME, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 int catalog_set_mounted(struct catalog *catalog, const char *id, const char *mountpoint,
                         int64_t pid, const char *boot)
 {
     cleanup_query struct query query = ask(catalog, MOUNT_SET_MOUNTED);
     give_text(&query, mountpoint);
-    give_number(&query, now());
+    give_number(&query, moment_now());
     give_number(&query, pid);
     give_text(&query, boot);
     give_text(&query, id);

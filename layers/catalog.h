@@ -51,6 +51,7 @@ struct layer_row {
     bool skeleton;      /* its tar can be given back byte for byte from its skeleton */
 };
 void layer_row_finish(struct layer_row *row);
+#define cleanup_layer_row cleanup(layer_row_finish)
 
 must_check int catalog_add_layer(struct catalog *catalog, const struct layer_row *row);
 /* By name, or by id or a prefix of it that fits no other ("sha256:" in front is fine). */
@@ -77,6 +78,7 @@ struct image_row {
     uint64_t bytes;  /* of all its layers, one that is there twice once; not written */
 };
 void image_row_finish(struct image_row *row);
+#define cleanup_image_row cleanup(image_row_finish)
 
 /* Adds an image whose layers are there; one that is there already stays as it is (its id is its
  * content). `names` in the row are given to it, taken from whatever has them. */
@@ -110,6 +112,7 @@ struct mount_row {
     char *boot; /* boot id; NULL when it was never mounted */
 };
 void mount_row_finish(struct mount_row *row);
+#define cleanup_mount_row cleanup(mount_row_finish)
 
 /* -EEXIST when the name is taken. */
 must_check int catalog_add_mount(struct catalog *catalog, const struct mount_row *row);

@@ -45,14 +45,10 @@ static int unpack_from(int from, struct stage *stage, struct tar_sums *sums)
     cleanup_tar_reader struct tar_reader *reader = tar_reader_open(from, NULL, NULL, &err);
     if (!reader)
         return err;
-    if (mkdirat(stage->dir, "layer", 0700) < 0)
-        return -errno;
-    cleanup_fd int books = openat(stage->dir, "layer", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (books < 0 || mkdirat(books, "tree", 0755) < 0)
-        return -errno;
-    cleanup_fd int tree = openat(books, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (tree < 0)
-        return -errno;
+    cleanup_fd int books = -1, tree = -1;
+    err = seal_make_staged(stage, "layer", &books, &tree);
+    if (err)
+        return err;
     struct unpack unpack = {.tree = tree, .books = books};
     err = unpack_layer(&unpack, reader, sums);
     if (err && err != -EAGAIN && unpack.words[0])

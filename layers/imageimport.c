@@ -11,6 +11,7 @@
 #include "fd.h"
 #include "imagefiles.h"
 #include "imageplan.h"
+#include "moment.h"
 #include "newlayers.h"
 
 #include <fcntl.h>
@@ -18,7 +19,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 struct work {
     struct store *store;
@@ -194,10 +194,7 @@ static int take_images(struct work *work)
 /* The same file is to give the same image: so the config's date is the file's. */
 static int64_t date_of(const struct work *work)
 {
-    struct timespec date = work->st.st_mtim;
-    if (work->spooled)
-        clock_gettime(CLOCK_REALTIME, &date);
-    return (int64_t)date.tv_sec * 1000000000 + date.tv_nsec;
+    return work->spooled ? moment_now() : moment_of(work->st.st_mtim);
 }
 
 /* The tar of a root filesystem: one layer, and a config that says nothing else. */
@@ -241,8 +238,6 @@ static int add_image(struct work *work, struct imageplan *plan)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
         layers[i] = plan->layers[i].diff_id;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     const struct image_row row = {
         .id = plan->config.id,
         .config = plan->config.text,
@@ -250,7 +245,7 @@ static int add_image(struct work *work, struct imageplan *plan)
         .layer_count = (unsigned)count,
         .names = plan->names,
         .name_count = plan->name_count,
-        .created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
+        .created = moment_now(),
     };
     int err = catalog_add_image(work->store->catalog, &row);
     if (err != -ENOENT)

@@ -100,16 +100,7 @@ static void passage_finish(struct passage *passage)
 static int passage_begin(struct newlayers *layers, struct passage *passage)
 {
     snprintf(passage->staged, sizeof(passage->staged), "layer%u", layers->begun++);
-    if (mkdirat(layers->stage->dir, passage->staged, 0755) < 0)
-        return -errno;
-    const int flags = O_RDONLY | O_DIRECTORY;
-    passage->dir = fd_open_name(layers->stage->dir, passage->staged, flags, 0);
-    if (passage->dir < 0)
-        return passage->dir;
-    if (mkdirat(passage->dir, "tree", 0755) < 0)
-        return -errno;
-    passage->tree = fd_open_name(passage->dir, "tree", flags, 0);
-    return passage->tree < 0 ? passage->tree : 0;
+    return seal_make_staged(layers->stage, passage->staged, &passage->dir, &passage->tree);
 }
 
 static int passage_unpack(struct newlayers *layers, struct passage *passage, int fd,

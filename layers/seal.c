@@ -9,17 +9,34 @@
 #include "seal.h"
 
 #include "fd.h"
+#include "moment.h"
 #include "pack.h"
 #include "rmtree.h"
 #include "skeleton.h"
 
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
 static int open_directory(int dir, const char *name)
 {
     return fd_open_name(dir, name, O_RDONLY | O_DIRECTORY, 0);
+}
+
+static int make_directory(int dir, const char *name, int *fd)
+{
+    if (mkdirat(dir, name, 0755) < 0)
+        return -errno;
+    *fd = open_directory(dir, name);
+    return *fd < 0 ? *fd : 0;
+}
+
+int seal_make_staged(const struct stage *stage, const char *staged, int *layer, int *tree)
+{
+    *layer = *tree = -1;
+    int err = make_directory(stage->dir, staged, layer);
+    if (!err)
+        err = make_directory(*layer, "tree", tree);
+    return !err && fchmod(*tree, 0755) < 0 ? -errno : err;
 }
 
 /* The sums of the archive that the tree would be. */
@@ -72,13 +89,6 @@ static int use_known(struct store *store, const struct stage *stage, const struc
 
 /* ---- a new layer ---- */
 
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_REALTIME, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 /* Whether the tar of these sums can be given back. */
 static bool has_skeleton(int layer, const struct tar_sums *sums)
 {
@@ -103,7 +113,7 @@ static int fill_row(int layer, int tree, const struct seal *seal, const struct t
         .name = seal->name ? strdup(seal->name) : NULL,
         .source = strdup(seal->source),
         .entries = strdup(digest),
-        .created = now(),
+        .created = moment_now(),
         .files = entries.files,
         .bytes = entries.bytes,
         .tar_bytes = sums->tar_size,

@@ -24,6 +24,11 @@ struct seal {
     void *context;
 };
 
+/* Makes the directory `staged` of a stage, and in it "tree", which an archive need not describe:
+ * 0755, whatever the umask. Both are the caller's to close, also after a failure. */
+must_check int seal_make_staged(const struct stage *stage, const char *staged, int *layer,
+                                int *tree);
+
 /* Digests the entries, publishes the directory and gives the layer its row, which `row` then holds
  * (layer_row_finish()). A layer that the store has already stays as it is, is given the name, and
  * what was staged is removed. In neither case is the directory in the stage any more; after a

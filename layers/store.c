@@ -238,6 +238,12 @@ void store_close(struct store *store)
     free(store);
 }
 
+char *store_layer_path(const struct store *store, const char *id)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/layers/%s/tree", store->path, id) < 0 ? NULL : path;
+}
+
 int store_new_id(char id[STORE_ID_SIZE])
 {
     unsigned char bytes[(STORE_ID_SIZE - 1) / 2];

@@ -53,6 +53,10 @@ static inline void own_store(struct store **store)
 /* A new id: 64 random hex digits. */
 must_check int store_new_id(char id[STORE_ID_SIZE]);
 
+/* The directory that the layer `id` shows, by its path; the caller's to free. NULL when out of
+ * memory. */
+char *store_layer_path(const struct store *store, const char *id);
+
 /* ---- the stage ---- */
 
 /* A directory of the stage, locked. */
