@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/stat.h>
 
 enum { TRIES = 5 };
@@ -39,7 +40,7 @@ static void *tell(void *argument)
     return NULL;
 }
 
-static int unpack_from(int from, struct stage *stage, struct tar_sums *sums)
+static int unpack_from(int from, struct stage *stage, struct tar_sums *sums, char **words)
 {
     int err = 0;
     cleanup_tar_reader struct tar_reader *reader = tar_reader_open(from, NULL, NULL, &err);
@@ -51,12 +52,12 @@ static int unpack_from(int from, struct stage *stage, struct tar_sums *sums)
         return err;
     struct unpack unpack = {.tree = tree, .books = books};
     err = unpack_layer(&unpack, reader, sums);
-    if (err && err != -EAGAIN && unpack.words[0])
-        log_debug("commit: %s", unpack.words);
+    *words = err && unpack.words[0] ? strdup(unpack.words) : NULL;
     return err;
 }
 
-/* Fills the stage with the layer. Where telling failed, that is the reason. */
+/* Fills the stage with the layer. Where telling failed by itself, that is the reason, and an end
+ * that came too soon for who listened is none; else what is wrong with the changes is told here. */
 static int fill(struct telling *telling, struct stage *stage, struct tar_sums *sums)
 {
     pthread_t thread;
@@ -69,10 +70,15 @@ static int fill(struct telling *telling, struct stage *stage, struct tar_sums *s
         close(ends[1]);
         return -ENOMEM;
     }
-    int err = unpack_from(ends[0], stage, sums);
+    cleanup_free char *words = NULL;
+    int err = unpack_from(ends[0], stage, sums, &words);
     close(ends[0]); /* a teller whom nobody hears any more ends with EPIPE */
     pthread_join(thread, NULL);
-    return telling->err && !(err && telling->err == -EPIPE) ? telling->err : err;
+    if (telling->err && !(err && telling->err == -EPIPE))
+        return telling->err;
+    if (words)
+        log_error("%s", words);
+    return err;
 }
 
 static int try_once(struct store *store, struct telling *telling, const char *source,

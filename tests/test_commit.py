@@ -146,6 +146,19 @@ def test_an_instruction_that_makes_no_sense_makes_nothing(store, base):
     assert len(store.plyfs("image", "ls", "-q").stdout.split()) == 1
 
 
+def test_changes_that_no_layer_can_hold_are_told_by_name(store, base):
+    at = mount_image(store, "base", "--name", "web")
+    folder = at / "deep"
+    for _ in range(300):
+        folder = folder / "d"
+    folder.mkdir(parents=True)
+    done = store.refused("commit", "web", "web:2", words="cannot commit web")
+    assert "deep/d/d/d" in done.stderr, "which of them it is"
+    assert len(store.plyfs("image", "ls", "-q").stdout.split()) == 1
+    assert not list((store.path / "stage").iterdir())
+    store.plyfs("umount", "web")
+
+
 def test_a_mount_on_directories_has_no_image_to_commit_to(store, base):
     store.plyfs("create", "--name", "web", "--lower", base)
     store.refused("commit", "web", "web:2", words="it stands on directories")
