@@ -57,7 +57,8 @@ static int unmount_one(const struct wishes *wishes, const char *word)
     cleanup_store struct store *store = NULL;
     cleanup_mount_row struct mount_row row = {0};
     int err = find_named(wishes, word, &store, &row);
-    if (err == -ENOENT)
+    /* A store that cannot be opened has said so, and must not keep anything mounted. */
+    if (err == -ENOENT || (err && !store))
         return unmount_path(word, wishes->lazy);
     if (!err && !row.mountpoint) {
         log_error("%s is not mounted", row.name);

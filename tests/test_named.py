@@ -170,6 +170,17 @@ def test_without_a_store_the_message_says_so(store):
     assert not store.path.exists()
 
 
+def test_a_store_of_the_future_keeps_nothing_mounted(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.sandbox.directory("mnt")
+    store.watched.append(at)
+    store.plyfs("mount", *lowers(layers), at)
+    run("sqlite3", store.path / "catalog.db", "PRAGMA user_version = 99")
+    store.refused("ps", words="newer")
+    store.plyfs("umount", at)
+    assert not is_mounted(at)
+
+
 def test_inspect_tells_what_it_found_and_fails_for_the_rest(store, layers):
     store.plyfs("create", "--name", "web", *lowers(layers))
     done = store.refused("inspect", "web", "missing", words="no such mount: missing")
