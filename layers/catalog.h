@@ -15,6 +15,7 @@
 #define PLYFS_CATALOG_H
 
 #include "own.h"
+#include "volumespec.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -126,5 +127,72 @@ must_check int catalog_remove_mount(struct catalog *catalog, const char *id);
 must_check int catalog_each_mount(struct catalog *catalog,
                                   int (*each)(void *context, const struct mount_row *row),
                                   void *context);
+
+/* ---- volumes ---- */
+
+struct volume_row {
+    char *name;
+    char *driver;                        /* "local", or a plug-in's name */
+    struct volume_pairs options, labels; /* an anonymous one has the label of that */
+    int64_t created;
+    /* Who it was made for, each NULL where nobody: names as they were then. */
+    char *by_mount, *by_image, *by_destination;
+    int64_t used; /* when it was last mounted; 0: never */
+    /* What was copied into it when it was first used: the image's id (NULL: nothing was), the path
+     * in it, and the digests of the entries (entries.h), kept beside _data under this name. */
+    char *copied_image, *copied_path, *copied;
+};
+void volume_row_finish(struct volume_row *row);
+#define cleanup_volume_row cleanup(volume_row_finish)
+
+/* -EEXIST when the name is taken. */
+must_check int catalog_add_volume(struct catalog *catalog, const struct volume_row *row);
+must_check int catalog_find_volume(struct catalog *catalog, const char *name,
+                                   struct volume_row *row);
+/* -EBUSY while a mount refers to it. */
+must_check int catalog_remove_volume(struct catalog *catalog, const char *name);
+/* In two steps, with the rename of its directory in between: what begins is what a sweep finds. */
+must_check int catalog_begin_rename_volume(struct catalog *catalog, const char *name,
+                                           const char *to);
+must_check int catalog_end_rename_volume(struct catalog *catalog, const char *name, bool done);
+must_check int catalog_set_volume_used(struct catalog *catalog, const char *name, int64_t when);
+must_check int catalog_set_volume_copied(struct catalog *catalog, const struct volume_row *row);
+must_check int catalog_each_volume(struct catalog *catalog,
+                                   int (*each)(void *context, const struct volume_row *row),
+                                   void *context);
+/* Calls `each` with the name of every mount that refers to a volume, in the order of names. */
+must_check int catalog_each_volume_user(struct catalog *catalog, const char *name,
+                                        int (*each)(void *context, const char *mount),
+                                        void *context);
+
+/* ---- the volumes of a mount ---- */
+
+/* How a mount came to a volume. */
+enum volume_origin {
+    VOLUME_ORIGIN_ASKED,
+    VOLUME_ORIGIN_FROM,
+    VOLUME_ORIGIN_IMAGE,
+    VOLUME_ORIGIN_ATTACHED
+};
+
+/* One route of a mount. `spec` says all that is to be done when it is mounted; of a volume `source`
+ * is the name of one that has a row, of an anonymous one too. */
+struct mount_volume_row {
+    struct volume_spec spec;
+    enum volume_origin origin;
+    bool anonymous; /* it was made for this mount alone, and has no name but its digits */
+};
+void mount_volume_row_finish(struct mount_volume_row *row);
+
+/* -EEXIST when the mount has one at that destination. */
+must_check int catalog_add_mount_volume(struct catalog *catalog, const char *mount,
+                                        const struct mount_volume_row *row);
+must_check int catalog_remove_mount_volume(struct catalog *catalog, const char *mount,
+                                           const char *destination);
+/* In the order in which they are mounted: volume_destination_order(). */
+must_check int catalog_each_mount_volume(struct catalog *catalog, const char *mount,
+                                         int (*each)(void *context,
+                                                     const struct mount_volume_row *row),
+                                         void *context);
 
 #endif

@@ -5,6 +5,7 @@
  *   layers/ID/tree       the content of a sealed layer, as an overlay's lower directory
  *   layers/ID/entries    the digest of every entry, taken when the layer was sealed (entries.h)
  *   layers/ID/skeleton   where the layer came as a tar: what of it is not file content (skeleton.h)
+ *   volumes/NAME/        _data, lock and what else belongs to a volume (volume.h)
  *   mounts/ID/           upper, work, and lock, which the daemon holds while it lives
  *   stage/NAME/          work in progress; whoever works there holds a lock on the directory
  *   lock                 held to publish, discard and sweep
@@ -27,7 +28,7 @@ enum { STORE_ID_SIZE = 65 }; /* 64 hex digits and the end */
 struct store {
     char *path; /* absolute */
     int root;   /* the store's directory */
-    int layers, mounts, stage;
+    int layers, mounts, volumes, stage;
     int lock;
     bool locked; /* `lock` is held: store_publishing() */
     struct catalog *catalog;

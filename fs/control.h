@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The control socket of a named mount, STORE/mounts/ID/control: whoever owns the store asks the
+ * daemon there. It is outside the mount, so that nothing inside can reach it; the caller must be
+ * the daemon's own user or root (SO_PEERCRED). One JSON object each way in a line:
+ *
+ *   {"do": "attach", "destination": "/data"}                the row is in the catalog already
+ *   {"do": "detach", "destination": "/data", "lazy": false}
+ *   {"do": "routes"}                                        what is routed now
+ *
+ * and back {"ok": true, ...} or {"ok": false, "errno": "EBUSY", "why": "words"}.
+ */
+#ifndef PLYFS_CONTROL_H
+#define PLYFS_CONTROL_H
+
+#include "own.h"
+#include "store.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* ---- asking ---- */
+
+/* Asks the daemon of `row`; waits `seconds` for the answer. 0 and *answer (the caller's) when it
+ * said ok; else -errno, and *answer has its "why" when it gave one. -ENOTCONN: no daemon serves it;
+ * -ETIMEDOUT. Nothing is told on stderr. */
+must_check int control_ask(const struct store *store, const struct mount_row *row, json_t *request,
+                           int seconds, json_t **answer);
+
+/* The words of a failed answer: its "why", or what errno says. */
+const char *control_why(const json_t *answer, int err);
+
+/* ---- answering: the daemon ---- */
+
+struct control;
+
+/* Listens in the directory of the mount `id`. `answer` is called in a thread of its own, one
+ * request at a time; what it returns, if not NULL, is sent. NULL when it could not be begun (told).
+ */
+struct control *control_serve(struct store *store, const char *id,
+                              json_t *(*answer)(void *context, const json_t *request),
+                              void *context);
+void control_stop(struct control *control);
+
+#endif

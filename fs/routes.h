@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Routes as they are asked for, before a mount knows them: an absolute path inside it, and what is
+ * shown there. A list of plain values: nothing is opened.
+ */
+#ifndef PLYFS_ROUTES_H
+#define PLYFS_ROUTES_H
+
+#include "own.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct route_wish {
+    char *destination; /* absolute, cleaned; symlinks in it are resolved inside the mount */
+    char *source;  /* a directory or a file of the host; NULL: a tmpfs that ends with the mount */
+    char *subpath; /* beneath source, found without leaving it; or NULL */
+    bool read_only;
+    bool one_filesystem; /* what is mounted beneath source is left out */
+    uint64_t limit;      /* bytes that it may hold; 0: no limit. Of a tmpfs its size */
+    char *usage;         /* the file that counts them for all who share it (quota.h); or NULL */
+    mode_t perm;         /* of a tmpfs's root */
+};
+void route_wish_finish(struct route_wish *wish);
+
+struct route_wishes {
+    struct route_wish *at;
+    unsigned count;
+};
+void route_wishes_finish(struct route_wishes *wishes);
+/* Takes the wish over in every case. */
+must_check int route_wishes_add(struct route_wishes *wishes, struct route_wish *wish);
+
+#endif
