@@ -20,6 +20,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Owner and mode of a volume's root, as somebody asked for them: -1 where nobody did. */
+struct volume_root {
+    int64_t uid, gid, mode;
+};
+
+/* Makes content in an empty directory. What it returns, if not 0, is the answer of whoever called
+ * it, who tells nothing: it has told. */
+typedef int volume_filler(void *context, int tree);
+
 /* What a new volume is to be. */
 struct volume_wish {
     const char *name;   /* NULL: 64 hex digits, and the label of anonymous volumes */
@@ -32,6 +41,8 @@ struct volume_wish {
      * 0755 of root. Where nothing is there, or no directory, it is empty too. */
     const struct stack *stack;
     const char *content;
+    volume_filler *fill;                         /* makes its first content instead; or NULL */
+    const struct volume_root *root;              /* NULL: as its first content has it */
     void (*seen)(void *context, uint64_t bytes); /* told the bytes copied so far; or NULL */
     void *context;
 };
@@ -55,7 +66,8 @@ must_check int volume_create(struct store *store, const struct volume_wish *wish
                              struct volume_row *row, bool *existed);
 
 /* Gives an existing volume its first content, if it has none ("lost+found" does not count) and
- * nobody has it mounted: 1 when it did, 0 when there was nothing to do. */
+ * nobody has it mounted: 1 when it did, 0 when there was nothing to do. A root whose owner or mode
+ * somebody chose (it is not root's 0755) keeps them. */
 must_check int volume_fill(struct store *store, const struct volume_row *row,
                            const struct volume_wish *wish);
 
@@ -83,6 +95,12 @@ must_check int volume_clone(struct store *store, const struct volume_row *row, c
 /* Bytes (hard links once) and names in it; 0 and 0 where it cannot be looked into. */
 void volume_usage(const struct store *store, const struct volume_row *row, uint64_t *bytes,
                   uint64_t *names);
+
+/* Gives it what `fill` makes, in the place of all that it holds, by one rename: whoever comes after
+ * a failure or a crash finds the old content or the new. What was copied into it once is forgotten.
+ * -EBUSY, told, while it is mounted. */
+must_check int volume_replace(struct store *store, const struct volume_row *row,
+                              volume_filler *fill, void *context);
 
 /* What was copied into it when it was first used, against what the image shows there now. Calls
  * `each` for every path that the volume, the image, or both changed since; see volume_row.copied.
