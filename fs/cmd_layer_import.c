@@ -135,7 +135,7 @@ static int unpack_tar(struct import *import, struct unpack *unpack, struct progr
     int err = 0;
     cleanup_tar_reader struct tar_reader *reader =
         tar_reader_open(import->from->fd, progress_at, progress, &err);
-    return reader ? unpack_layer(unpack, reader, &import->sums) : err;
+    return reader ? unpack_tree(unpack, reader, &import->sums) : err;
 }
 
 static int take_tar(struct import *import)

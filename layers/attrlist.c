@@ -64,6 +64,8 @@ static int attrlist_add(struct attrlist *list, const char *name, const void *val
  * either kind. */
 static const char *shown_name(enum ovlwhere where, const char *disk, char buffer[])
 {
+    if (where == OVLWHERE_PLAIN)
+        return disk;
     if (where != OVLWHERE_SEALED)
         return ovlattr_unescape((enum ovlspace)where, disk, buffer);
     const char *shown = ovlattr_unescape(OVLSPACE_TRUSTED, disk, buffer);
@@ -87,7 +89,7 @@ static int read_attr(struct attrlist *list, int dir, const char *name, const cha
     ssize_t size = xattr_get(dir, name, disk, list->value, XATTR_SIZE_MAX);
     if (size < 0)
         return size == -ENODATA ? 0 : (int)size;
-    if (strcmp(shown, OVERRIDE_ATTR) == 0 && override_apply(list->value, (size_t)size, st))
+    if (st && strcmp(shown, OVERRIDE_ATTR) == 0 && override_apply(list->value, (size_t)size, st))
         return 0;
     if (strcmp(shown, "security.capability") == 0)
         size = (ssize_t)plain_capability((unsigned char *)list->value, (size_t)size);

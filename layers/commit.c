@@ -51,7 +51,7 @@ static int unpack_from(int from, struct stage *stage, struct tar_sums *sums, cha
     if (err)
         return err;
     struct unpack unpack = {.tree = tree, .books = books};
-    err = unpack_layer(&unpack, reader, sums);
+    err = unpack_tree(&unpack, reader, sums);
     *words = err && unpack.words[0] ? strdup(unpack.words) : NULL;
     return err;
 }

@@ -17,9 +17,9 @@
 
 /* ---- attributes ---- */
 
-/* The name on disk of an archive's attribute. A sealed layer is read with the books of both
- * namespaces, so both are escaped. */
-static int disk_name(const char *attr, char disk[XATTR_NAME_MAX + 1])
+/* The name on disk of an attribute of a layer's archive. A sealed layer is read with the books of
+ * both namespaces, so both are escaped. */
+static int escaped_name(const char *attr, char disk[XATTR_NAME_MAX + 1])
 {
     char once[XATTR_NAME_MAX + 1];
     int err = ovlattr_escape(OVLSPACE_TRUSTED, attr, once);
@@ -31,17 +31,23 @@ static int disk_name(const char *attr, char disk[XATTR_NAME_MAX + 1])
     return 0;
 }
 
-int dress_xattrs(int dir, const char *name, const struct tar_entry *entry)
+static int set_attribute(enum treekind kind, int dir, const char *name,
+                         const struct tar_xattr *xattr)
 {
-    char disk[XATTR_NAME_MAX + 1];
+    char escaped[XATTR_NAME_MAX + 1];
+    const char *disk = kind == TREEKIND_LAYER ? escaped : xattr->name;
+    int err = kind == TREEKIND_LAYER ? escaped_name(xattr->name, escaped) : 0;
+    return err ? err : xattr_set(dir, name, disk, xattr->value, xattr->size, 0);
+}
+
+int dress_xattrs(enum treekind kind, int dir, const char *name, const struct tar_entry *entry)
+{
     for (size_t i = 0; i < entry->xattr_count; i++) {
         const struct tar_xattr *xattr = &entry->xattrs[i];
         /* Ours to write: an archive's own would speak in our name. */
-        if (strcmp(xattr->name, OVERRIDE_ATTR) == 0)
+        if (strcmp(xattr->name, OVERRIDE_ATTR) == 0 && override_counts(kind))
             continue;
-        int err = disk_name(xattr->name, disk);
-        if (!err)
-            err = xattr_set(dir, name, disk, xattr->value, xattr->size, 0);
+        int err = set_attribute(kind, dir, name, xattr);
         if (err && err != -EOPNOTSUPP && err != -EPERM)
             return err;
     }
@@ -53,14 +59,15 @@ static bool is_books(const char *disk)
     return ovlattr_is_private(OVLSPACE_TRUSTED, disk) || ovlattr_is_private(OVLSPACE_USER, disk);
 }
 
-int dress_strip(int dir, const char *name)
+int dress_strip(enum treekind kind, int dir, const char *name)
 {
     cleanup_free char *names = NULL;
     ssize_t length = xattr_list_all(dir, name, &names);
     if (length < 0)
         return length == -EOPNOTSUPP ? 0 : (int)length;
     for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
-        int err = is_books(names + at) ? 0 : xattr_remove(dir, name, names + at);
+        bool kept = kind == TREEKIND_LAYER && is_books(names + at);
+        int err = kept ? 0 : xattr_remove(dir, name, names + at);
         if (err && err != -EOPNOTSUPP && err != -EPERM && err != -EACCES && err != -ENODATA)
             return err;
     }

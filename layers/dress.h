@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What an entry of an archive says of owner, mode, attributes and time goes onto an object that was
- * just made. Attributes that would be taken for an overlay's books are escaped, whoever they are
- * meant for. What is refused for lack of privilege, the owner or a device, is recorded
+ * just made. In a layer attributes that would be taken for an overlay's books are escaped, whoever
+ * they are meant for. What is refused for lack of privilege, the owner or a device, is recorded
  * (override.h); such an object never has set-id bits, and its maker can always read it. Objects are
  * named by an open directory and a name in it; name "" is the descriptor itself.
  */
@@ -11,6 +11,7 @@
 
 #include "own.h"
 #include "tarball.h"
+#include "treekind.h"
 
 #include <sys/stat.h>
 
@@ -23,13 +24,14 @@ must_check int dress_owner(int dir, const char *name, const struct tar_entry *en
                            mode_t *mode);
 
 /* Attributes. What the filesystem or the kernel does not take is left out. */
-must_check int dress_xattrs(int dir, const char *name, const struct tar_entry *entry);
+must_check int dress_xattrs(enum treekind kind, int dir, const char *name,
+                            const struct tar_entry *entry);
 
 /* Mode, without a umask, and time. */
 must_check int dress_mode(int dir, const char *name, mode_t mode, struct timespec mtime);
 
-/* Takes away every attribute that is not of an overlay's books: another entry comes over it. */
-must_check int dress_strip(int dir, const char *name);
+/* Takes away every attribute that is not of a layer's books: another entry comes over it. */
+must_check int dress_strip(enum treekind kind, int dir, const char *name);
 
 /* Time alone: of whiteouts and symlinks. */
 must_check int dress_time(int dir, const char *name, struct timespec mtime);

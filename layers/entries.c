@@ -169,8 +169,8 @@ static void entries_settle(struct entries *entries)
     qsort(entries->at, entries->count, sizeof(*entries->at), compare_paths);
 }
 
-int entries_take(int tree, struct entries *entries, void (*seen)(void *context, uint64_t bytes),
-                 void *context)
+int entries_take(int tree, enum treekind kind, struct entries *entries,
+                 void (*seen)(void *context, uint64_t bytes), void *context)
 {
     int err = 0, more = 1;
     struct layer_entry entry;
@@ -178,7 +178,7 @@ int entries_take(int tree, struct entries *entries, void (*seen)(void *context, 
     cleanup_hash struct hash *hash = hash_create();
     if (!hash)
         return -ENOMEM;
-    cleanup_layertree struct layertree *layer = layertree_open(tree, &err);
+    cleanup_layertree struct layertree *layer = layertree_open(tree, kind, &err);
     if (!layer)
         return err;
     struct taking taking = {

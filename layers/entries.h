@@ -19,6 +19,7 @@
 #define PLYFS_ENTRIES_H
 
 #include "own.h"
+#include "treekind.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,9 +41,10 @@ struct entries {
 void entries_finish(struct entries *entries);
 #define cleanup_entries cleanup(entries_finish)
 
-/* Takes the digests of everything beneath the directory `tree` (the content of a layer as it lies
- * on disk). `seen` is told the bytes read so far; it may be NULL. A failure is told on stderr. */
-must_check int entries_take(int tree, struct entries *entries,
+/* Takes the digests of everything beneath the directory `tree` (the content of a layer or a volume
+ * as it lies on disk). `seen` is told the bytes read so far; it may be NULL. A failure is told on
+ * stderr. */
+must_check int entries_take(int tree, enum treekind kind, struct entries *entries,
                             void (*seen)(void *context, uint64_t bytes), void *context);
 
 /* Writes, and reads, the file `name` in `dir`, which is not there before. `digest` is the xxh3-128

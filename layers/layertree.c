@@ -13,6 +13,7 @@
 #include "fd.h"
 #include "linkset.h"
 #include "log.h"
+#include "override.h"
 #include "treewalk.h"
 #include "whiteout.h"
 
@@ -24,6 +25,7 @@
 enum { BLOCK = 1 << 18 };
 
 struct layertree {
+    enum treekind kind;
     struct treewalk *walk;
     struct linkset *links;
     struct walk_step step;
@@ -35,12 +37,13 @@ struct layertree {
     char *block;  /* room for a piece of content */
 };
 
-struct layertree *layertree_open(int tree, int *err)
+struct layertree *layertree_open(int tree, enum treekind kind, int *err)
 {
     cleanup_layertree struct layertree *layer = calloc(1, sizeof(*layer));
     *err = -ENOMEM;
     if (!layer)
         return NULL;
+    layer->kind = kind;
     layer->block = malloc(BLOCK);
     layer->links = linkset_create();
     if (!layer->block || !layer->links)
@@ -160,7 +163,7 @@ static int fill(struct layertree *layer, const struct stat *st, struct layer_ent
     bool content = S_ISREG(st->st_mode) && !first;
     layer->size = content ? st->st_size : 0;
     entry->type = first ? 'h' : type_of(st->st_mode);
-    if (entry->type == 'd' && is_opaque(layer))
+    if (entry->type == 'd' && layer->kind == TREEKIND_LAYER && is_opaque(layer))
         entry->type = 'o';
     entry->shown = (struct tar_entry){
         .path = step->path,
@@ -178,18 +181,36 @@ static int fill(struct layertree *layer, const struct stat *st, struct layer_ent
     return 1;
 }
 
+static int read_attributes(struct layertree *layer, struct stat *st)
+{
+    const struct walk_step *step = &layer->step;
+    enum ovlwhere where = layer->kind == TREEKIND_LAYER ? OVLWHERE_SEALED : OVLWHERE_PLAIN;
+    *st = step->st;
+    return attrlist_read(&layer->attrs, where, step->dir, step->name,
+                         override_counts(layer->kind) ? st : NULL);
+}
+
+static int say_plain(struct layertree *layer, struct layer_entry *entry)
+{
+    struct stat st;
+    int err = read_attributes(layer, &st);
+    return err ? err : fill(layer, &st, entry);
+}
+
 /* Tells the current step: 1, or 0 when there is nothing to tell. */
 static int say_step(struct layertree *layer, struct layer_entry *entry)
 {
     const struct walk_step *step = &layer->step;
     if (step->leaving)
         return 0;
+    if (layer->kind == TREEKIND_PLAIN)
+        return say_plain(layer, entry);
     if (whiteout_is_name(step->leaf))
         return say_books(layer, entry);
     if (whiteout_is_device(&step->st))
         return say_whiteout(layer, step->leaf, entry);
-    struct stat st = step->st;
-    int err = attrlist_read(&layer->attrs, OVLWHERE_SEALED, step->dir, step->name, &st);
+    struct stat st;
+    int err = read_attributes(layer, &st);
     if (err)
         return err;
     if (is_attribute_whiteout(layer))

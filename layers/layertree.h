@@ -5,7 +5,10 @@
  * and recorded owners (whiteout.h, ovlattr.h, override.h), it is told in one. So all who read a
  * layer (entries.h, pack.h) see the same thing, in the same order.
  *
- * What is refused, with -EINVAL: a directory with a redirect and a file without its data
+ * A plain tree (treekind.h) is told in the same terms, without whiteouts and opaque marks: all
+ * names and attributes in it are a user's.
+ *
+ * What is refused of a layer, with -EINVAL: a directory with a redirect and a file without its data
  * (metacopy), whose other half lies in a layer that nobody knows here.
  */
 #ifndef PLYFS_LAYERTREE_H
@@ -13,6 +16,7 @@
 
 #include "own.h"
 #include "tarball.h"
+#include "treekind.h"
 
 struct layer_entry {
     /* f file, d directory, l symlink, c and b devices, p pipe, s socket; h: one more name of what
@@ -26,7 +30,7 @@ struct layer_entry {
 struct layertree;
 
 /* Begins at the directory `tree` (borrowed). NULL and *err. */
-must_check struct layertree *layertree_open(int tree, int *err);
+must_check struct layertree *layertree_open(int tree, enum treekind kind, int *err);
 void layertree_close(struct layertree *layer);
 
 /* The next entry, parents first and names in the order of their bytes; it lasts until the one after

@@ -121,7 +121,7 @@ static int passage_unpack(struct newlayers *layers, struct passage *passage, int
     cleanup_tar_reader struct tar_reader *reader = tar_reader_open(fd, tell_seen, layers, &err);
     if (!reader)
         return err;
-    err = unpack_layer(unpack, reader, &passage->sums);
+    err = unpack_tree(unpack, reader, &passage->sums);
     layers->unpacked += unpack->bytes;
     if (err)
         wrong(layers, "%s: %s", claim->what, *unpack->words ? unpack->words : strerror(-err));

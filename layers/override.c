@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 static const struct {
     const char *word;
@@ -73,6 +74,11 @@ static bool take_type(const char *text, mode_t *type, dev_t *device)
         return true;
     }
     return false;
+}
+
+bool override_counts(enum treekind kind)
+{
+    return kind == TREEKIND_LAYER || geteuid() != 0;
 }
 
 bool override_apply(const char *value, size_t size, struct stat *st)

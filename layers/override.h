@@ -9,6 +9,7 @@
 #define PLYFS_OVERRIDE_H
 
 #include "own.h"
+#include "treekind.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,11 @@ enum { OVERRIDE_MAX = 96 }; /* bytes, with the end */
 
 /* Writes what is to be recorded of owner, mode, type and device of `st`. The length. */
 size_t override_format(char text[OVERRIDE_MAX], const struct stat *st);
+
+/* Whether a record counts in a tree of that kind. In a volume whoever may write there could write
+ * one, so it counts only for those who could not do by themselves what it says: nobody leads root
+ * into handing out a set-id file of root's. */
+bool override_counts(enum treekind kind);
 
 /* Puts what the attribute's value says into `st`, which holds what is on disk. False, and `st` as
  * it was, when the value makes no sense there: a file may stand for a pipe, a socket or a device,

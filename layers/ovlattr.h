@@ -21,8 +21,15 @@ enum ovlspace { OVLSPACE_TRUSTED, OVLSPACE_USER, OVLSPACE_NONE };
 
 /* Where attributes are looked for. In the upper layer only the mount's own namespace counts, as in
  * the kernel: what users store in the other is theirs. A sealed layer may have been written by a
- * mount of either kind. */
-enum ovlwhere { OVLWHERE_UPPER_TRUSTED, OVLWHERE_UPPER_USER, OVLWHERE_UPPER_NONE, OVLWHERE_SEALED };
+ * mount of either kind. In a plain tree (treekind.h) none are: all attributes are a user's, as they
+ * lie there. */
+enum ovlwhere {
+    OVLWHERE_UPPER_TRUSTED,
+    OVLWHERE_UPPER_USER,
+    OVLWHERE_UPPER_NONE,
+    OVLWHERE_SEALED,
+    OVLWHERE_PLAIN
+};
 
 static inline enum ovlwhere ovlwhere_upper(enum ovlspace space)
 {

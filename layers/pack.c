@@ -17,6 +17,7 @@
 #include <string.h>
 
 struct packing {
+    enum treekind kind;
     struct tar_writer *writer;
     uint64_t done; /* bytes of content */
     void (*seen)(void *context, uint64_t bytes);
@@ -59,12 +60,13 @@ static int add_whiteout(struct packing *packing, const char *path)
     return add_mark(packing, (int)(leaf - path), path, WHITEOUT_PREFIX, leaf);
 }
 
-/* The root has no entry of its own: a layer is put into a directory that is there. */
+/* A layer is put into a directory that is there; what a volume's root is like belongs to it. */
 static int add_directory(struct packing *packing, const struct layer_entry *entry)
 {
     const char *path = entry->shown.path;
     bool root = strcmp(path, ".") == 0;
-    int err = root ? 0 : tar_writer_add(packing->writer, &entry->shown);
+    bool told = !root || packing->kind == TREEKIND_PLAIN;
+    int err = !told ? 0 : tar_writer_add(packing->writer, &entry->shown);
     if (err || entry->type != 'o')
         return err;
     return root ? add_mark(packing, 0, "", WHITEOUT_OPAQUE, "")
@@ -95,13 +97,13 @@ static int add_entry(struct packing *packing, struct layertree *layer,
     return err ? err : layertree_content(layer, add_piece, packing);
 }
 
-int pack_tree(int tree, struct tar_writer *writer, void (*seen)(void *context, uint64_t bytes),
-              void *context)
+int pack_tree(int tree, enum treekind kind, struct tar_writer *writer,
+              void (*seen)(void *context, uint64_t bytes), void *context)
 {
     int err = 0, more = 1;
     struct layer_entry entry;
-    struct packing packing = {.writer = writer, .seen = seen, .context = context};
-    cleanup_layertree struct layertree *layer = layertree_open(tree, &err);
+    struct packing packing = {.kind = kind, .writer = writer, .seen = seen, .context = context};
+    cleanup_layertree struct layertree *layer = layertree_open(tree, kind, &err);
     if (!layer)
         return err;
     while (!err && (more = layertree_next(layer, &entry)) == 1)
@@ -173,7 +175,8 @@ int pack_layer(const struct pack *pack, struct tar_sums *sums)
     if (!writer)
         return -ENOMEM;
     struct packing packing = {.writer = writer, .seen = pack->seen, .context = pack->context};
-    int err = pack->skeleton ? pack_skeleton(pack->tree, pack->books, &packing)
-                             : pack_tree(pack->tree, writer, pack->seen, pack->context);
+    int err = pack->skeleton
+                  ? pack_skeleton(pack->tree, pack->books, &packing)
+                  : pack_tree(pack->tree, TREEKIND_LAYER, writer, pack->seen, pack->context);
     return err ? err : tar_writer_finish(writer, sums);
 }

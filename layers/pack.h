@@ -4,22 +4,24 @@
  * sorted within their directory, no "./", directories end in "/", parents first, hard links by the
  * name that comes first, whiteouts as empty ".wh.NAME", opaque as ".wh..wh..opq" first in its
  * directory, every attribute that is not the overlay's books as SCHILY.xattr.* (OCI image-spec,
- * "Image Layer Filesystem Changeset"). And its opposite for a layer that came as a tar: the very
- * bytes that came, from the skeleton and the content of the files.
+ * "Image Layer Filesystem Changeset"). Of a plain tree (treekind.h) all that is there, as it is,
+ * and the root first, as "./". And its opposite for a layer that came as a tar: the very bytes that
+ * came, from the skeleton and the content of the files.
  */
 #ifndef PLYFS_PACK_H
 #define PLYFS_PACK_H
 
 #include "own.h"
 #include "tarball.h"
+#include "treekind.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Packs the layer directory `tree` into `writer`, and leaves it open for more. The root has no
+/* Packs the directory `tree` into `writer`, and leaves it open for more. The root of a layer has no
  * entry: what a layer is put into is there. `seen` is told the bytes of content so far; it may be
  * NULL. -EINVAL: the layer stands on another one (layertree.h). */
-must_check int pack_tree(int tree, struct tar_writer *writer,
+must_check int pack_tree(int tree, enum treekind kind, struct tar_writer *writer,
                          void (*seen)(void *context, uint64_t bytes), void *context);
 
 struct pack {

@@ -43,7 +43,7 @@ int seal_make_staged(const struct stage *stage, const char *staged, int *layer, 
 static int sum_up(int tree, const struct seal *seal, struct tar_sums *sums)
 {
     cleanup_tar_writer struct tar_writer *writer = tar_writer_open(-1, TAR_PLAIN);
-    int err = writer ? pack_tree(tree, writer, seal->seen, seal->context) : -ENOMEM;
+    int err = writer ? pack_tree(tree, TREEKIND_LAYER, writer, seal->seen, seal->context) : -ENOMEM;
     return err ? err : tar_writer_finish(writer, sums);
 }
 
@@ -103,7 +103,7 @@ static int fill_row(int layer, int tree, const struct seal *seal, const struct t
 {
     char digest[33];
     cleanup_entries struct entries entries = {0};
-    int err = entries_take(tree, &entries, seal->seen, seal->context);
+    int err = entries_take(tree, TREEKIND_LAYER, &entries, seal->seen, seal->context);
     if (!err)
         err = entries_write(&entries, layer, "entries", digest);
     if (err)
@@ -220,6 +220,6 @@ int seal_verify(struct store *store, const struct layer_row *row, const struct s
     cleanup_fd int tree = open_directory(layer, "tree");
     if (tree < 0)
         return tree;
-    err = entries_take(tree, &is, check->seen, check->progress);
+    err = entries_take(tree, TREEKIND_LAYER, &is, check->seen, check->progress);
     return err ? err : entries_compare(&was, &is, check->each, check->context);
 }

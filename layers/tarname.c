@@ -52,8 +52,9 @@ static bool is_aufs_book(const char *component)
     return strncmp(component, ".wh..wh.", 8) == 0 && strcmp(component, WHITEOUT_OPAQUE) != 0;
 }
 
-const char *tarname_read(const char *text, struct tarname *name)
+const char *tarname_read(const char *text, enum treekind kind, struct tarname *name)
 {
+    const bool books = kind == TREEKIND_LAYER;
     size_t used = 0, depth = 0, length;
     *name = (struct tarname){.kind = TARNAME_ROOT};
     if (*text == 0)
@@ -66,7 +67,7 @@ const char *tarname_read(const char *text, struct tarname *name)
             continue;
         if (length == 2 && at[0] == '.' && at[1] == '.')
             return "a name with \"..\"";
-        if (used > 0 && whiteout_is_name(name->path + name->name))
+        if (books && used > 0 && whiteout_is_name(name->path + name->name))
             return "something inside a whiteout";
         const char *wrong = add_component(name, &used, at, length);
         if (wrong)
@@ -74,12 +75,13 @@ const char *tarname_read(const char *text, struct tarname *name)
         if (++depth > TARNAME_DEPTH_MAX)
             return "a path deeper than 256 directories";
         name->kind = TARNAME_PLAIN;
-        if (is_aufs_book(name->path + name->name)) {
+        if (books && is_aufs_book(name->path + name->name)) {
             name->kind = TARNAME_BOOKS;
             return NULL;
         }
     }
-    return used > 0 && whiteout_is_name(name->path + name->name) ? read_whiteout(name) : NULL;
+    bool whiteout = books && used > 0 && whiteout_is_name(name->path + name->name);
+    return whiteout ? read_whiteout(name) : NULL;
 }
 
 void tarname_parent(const struct tarname *name, char parent[TARNAME_MAX])

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a name in a layer's tar means: a path beneath the layer, in one form only, or something that
- * is refused. Bytes, in no encoding (OCI image-spec, "Image Layer Filesystem Changeset").
+ * is refused. Bytes, in no encoding (OCI image-spec, "Image Layer Filesystem Changeset"). In the
+ * tar of a plain tree no name is a whiteout.
  */
 #ifndef PLYFS_TARNAME_H
 #define PLYFS_TARNAME_H
 
 #include "own.h"
+#include "treekind.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +30,7 @@ struct tarname {
 };
 
 /* Takes a name apart. NULL, or in words why it is refused. */
-must_check const char *tarname_read(const char *text, struct tarname *name);
+must_check const char *tarname_read(const char *text, enum treekind kind, struct tarname *name);
 
 /* Copies the path of the directory that it lies in; "" is the layer itself. */
 void tarname_parent(const struct tarname *name, char parent[TARNAME_MAX]);

@@ -71,6 +71,26 @@ static int beyond(struct unpacking *u, const char *what, uint64_t limit)
     return -EFBIG;
 }
 
+/* ---- kinds of trees ---- */
+
+/* Whether what stands there hides a name and is nothing else. */
+static bool is_whiteout(const struct unpacking *u, const struct stat *st)
+{
+    return u->job->kind == TREEKIND_LAYER && whiteout_is_device(st);
+}
+
+/* A directory that no entry describes. A layer's is the same for everybody who unpacks it. */
+static struct tar_entry implied_directory(const struct unpacking *u)
+{
+    struct tar_entry entry = {.mode = S_IFDIR | 0755};
+    if (u->job->kind == TREEKIND_PLAIN) {
+        entry.uid = geteuid();
+        entry.gid = getegid();
+        clock_gettime(CLOCK_REALTIME, &entry.mtime);
+    }
+    return entry;
+}
+
 /* ---- limits ---- */
 
 static int count_object(struct unpacking *u)
@@ -126,7 +146,7 @@ static int dress_dir(struct unpacking *u, int dir, const char *name, const char 
     mode_t mode;
     int err = dress_owner(dir, name, entry, S_IFDIR, &mode);
     if (!err)
-        err = dress_xattrs(dir, name, entry);
+        err = dress_xattrs(u->job->kind, dir, name, entry);
     return err ? err : remember_dir(u, path, mode, entry->mtime);
 }
 
@@ -241,16 +261,16 @@ static int ensure_dir(struct unpacking *u, int dir, const char *name, const char
 /* A directory on the way to an entry that no entry has described. */
 static int make_implied(struct unpacking *u, int dir, const char *name, const char *path)
 {
-    static const struct tar_entry IMPLIED = {.mode = S_IFDIR | 0755};
+    const struct tar_entry implied = implied_directory(u);
     struct stat st;
     bool made;
     int err = fd_stat(dir, name, &st);
-    if (!err && !whiteout_is_device(&st))
+    if (!err && !is_whiteout(u, &st))
         return refuse(u, path, "it is used as a directory and is none");
     err = count_object(u);
     if (!err)
         err = ensure_dir(u, dir, name, path, &made);
-    return err ? err : dress_dir(u, dir, name, path, &IMPLIED);
+    return err ? err : dress_dir(u, dir, name, path, &implied);
 }
 
 /* Opens the directory `path` name by name and makes what is missing. */
@@ -308,7 +328,7 @@ static int unpack_dir(struct unpacking *u, struct place at, const struct tar_ent
     if (*at.path)
         err = ensure_dir(u, at.dir, at.name, at.path, &made);
     if (!err && !made)
-        err = dress_strip(at.dir, at.name);
+        err = dress_strip(u->job->kind, at.dir, at.name);
     return err ? err : dress_dir(u, at.dir, at.name, at.path, entry);
 }
 
@@ -376,7 +396,7 @@ static int unpack_file(struct unpacking *u, struct place at, const struct tar_en
     if (!err)
         err = dress_owner(fd, "", entry, S_IFREG, &mode);
     if (!err)
-        err = dress_xattrs(fd, "", entry);
+        err = dress_xattrs(u->job->kind, fd, "", entry);
     return err ? err : dress_mode(fd, "", mode, entry->mtime);
 }
 
@@ -391,7 +411,7 @@ static int unpack_symlink(struct unpacking *u, struct place at, const struct tar
     if (!err)
         err = dress_owner(at.dir, at.name, entry, S_IFLNK, &mode);
     if (!err)
-        err = dress_xattrs(at.dir, at.name, entry);
+        err = dress_xattrs(u->job->kind, at.dir, at.name, entry);
     return err ? err : dress_time(at.dir, at.name, entry->mtime);
 }
 
@@ -416,7 +436,7 @@ static int unpack_node(struct unpacking *u, struct place at, const struct tar_en
     if (!err)
         err = dress_owner(at.dir, at.name, entry, type, &mode);
     if (!err)
-        err = dress_xattrs(at.dir, at.name, entry);
+        err = dress_xattrs(u->job->kind, at.dir, at.name, entry);
     return err ? err : dress_mode(at.dir, at.name, mode, entry->mtime);
 }
 
@@ -450,13 +470,13 @@ static int unpack_link(struct unpacking *u, struct place at, const struct tar_en
 {
     struct tarname link;
     struct stat here, there;
-    if (tarname_read(entry->link, &link) || link.kind != TARNAME_PLAIN)
+    if (tarname_read(entry->link, u->job->kind, &link) || link.kind != TARNAME_PLAIN)
         return refuse(u, entry->path, "a hard link to what no entry can be");
     cleanup_fd int dir = open_link_dir(u, &link);
     const char *name = link.path + link.name;
     int err = dir < 0 ? dir : fd_stat(dir, name, &there);
-    if (err || S_ISDIR(there.st_mode) || whiteout_is_device(&there))
-        return refuse(u, entry->path, "a hard link to what this layer does not have before it");
+    if (err || S_ISDIR(there.st_mode) || is_whiteout(u, &there))
+        return refuse(u, entry->path, "a hard link to what the archive does not have before it");
     if (fd_stat(at.dir, at.name, &here) == 0 && here.st_ino == there.st_ino)
         return 0; /* it is that already */
     err = clear_way(u, at.dir, at.name, at.path);
@@ -479,8 +499,8 @@ static int unpack_plain(struct unpacking *u, struct place at, const struct tar_e
     case S_IFLNK:
         return unpack_symlink(u, at, entry);
     case S_IFCHR:
-        /* This is how a whiteout looks on disk, so it is one. */
-        if (entry->rdev == makedev(0, 0))
+        /* This is how a layer's whiteout looks on disk, so it is one. */
+        if (entry->rdev == makedev(0, 0) && u->job->kind == TREEKIND_LAYER)
             return unpack_whiteout(u, at, entry);
         return unpack_node(u, at, entry);
     case S_IFBLK:
@@ -517,7 +537,7 @@ static int unpack_named(struct unpacking *u, const struct tar_entry *entry)
         const struct place root = {u->job->tree, "", ""};
         bool is_dir = S_ISDIR(entry->mode) && !entry->link;
         return is_dir ? unpack_dir(u, root, entry)
-                      : refuse(u, entry->path, "the layer itself must be a directory");
+                      : refuse(u, entry->path, "the root of the archive must be a directory");
     }
     int dir = open_parent(u, name);
     const struct place at = {dir, name->path + name->name, name->path};
@@ -529,7 +549,7 @@ static int unpack_named(struct unpacking *u, const struct tar_entry *entry)
 
 static int unpack_entry(struct unpacking *u, const struct tar_entry *entry)
 {
-    const char *wrong = tarname_read(entry->path, &u->name);
+    const char *wrong = tarname_read(entry->path, u->job->kind, &u->name);
     if (wrong)
         return refuse(u, entry->path, wrong);
     int err = count_object(u);
@@ -570,11 +590,15 @@ static int unpack_end(struct unpacking *u, struct tar_sums *sums)
     return err;
 }
 
-/* What the layer's own directory wears when no entry says it. */
+/* What the tree's own directory wears when no entry says it. A volume's was made by somebody. */
 static int begin_root(struct unpacking *u)
 {
-    static const struct tar_entry ROOT = {.mode = S_IFDIR | 0755};
-    return dress_dir(u, u->job->tree, "", "", &ROOT);
+    struct stat st;
+    const struct tar_entry root = implied_directory(u);
+    if (u->job->kind == TREEKIND_LAYER)
+        return dress_dir(u, u->job->tree, "", "", &root);
+    int err = fd_stat(u->job->tree, "", &st);
+    return err ? err : remember_dir(u, "", st.st_mode & 07777, st.st_mtim);
 }
 
 static int unpack_all(struct unpacking *u, struct tar_sums *sums)
@@ -592,7 +616,7 @@ static int unpack_all(struct unpacking *u, struct tar_sums *sums)
     return err ? err : finish_dirs(u);
 }
 
-int unpack_layer(struct unpack *unpack, struct tar_reader *reader, struct tar_sums *sums)
+int unpack_tree(struct unpack *unpack, struct tar_reader *reader, struct tar_sums *sums)
 {
     cleanup_free struct unpacking *u = calloc(1, sizeof(*u));
     unpack->files = unpack->bytes = 0;

@@ -12,18 +12,24 @@
  * Without privilege owners and devices cannot be made: they are recorded in the attribute
  * user.containers.override_stat ("UID:GID:MODE[:TYPE[-MAJOR-MINOR]]"), as other tools of the field
  * do, so that a later export gives the same tar back.
+ *
+ * The tar of a volume's content becomes a plain tree under the same guards. In it nothing is a
+ * whiteout, attributes stay as they are, a directory that no entry describes is the caller's, and
+ * a root that none describes stays as it is.
  */
 #ifndef PLYFS_UNPACK_H
 #define PLYFS_UNPACK_H
 
 #include "own.h"
 #include "tarball.h"
+#include "treekind.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct unpack {
-    int tree;           /* an empty directory: what the layer shows */
+    enum treekind kind;
+    int tree;           /* an empty directory */
     int books;          /* a directory: "skeleton" is written here; -1: none is wanted */
     uint64_t size_max;  /* bytes of content, all files together, holes too; 0: no limit */
     uint64_t files_max; /* entries; 0: no limit */
@@ -37,7 +43,6 @@ struct unpack {
 /* Unpacks everything that is left in `reader`, and finishes it. -EBADMSG: a broken or forbidden
  * archive; -EFBIG: beyond a limit; else what the filesystem says. On failure the tree is as far as
  * it came: the caller throws it away. */
-must_check int unpack_layer(struct unpack *unpack, struct tar_reader *reader,
-                            struct tar_sums *sums);
+must_check int unpack_tree(struct unpack *unpack, struct tar_reader *reader, struct tar_sums *sums);
 
 #endif

@@ -94,7 +94,7 @@ static void unpack_into(int place, int archive, const uint8_t *data, size_t size
         .tree = tree, .books = books, .size_max = 1 << 20, .files_max = 1000, .vouched = true};
     cleanup_tar_reader struct tar_reader *reader = tar_reader_open(archive, NULL, NULL, &err);
     must(reader != NULL, "no reader");
-    err = unpack_layer(&job, reader, &sums);
+    err = unpack_tree(&job, reader, &sums);
     must((err != 0) == (job.words[0] != 0), "an error has words, and nothing else has");
     if (!err)
         must(job.skeleton && job.bytes <= job.size_max && job.files <= job.files_max,

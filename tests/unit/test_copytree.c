@@ -41,7 +41,7 @@ static int fail_difference(void *context, const struct entry_digest *a,
 static void take(const char *path, struct entries *entries)
 {
     cleanup_fd int tree = kit_open(path, O_RDONLY | O_DIRECTORY);
-    assert_int_equal(entries_take(tree, entries, NULL, NULL), 0);
+    assert_int_equal(entries_take(tree, TREEKIND_LAYER, entries, NULL, NULL), 0);
 }
 
 /* Equal in content, types, owners, modes, times, attributes and links. */

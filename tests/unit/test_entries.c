@@ -13,7 +13,7 @@
 static void take(const char *path, struct entries *entries)
 {
     cleanup_fd int tree = kit_open(path, O_PATH | O_DIRECTORY);
-    assert_int_equal(entries_take(tree, entries, NULL, NULL), 0);
+    assert_int_equal(entries_take(tree, TREEKIND_LAYER, entries, NULL, NULL), 0);
 }
 
 static const struct entry_digest *find(const struct entries *entries, const char *path)
@@ -76,7 +76,7 @@ static void what_was_read_is_told(void **state)
     cleanup_entries struct entries entries = {0};
     kit_tree("f top/a four, f top/b four, h top/c top/b");
     cleanup_fd int tree = kit_open("top", O_PATH | O_DIRECTORY);
-    assert_int_equal(entries_take(tree, &entries, count_seen, &seen), 0);
+    assert_int_equal(entries_take(tree, TREEKIND_LAYER, &entries, count_seen, &seen), 0);
     assert_int_equal(seen, 8);
 }
 

@@ -14,7 +14,7 @@ static struct layertree *open_layer(const char *path)
 {
     int err;
     cleanup_fd int tree = kit_open(path, O_PATH | O_DIRECTORY);
-    struct layertree *layer = layertree_open(tree, &err);
+    struct layertree *layer = layertree_open(tree, TREEKIND_LAYER, &err);
     assert_non_null(layer);
     return layer;
 }

@@ -22,7 +22,7 @@ static int pack(const char *path)
     cleanup_fd int tree = kit_open(path, O_PATH | O_DIRECTORY);
     cleanup_tar_writer struct tar_writer *writer = tar_writer_open(fd, TAR_PLAIN);
     assert_non_null(writer);
-    assert_int_equal(pack_tree(tree, writer, NULL, NULL), 0);
+    assert_int_equal(pack_tree(tree, TREEKIND_LAYER, writer, NULL, NULL), 0);
     assert_int_equal(tar_writer_finish(writer, NULL), 0);
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
     return fd;
@@ -232,7 +232,7 @@ static void what_was_packed_is_told(void **state)
     kit_tree("f top/a four, f top/b four, f top/c");
     cleanup_fd int tree = kit_open("top", O_PATH | O_DIRECTORY);
     cleanup_tar_writer struct tar_writer *writer = tar_writer_open(-1, TAR_PLAIN);
-    assert_int_equal(pack_tree(tree, writer, note, &seen), 0);
+    assert_int_equal(pack_tree(tree, TREEKIND_LAYER, writer, note, &seen), 0);
     assert_int_equal(seen, 8);
 }
 
@@ -242,7 +242,7 @@ static void half_a_layer_is_refused(void **state)
     kit_tree("d top/dir, r top/dir /elsewhere");
     cleanup_fd int tree = kit_open("top", O_PATH | O_DIRECTORY);
     cleanup_tar_writer struct tar_writer *writer = tar_writer_open(-1, TAR_PLAIN);
-    assert_int_equal(pack_tree(tree, writer, NULL, NULL), -EINVAL);
+    assert_int_equal(pack_tree(tree, TREEKIND_LAYER, writer, NULL, NULL), -EINVAL);
 }
 
 static void a_full_disk_is_told(void **state)
@@ -255,7 +255,7 @@ static void a_full_disk_is_told(void **state)
     assert_int_equal(fd_write_all(file, data, sizeof(data)), 0);
     cleanup_fd int tree = kit_open("top", O_PATH | O_DIRECTORY);
     cleanup_tar_writer struct tar_writer *writer = tar_writer_open(full, TAR_PLAIN);
-    assert_int_equal(pack_tree(tree, writer, NULL, NULL), -ENOSPC);
+    assert_int_equal(pack_tree(tree, TREEKIND_LAYER, writer, NULL, NULL), -ENOSPC);
 }
 
 /* ---- from the skeleton ---- */
@@ -395,7 +395,7 @@ static void unpack_as(int archive, const char *name)
     cleanup_tar_reader struct tar_reader *reader = tar_reader_open(archive, NULL, NULL, &err);
     struct unpack unpack = {.tree = tree, .books = books};
     assert_non_null(reader);
-    if (unpack_layer(&unpack, reader, &sums) != 0)
+    if (unpack_tree(&unpack, reader, &sums) != 0)
         fail_msg("%s", unpack.words);
     assert_int_equal(lseek(archive, 0, SEEK_SET), 0);
 }

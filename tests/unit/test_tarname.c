@@ -60,7 +60,7 @@ static void every_form_of_a_path_becomes_one(void **state)
     for (size_t i = 0; i < sizeof(TAKEN) / sizeof(TAKEN[0]); i++) {
         struct tarname name;
         char parent[TARNAME_MAX];
-        assert_null(tarname_read(TAKEN[i].text, &name));
+        assert_null(tarname_read(TAKEN[i].text, TREEKIND_LAYER, &name));
         assert_int_equal(name.kind, TAKEN[i].kind);
         if (!TAKEN[i].path)
             continue;
@@ -77,7 +77,7 @@ static void what_leads_out_or_hides_nothing_is_refused(void **state)
     (void)state;
     struct tarname name;
     for (size_t i = 0; i < sizeof(REFUSED) / sizeof(REFUSED[0]); i++) {
-        if (!tarname_read(REFUSED[i], &name))
+        if (!tarname_read(REFUSED[i], TREEKIND_LAYER, &name))
             fail_msg("taken: %s", REFUSED[i]);
     }
 }
@@ -88,24 +88,24 @@ static void names_and_paths_and_depth_are_bounded(void **state)
     struct tarname name;
     char text[3 * TARNAME_MAX] = "";
     memset(text, 'n', 255);
-    assert_null(tarname_read(text, &name));
+    assert_null(tarname_read(text, TREEKIND_LAYER, &name));
     text[255] = 'n';
-    assert_non_null(tarname_read(text, &name));
+    assert_non_null(tarname_read(text, TREEKIND_LAYER, &name));
 
     for (int i = 0; i < 4095; i++)
         text[i] = i % 200 == 199 ? '/' : 'n';
     text[4095] = 0;
-    assert_null(tarname_read(text, &name));
+    assert_null(tarname_read(text, TREEKIND_LAYER, &name));
     assert_string_equal(name.path, text);
     strcpy(text + 4095, "n");
-    assert_non_null(tarname_read(text, &name));
+    assert_non_null(tarname_read(text, TREEKIND_LAYER, &name));
 
     *text = 0;
     for (int i = 0; i < TARNAME_DEPTH_MAX; i++)
         strcat(text, "./d/");
-    assert_null(tarname_read(text, &name));
+    assert_null(tarname_read(text, TREEKIND_LAYER, &name));
     strcat(text, "d");
-    assert_non_null(tarname_read(text, &name));
+    assert_non_null(tarname_read(text, TREEKIND_LAYER, &name));
 }
 
 int main(void)

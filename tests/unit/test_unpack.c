@@ -58,7 +58,7 @@ static int run(int archive)
     cleanup_fd int fd = archive;
     cleanup_tar_reader struct tar_reader *reader = tar_reader_open(fd, NULL, NULL, &err);
     assert_non_null(reader);
-    err = unpack_layer(&job, reader, &sums);
+    err = unpack_tree(&job, reader, &sums);
     assert_int_equal(err != 0, *job.words != 0);
     return err;
 }
@@ -688,7 +688,7 @@ static void unpack_as_nobody(int archive)
                                prctl(PR_SET_DUMPABLE, 1);
         struct tar_reader *reader = status ? NULL : tar_reader_open(archive, NULL, NULL, &err);
         if (reader)
-            err = unpack_layer(&job, reader, &sums);
+            err = unpack_tree(&job, reader, &sums);
         if (err)
             dprintf(2, "unpacking as nobody: %s\n", job.words);
         _exit(err != 0);
