@@ -21,9 +21,10 @@
 
 /* ---- asking ---- */
 
-/* Asks the daemon of `row`; waits `seconds` for the answer. 0 and *answer (the caller's) when it
- * said ok; else -errno, and *answer has its "why" when it gave one. -ENOTCONN: no daemon serves it;
- * -ETIMEDOUT. Nothing is told on stderr. */
+/* Asks the daemon of `row`; waits `seconds` for the answer. `request` is taken over, and NULL is
+ * -ENOMEM. 0 and *answer (the caller's) when it said ok; else -errno, and *answer, where it is not
+ * NULL, has its "why". -ENOTCONN: no daemon serves it; -ETIMEDOUT; -EPROTO: what came back is no
+ * answer. Nothing is told on stderr. */
 must_check int control_ask(const struct store *store, const struct mount_row *row, json_t *request,
                            int seconds, json_t **answer);
 
@@ -34,12 +35,17 @@ const char *control_why(const json_t *answer, int err);
 
 struct control;
 
-/* Listens in the directory of the mount `id`. `answer` is called in a thread of its own, one
- * request at a time; what it returns, if not NULL, is sent. NULL when it could not be begun (told).
- */
-struct control *control_serve(struct store *store, const char *id,
+/* Listens in the directory of the mount `id`, whose lock the caller holds: a socket that is there
+ * already is a dead daemon's. `answer` is called in a thread of its own, which takes no signals,
+ * with one object at a time; what it returns, if not NULL, is sent. The store is not needed
+ * afterwards. NULL when it could not be begun (told). Of the process that serves: no fork later. */
+struct control *control_serve(const struct store *store, const char *id,
                               json_t *(*answer)(void *context, const json_t *request),
                               void *context);
+/* Waits until what is being answered is answered, and removes the socket. NULL is fine. */
 void control_stop(struct control *control);
+
+/* An answer that says no; NULL when out of memory. */
+json_t *control_refusal(int err, const char *why);
 
 #endif

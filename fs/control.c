@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: one line of JSON each way, over a socket that whoever dies leaves behind.
+ *
+ * The socket is reached through /proc/self/fd: the path of a store may be longer than the 108 bytes
+ * that sun_path has. A daemon answers one client at a time in one thread, so no answer meets
+ * another; therefore no client may keep it: each has REQUEST_MS to say what it wants and ANSWER_MS
+ * to take the answer, and what is longer than a line may be is not read to its end. Who stops wakes
+ * the thread through an eventfd that every wait has in its poll(2).
+ */
+#include "control.h"
+
+#include "fd.h"
+#include "log.h"
+#include "moment.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+#define SOCKET_NAME "control"
+
+enum {
+    LINE_MAX_BYTES = 1 << 20,
+    REQUEST_MS = 1000,
+    ANSWER_MS = 5000,
+    BACKLOG = 16,
+    ERRNO_MAX = 256,
+};
+
+/* ---- lines ---- */
+
+/* A conversation: the other's socket, when patience ends, and what ends it earlier (or -1). */
+struct talk {
+    int fd;
+    int stop;
+    int64_t until; /* moment_steady() */
+};
+
+static struct talk talk_for(int fd, int stop, int64_t milliseconds)
+{
+    return (struct talk){
+        .fd = fd, .stop = stop, .until = moment_steady() + milliseconds * (MOMENT_SECOND / 1000)};
+}
+
+static int wait_for(const struct talk *talk, short events)
+{
+    struct pollfd fds[2] = {{.fd = talk->fd, .events = events},
+                            {.fd = talk->stop, .events = POLLIN}};
+    for (;;) {
+        int64_t left = (talk->until - moment_steady() + 999999) / 1000000;
+        int ready = poll(fds, 2, left > 0 ? (int)left : 0);
+        if (ready < 0 && errno != EINTR)
+            return -errno;
+        if (ready > 0)
+            return fds[1].revents ? -ECANCELED : 0;
+        if (ready == 0)
+            return -ETIMEDOUT;
+    }
+}
+
+static int send_line(const struct talk *talk, const char *line, size_t length)
+{
+    while (length > 0) {
+        ssize_t sent = send(talk->fd, line, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR)
+            return -errno;
+        int err = sent < 0 ? wait_for(talk, POLLOUT) : 0;
+        if (err)
+            return err;
+        line += sent > 0 ? sent : 0;
+        length -= sent > 0 ? (size_t)sent : 0;
+    }
+    return 0;
+}
+
+/* Bytes that came, with room for more. */
+struct line {
+    char *bytes;
+    size_t length, room;
+};
+
+static void line_finish(struct line *line)
+{
+    free(line->bytes);
+}
+
+static int line_grow(struct line *line)
+{
+    size_t room = line->room ? line->room * 2 : 4096;
+    if (room > LINE_MAX_BYTES)
+        return -EMSGSIZE;
+    char *bytes = realloc(line->bytes, room);
+    if (!bytes)
+        return -ENOMEM;
+    line->bytes = bytes;
+    line->room = room;
+    return 0;
+}
+
+/* Up to the end of a line, which is left away. -ECONNRESET: the other went without one. */
+static int receive_line(const struct talk *talk, struct line *line)
+{
+    for (;;) {
+        int err = line->length == line->room ? line_grow(line) : 0;
+        if (!err)
+            err = wait_for(talk, POLLIN);
+        if (err)
+            return err;
+        char *at = line->bytes + line->length;
+        ssize_t got = recv(talk->fd, at, line->room - line->length, MSG_DONTWAIT);
+        if (got == 0)
+            return -ECONNRESET;
+        if (got < 0 && errno != EAGAIN && errno != EINTR)
+            return -errno;
+        const char *end = got > 0 ? memchr(at, '\n', (size_t)got) : NULL;
+        line->length =
+            end ? (size_t)(end - line->bytes) : line->length + (got > 0 ? (size_t)got : 0);
+        if (end)
+            return 0;
+    }
+}
+
+static int send_json(const struct talk *talk, const json_t *value)
+{
+    cleanup_free char *text = json_dumps(value, JSON_COMPACT);
+    int err = text ? send_line(talk, text, strlen(text)) : -ENOMEM;
+    return err ? err : send_line(talk, "\n", 1);
+}
+
+/* An object, the caller's. -EPROTO: a line of something else. */
+static int receive_json(const struct talk *talk, json_t **value)
+{
+    cleanup(line_finish) struct line line = {0};
+    *value = NULL;
+    int err = receive_line(talk, &line);
+    if (err)
+        return err;
+    *value = json_loadb(line.bytes, line.length, JSON_REJECT_DUPLICATES, NULL);
+    if (json_is_object(*value))
+        return 0;
+    json_decref(*value);
+    *value = NULL;
+    return -EPROTO;
+}
+
+/* ---- asking ---- */
+
+static struct sockaddr_un address_in(int dir)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" SOCKET_NAME, dir);
+    return address;
+}
+
+/* Where too many wait already, connect(2) waits as long as a send would. */
+static int connect_in(int dir, int seconds)
+{
+    const struct sockaddr_un address = address_in(dir);
+    const struct timeval patience = {.tv_sec = seconds};
+    cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
+        return -errno;
+    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+        return steal_fd(&fd);
+    int err = errno;
+    return err == ENOENT || err == ECONNREFUSED ? -ENOTCONN : err == EAGAIN ? -ETIMEDOUT : -err;
+}
+
+/* The number of an error that is told by its name: numbers differ between machines and libraries,
+ * names do not. */
+static int errno_named(const char *name)
+{
+    for (int number = 1; name && number < ERRNO_MAX; number++) {
+        const char *known = strerrorname_np(number);
+        if (known && strcmp(known, name) == 0)
+            return number;
+    }
+    return EIO;
+}
+
+/* What an answer says: 0, or its error. */
+static int verdict(const json_t *answer)
+{
+    const json_t *ok = json_object_get(answer, "ok");
+    if (!json_is_boolean(ok))
+        return -EPROTO;
+    return json_is_true(ok) ? 0 : -errno_named(json_string_value(json_object_get(answer, "errno")));
+}
+
+static int converse(const struct store *store, const struct mount_row *row, const json_t *request,
+                    int seconds, json_t **answer)
+{
+    cleanup_fd int dir = fd_open_name(store->mounts, row->id, O_RDONLY | O_DIRECTORY, 0);
+    if (dir < 0)
+        return dir == -ENOENT ? -ENOTCONN : dir;
+    cleanup_fd int fd = connect_in(dir, seconds);
+    if (fd < 0)
+        return fd;
+    const struct talk talk = talk_for(fd, -1, (int64_t)seconds * 1000);
+    int err = send_json(&talk, request);
+    /* Whoever is refused for who he is may be told so before he has said all. */
+    if (!err || err == -EPIPE)
+        err = receive_json(&talk, answer);
+    return err ? err : verdict(*answer);
+}
+
+int control_ask(const struct store *store, const struct mount_row *row, json_t *request,
+                int seconds, json_t **answer)
+{
+    *answer = NULL;
+    int err = request ? converse(store, row, request, seconds, answer) : -ENOMEM;
+    json_decref(request);
+    return err;
+}
+
+const char *control_why(const json_t *answer, int err)
+{
+    const char *why = json_string_value(json_object_get(answer, "why"));
+    return why ? why : strerror(err < 0 ? -err : err);
+}
+
+/* ---- answering ---- */
+
+struct control {
+    pthread_t thread;
+    int dir, listener, stop;
+    json_t *(*answer)(void *context, const json_t *request);
+    void *context;
+};
+
+json_t *control_refusal(int err, const char *why)
+{
+    const char *name = strerrorname_np(err < 0 ? -err : err);
+    return json_pack("{s:b, s:s, s:s}", "ok", 0, "errno", name ? name : "EIO", "why", why);
+}
+
+static bool may_ask(int fd)
+{
+    struct ucred who;
+    socklen_t size = sizeof(who);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0)
+        return false;
+    return who.uid == 0 || who.uid == geteuid();
+}
+
+/* Reads what a client wants and says what it is answered; NULL: nothing. */
+static json_t *answer_to(const struct control *control, int client)
+{
+    const struct talk talk = talk_for(client, control->stop, REQUEST_MS);
+    json_t *request;
+    if (!may_ask(client))
+        return control_refusal(-EACCES, "only the user whose daemon it is may ask it");
+    int err = receive_json(&talk, &request);
+    if (err == -EPROTO || err == -EMSGSIZE)
+        return control_refusal(err, "this is no request: a JSON object in a line is one");
+    if (err)
+        return NULL;
+    json_t *answer = control->answer(control->context, request);
+    json_decref(request);
+    return answer;
+}
+
+static void serve_client(const struct control *control, int client)
+{
+    json_t *answer = answer_to(control, client);
+    if (!answer)
+        return;
+    const struct talk talk = talk_for(client, control->stop, ANSWER_MS);
+    int err = send_json(&talk, answer);
+    if (err)
+        log_debug("a client of the control socket took no answer: %s", strerror(-err));
+    json_decref(answer);
+}
+
+/* A client, or -ECANCELED at the end. */
+static int next_client(const struct control *control)
+{
+    struct pollfd fds[2] = {{.fd = control->listener, .events = POLLIN},
+                            {.fd = control->stop, .events = POLLIN}};
+    for (;;) {
+        int ready = poll(fds, 2, -1);
+        if (ready > 0 && fds[1].revents)
+            return -ECANCELED;
+        int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+            return fd;
+        /* Without descriptors the client stays in the queue: look again a little later. */
+        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+            (void)!poll(&fds[1], 1, 100);
+    }
+}
+
+static void *serve(void *argument)
+{
+    const struct control *control = argument;
+    pthread_setname_np(pthread_self(), "plyfs-control");
+    for (;;) {
+        cleanup_fd int client = next_client(control);
+        if (client < 0)
+            return NULL;
+        serve_client(control, client);
+    }
+}
+
+/* Nobody but the store's owner comes into the directory; the mode says it once more. */
+static int listen_in(int dir)
+{
+    const struct sockaddr_un address = address_in(dir);
+    cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || fchmod(fd, 0600) < 0)
+        return -errno;
+    if (unlinkat(dir, SOCKET_NAME, 0) < 0 && errno != ENOENT)
+        return -errno;
+    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, BACKLOG) < 0)
+        return -errno;
+    return steal_fd(&fd);
+}
+
+/* The signals of the process are for its other threads. */
+static int start_thread(struct control *control)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int err = pthread_create(&control->thread, NULL, serve, control);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -err;
+}
+
+static int begin(struct control *control, const struct store *store, const char *id)
+{
+    control->dir = fd_open_name(store->mounts, id, O_RDONLY | O_DIRECTORY, 0);
+    if (control->dir < 0)
+        return control->dir;
+    control->stop = eventfd(0, EFD_CLOEXEC);
+    if (control->stop < 0)
+        return -errno;
+    control->listener = listen_in(control->dir);
+    return control->listener < 0 ? control->listener : start_thread(control);
+}
+
+static void control_destroy(struct control *control)
+{
+    if (control->listener >= 0)
+        (void)unlinkat(control->dir, SOCKET_NAME, 0);
+    own_close(&control->listener);
+    own_close(&control->stop);
+    own_close(&control->dir);
+    free(control);
+}
+
+struct control *control_serve(const struct store *store, const char *id,
+                              json_t *(*answer)(void *context, const json_t *request),
+                              void *context)
+{
+    struct control *control = malloc(sizeof(*control));
+    int err = control ? 0 : -ENOMEM;
+    if (!err) {
+        *control = (struct control){
+            .dir = -1, .listener = -1, .stop = -1, .answer = answer, .context = context};
+        err = begin(control, store, id);
+    }
+    if (!err)
+        return control;
+    log_error("cannot listen in %s/mounts/%s: %s", store->path, id, strerror(-err));
+    if (control)
+        control_destroy(control);
+    return NULL;
+}
+
+void control_stop(struct control *control)
+{
+    const uint64_t one = 1;
+    if (!control)
+        return;
+    (void)!write(control->stop, &one, sizeof(one));
+    pthread_join(control->thread, NULL);
+    control_destroy(control);
+}
