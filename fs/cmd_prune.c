@@ -62,6 +62,8 @@ static int place_of_fault(const struct store *store, enum store_fault fault)
     case STORE_FAULT_MOUNT_DIR:
     case STORE_FAULT_EPHEMERAL:
         return store->mounts;
+    case STORE_FAULT_VOLUME_DIR:
+        return store->volumes;
     default:
         return -1;
     }

@@ -14,6 +14,9 @@ const char *faults_words(enum store_fault fault)
         [STORE_FAULT_MOUNT_ROW] = "mount: the catalog has it, but its directory is gone",
         [STORE_FAULT_DAEMON] = "mount: its daemon died while it was mounted",
         [STORE_FAULT_EPHEMERAL] = "mount: to be forgotten when it was unmounted, and still there",
+        [STORE_FAULT_VOLUME_DIR] = "volume: a directory that the catalog does not know",
+        [STORE_FAULT_VOLUME_ROW] = "volume: the catalog has it, but its directory is gone",
+        [STORE_FAULT_VOLUME_RENAME] = "volume: a rename of it was interrupted",
     };
     return WORDS[fault];
 }

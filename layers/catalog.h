@@ -141,6 +141,7 @@ struct volume_row {
     /* What was copied into it when it was first used: the image's id (NULL: nothing was), the path
      * in it, and the digests of the entries (entries.h), kept beside _data under this name. */
     char *copied_image, *copied_path, *copied;
+    char *renaming; /* the name that it is about to have, or had not yet; not written */
 };
 void volume_row_finish(struct volume_row *row);
 #define cleanup_volume_row cleanup(volume_row_finish)
@@ -149,13 +150,18 @@ void volume_row_finish(struct volume_row *row);
 must_check int catalog_add_volume(struct catalog *catalog, const struct volume_row *row);
 must_check int catalog_find_volume(struct catalog *catalog, const char *name,
                                    struct volume_row *row);
+/* Whether a volume has that name, or is about to: 1 or 0. */
+must_check int catalog_volume_taken(struct catalog *catalog, const char *name);
 /* -EBUSY while a mount refers to it. */
 must_check int catalog_remove_volume(struct catalog *catalog, const char *name);
-/* In two steps, with the rename of its directory in between: what begins is what a sweep finds. */
+/* In two steps, with the rename of its directory in between: what begins is what a sweep finds.
+ * Both names are taken until the end. To begin: -EEXIST when the other is taken, -EBUSY when a
+ * rename has begun already. To end without one: -ENOENT. */
 must_check int catalog_begin_rename_volume(struct catalog *catalog, const char *name,
                                            const char *to);
 must_check int catalog_end_rename_volume(struct catalog *catalog, const char *name, bool done);
 must_check int catalog_set_volume_used(struct catalog *catalog, const char *name, int64_t when);
+/* The three of copied, copied_image and copied_path. */
 must_check int catalog_set_volume_copied(struct catalog *catalog, const struct volume_row *row);
 must_check int catalog_each_volume(struct catalog *catalog,
                                    int (*each)(void *context, const struct volume_row *row),

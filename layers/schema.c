@@ -8,6 +8,10 @@
 #include "schema.h"
 
 #define IS_ID "(length(id) = 64 AND id NOT GLOB '*[^0-9a-f]*')"
+#define IS_VOLUME_NAME(column)                                                                     \
+    "(length(" column ") BETWEEN 2 AND 255 AND " column " GLOB '[a-zA-Z0-9]*'"                     \
+    " AND " column " NOT GLOB '*[^a-zA-Z0-9_.-]*')"
+#define IS_PAIR_KIND "(kind IN ('option', 'label'))"
 
 const char *const schema_steps[SCHEMA_VERSION] = {
     "CREATE TABLE layer ("
@@ -65,4 +69,69 @@ const char *const schema_steps[SCHEMA_VERSION] = {
     "ALTER TABLE mount ADD COLUMN ephemeral INTEGER NOT NULL DEFAULT 0"
     "  CHECK (ephemeral IN (0, 1));"
     "PRAGMA user_version = 2;",
+
+    /* Volumes, and the routes of mounts to them. `renaming` is the name that a volume is about to
+     * have: its directory has one or the other. A route to a volume names it as a reference, so
+     * that a rename reaches it and a removal does not pass it; of any other kind it has a source.
+     */
+    "CREATE TABLE volume ("
+    "  name TEXT PRIMARY KEY CHECK " IS_VOLUME_NAME(
+        "name") ","
+                "  driver TEXT NOT NULL CHECK (driver <> ''),"
+                "  created INTEGER NOT NULL,"
+                "  by_mount TEXT,"
+                "  by_image TEXT,"
+                "  by_destination TEXT,"
+                "  used INTEGER NOT NULL DEFAULT 0 CHECK (used >= 0),"
+                "  copied_image TEXT,"
+                "  copied_path TEXT,"
+                "  copied TEXT CHECK (copied <> '' AND copied NOT GLOB '*/*'),"
+                "  renaming TEXT UNIQUE CHECK " IS_VOLUME_NAME(
+                    "renaming") ") STRICT;"
+                                "CREATE TABLE volume_pair ("
+                                "  volume TEXT NOT NULL REFERENCES volume (name) ON UPDATE CASCADE "
+                                "ON DELETE CASCADE,"
+                                "  kind TEXT NOT NULL CHECK " IS_PAIR_KIND ","
+                                "  key TEXT NOT NULL,"
+                                "  value TEXT NOT NULL,"
+                                "  PRIMARY KEY (volume, kind, key)"
+                                ") STRICT, WITHOUT ROWID;"
+                                "CREATE TABLE mount_volume ("
+                                "  mount TEXT NOT NULL REFERENCES mount (id) ON DELETE CASCADE,"
+                                "  destination TEXT NOT NULL CHECK (destination GLOB '/?*'),"
+                                "  kind TEXT NOT NULL CHECK (kind IN ('volume', 'bind', 'tmpfs', "
+                                "'image')),"
+                                "  volume TEXT REFERENCES volume (name) ON UPDATE CASCADE,"
+                                "  source TEXT CHECK (kind <> 'bind' OR source GLOB '/*'),"
+                                "  mode TEXT,"
+                                "  propagation TEXT,"
+                                "  subpath TEXT,"
+                                "  driver TEXT,"
+                                "  size INTEGER NOT NULL CHECK (size >= 0),"
+                                "  perm INTEGER NOT NULL CHECK (perm BETWEEN 0 AND 4095),"
+                                "  read_only INTEGER NOT NULL CHECK (read_only IN (0, 1)),"
+                                "  nocopy INTEGER NOT NULL CHECK (nocopy IN (0, 1)),"
+                                "  make_source INTEGER NOT NULL CHECK (make_source IN (0, 1)),"
+                                "  one_filesystem INTEGER NOT NULL CHECK (one_filesystem IN (0, "
+                                "1)),"
+                                "  origin TEXT NOT NULL CHECK (origin IN ('asked', 'from', "
+                                "'image', 'attached')),"
+                                "  anonymous INTEGER NOT NULL CHECK (anonymous IN (0, 1)),"
+                                "  PRIMARY KEY (mount, destination),"
+                                "  CHECK ((kind = 'volume') = (volume IS NOT NULL)),"
+                                "  CHECK (kind IN ('bind', 'image') = (source IS NOT NULL))"
+                                ") STRICT, WITHOUT ROWID;"
+                                "CREATE INDEX mount_volume_of_volume ON mount_volume (volume);"
+                                "CREATE TABLE mount_volume_pair ("
+                                "  mount TEXT NOT NULL,"
+                                "  destination TEXT NOT NULL,"
+                                "  kind TEXT NOT NULL CHECK " IS_PAIR_KIND ","
+                                "  key TEXT NOT NULL,"
+                                "  value TEXT NOT NULL,"
+                                "  PRIMARY KEY (mount, destination, kind, key),"
+                                "  FOREIGN KEY (mount, destination) REFERENCES mount_volume "
+                                "(mount, destination)"
+                                "    ON DELETE CASCADE"
+                                ") STRICT, WITHOUT ROWID;"
+                                "PRAGMA user_version = 3;",
 };

@@ -5,6 +5,7 @@
  * Locks, all of them flock(2), in the order in which they are waited for:
  *
  *   mounts/ID/lock   by the daemon, and by whoever changes what the row says of it
+ *   volumes/NAME/lock  shared by whoever serves it, alone by whoever makes it another one
  *   store/lock       while a directory is published or discarded and its row comes or has gone, and
  *                    while a sweep runs; whoever has it only tries the other two
  *   stage/NAME       the directory itself, by whoever works in it; never waited for
@@ -92,6 +93,18 @@ void store_published(struct store *store)
     store->locked = false;
 }
 
+/* Whether the name still is the directory that is open. */
+static int check_still_there(int dir, const char *name, int fd)
+{
+    struct stat open_one, named_one;
+    if (fstat(fd, &open_one) < 0)
+        return -errno;
+    int err = fd_stat(dir, name, &named_one);
+    if (err)
+        return err;
+    return open_one.st_ino == named_one.st_ino && open_one.st_dev == named_one.st_dev ? 0 : -ENOENT;
+}
+
 static int lock_now(int fd)
 {
     return flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
@@ -106,6 +119,21 @@ int store_lock_mount(struct store *store, const char *id)
     if (lock < 0)
         return lock;
     int err = lock_now(lock);
+    return err ? err : steal_fd(&lock);
+}
+
+int store_lock_volume(struct store *store, const char *name, int operation)
+{
+    cleanup_fd int dir = fd_open_name(store->volumes, name, O_RDONLY | O_DIRECTORY, 0);
+    if (dir < 0)
+        return dir;
+    cleanup_fd int lock = fd_open_name(dir, "lock", O_RDWR | O_CREAT, 0600);
+    if (lock < 0)
+        return lock;
+    if (flock(lock, operation | LOCK_NB) < 0)
+        return -errno;
+    /* It may have been renamed or removed while nobody held the lock. */
+    int err = check_still_there(store->volumes, name, dir);
     return err ? err : steal_fd(&lock);
 }
 
@@ -194,6 +222,8 @@ static int open_all(struct store *store, bool make)
     if (!err)
         err = open_subdirectory(store->root, "mounts", &store->mounts);
     if (!err)
+        err = open_subdirectory(store->root, "volumes", &store->volumes);
+    if (!err)
         err = open_subdirectory(store->root, "stage", &store->stage);
     return err ? err : catalog_open(store->path, &store->catalog);
 }
@@ -214,7 +244,8 @@ int store_open(const char *path, bool make, struct store **store)
     *store = NULL;
     if (!opened)
         return -ENOMEM;
-    *opened = (struct store){.root = -1, .layers = -1, .mounts = -1, .stage = -1, .lock = -1};
+    *opened = (struct store){
+        .root = -1, .layers = -1, .mounts = -1, .volumes = -1, .stage = -1, .lock = -1};
     opened->path = absolute(path);
     int err = opened->path ? open_all(opened, make) : -ENOMEM;
     if (!err)
@@ -231,6 +262,7 @@ void store_close(struct store *store)
     catalog_close(store->catalog);
     own_close(&store->lock);
     own_close(&store->stage);
+    own_close(&store->volumes);
     own_close(&store->mounts);
     own_close(&store->layers);
     own_close(&store->root);
@@ -256,18 +288,6 @@ int store_new_id(char id[STORE_ID_SIZE])
 }
 
 /* ---- the stage ---- */
-
-/* Whether the name still is the directory that is open. */
-static int check_still_there(int dir, const char *name, int fd)
-{
-    struct stat open_one, named_one;
-    if (fstat(fd, &open_one) < 0)
-        return -errno;
-    int err = fd_stat(dir, name, &named_one);
-    if (err)
-        return err;
-    return open_one.st_ino == named_one.st_ino && open_one.st_dev == named_one.st_dev ? 0 : -ENOENT;
-}
 
 /* The directory, locked. -EWOULDBLOCK: somebody works in it; -ENOENT: it is gone. */
 static int lock_stage(struct store *store, const char *name)
@@ -337,9 +357,12 @@ static int has_mount(struct store *store, const char *id)
     return !err && strcmp(row.id, id) == 0;
 }
 
-/* Whether the directory (place, id) has a row. */
+/* Whether the directory (place, id) has a row. A volume's has one too while a begun rename may mean
+ * it. */
 static int has_row(struct store *store, int place, const char *id)
 {
+    if (place == store->volumes)
+        return catalog_volume_taken(store->catalog, id);
     return place == store->layers ? has_layer(store, id) : has_mount(store, id);
 }
 
@@ -549,6 +572,79 @@ static int sweep_mount_row(void *context, const struct mount_row *row)
     return 0;
 }
 
+/* ---- sweeping volumes ---- */
+
+/* 1: volumes/NAME is there. */
+static int has_volume_directory(const struct store *store, const char *name)
+{
+    struct stat st;
+    int err = fd_stat(store->volumes, name, &st);
+    return err == -ENOENT ? 0 : err ? err : 1;
+}
+
+/* Whoever renames holds store/lock from the first step to the last; so this one died. Where both
+ * directories are there, one of them is nobody's rename, and nothing is done: either may be what
+ * somebody cannot do without. */
+static int sweep_volume_rename(struct sweep *sweep, const struct volume_row *row)
+{
+    struct store *store = sweep->store;
+    int old = has_volume_directory(store, row->name);
+    int new = has_volume_directory(store, row->renaming);
+    if (old < 0 || new < 0)
+        return old < 0 ? old : new;
+    if (!found(sweep, STORE_FAULT_VOLUME_RENAME, row->name))
+        return 0;
+    if (old && new) {
+        log_error("volumes %s and %s are both there, and one was to become the other", row->name,
+                  row->renaming);
+        sweep->left++;
+        return 0;
+    }
+    mended(sweep, row->name, catalog_end_rename_volume(store->catalog, row->name, new));
+    return 0;
+}
+
+static int sweep_volume_row(void *context, const struct volume_row *row)
+{
+    struct sweep *sweep = context;
+    struct store *store = sweep->store;
+    if (row->renaming)
+        return sweep_volume_rename(sweep, row);
+    int has = has_volume_directory(store, row->name);
+    if (has)
+        return has < 0 ? has : 0;
+    if (!found(sweep, STORE_FAULT_VOLUME_ROW, row->name))
+        return 0;
+    int err = catalog_remove_volume(store->catalog, row->name);
+    if (err != -EBUSY) {
+        mended(sweep, row->name, err);
+        return 0;
+    }
+    log_error("volume %s is lost, and a mount has it", row->name);
+    sweep->left++;
+    return 0;
+}
+
+static int sweep_volume_directory(void *context, const char *name)
+{
+    struct sweep *sweep = context;
+    struct store *store = sweep->store;
+    int has = has_row(store, store->volumes, name);
+    if (has)
+        return has < 0 ? has : 0;
+    /* A daemon that outlived its row writes here still. */
+    cleanup_fd int lock = store_lock_volume(store, name, LOCK_EX);
+    if (lock == -EWOULDBLOCK || lock == -ENOENT)
+        return 0;
+    if (lock < 0 && !is_no_work(lock))
+        return lock;
+    if (found(sweep, STORE_FAULT_VOLUME_DIR, name))
+        put_in_bin(sweep, store->volumes, name);
+    return 0;
+}
+
+/* ---- all of it ---- */
+
 static int sweep_all(struct sweep *sweep)
 {
     struct store *store = sweep->store;
@@ -561,6 +657,11 @@ static int sweep_all(struct sweep *sweep)
         err = each_name(store->mounts, sweep_mount_directory, sweep);
     if (!err)
         err = catalog_each_mount(store->catalog, sweep_mount_row, sweep);
+    /* Rows first: what a rename that is ended here leaves to no row is rubbish by then. */
+    if (!err)
+        err = catalog_each_volume(store->catalog, sweep_volume_row, sweep);
+    if (!err)
+        err = each_name(store->volumes, sweep_volume_directory, sweep);
     return err;
 }
 

@@ -98,24 +98,34 @@ must_check int store_discard(struct store *store, int from, const char *id);
  * one does, -ENOENT when there is no such directory. */
 must_check int store_lock_mount(struct store *store, const char *id);
 
+/* ---- volumes ---- */
+
+/* Takes the lock of a volume: LOCK_SH by whoever serves its content, LOCK_EX by whoever fills,
+ * renames, replaces or removes it. A descriptor; -EWOULDBLOCK when that cannot be had now, -ENOENT
+ * when there is no such directory. */
+must_check int store_lock_volume(struct store *store, const char *name, int operation);
+
 /* ---- sweeping ---- */
 
 /* What a check of the store against its disk found. */
 enum store_fault {
-    STORE_FAULT_STAGE,     /* stage/NAME that nobody works in */
-    STORE_FAULT_LAYER_DIR, /* layers/ID without a row */
-    STORE_FAULT_LAYER_ROW, /* a row without layers/ID */
-    STORE_FAULT_MOUNT_DIR, /* mounts/ID without a row */
-    STORE_FAULT_MOUNT_ROW, /* a row without mounts/ID */
-    STORE_FAULT_DAEMON,    /* a mount whose row says mounted and whose daemon is dead */
-    STORE_FAULT_EPHEMERAL, /* a mount that was to be forgotten, was mounted, and has no daemon */
+    STORE_FAULT_STAGE,      /* stage/NAME that nobody works in */
+    STORE_FAULT_LAYER_DIR,  /* layers/ID without a row */
+    STORE_FAULT_LAYER_ROW,  /* a row without layers/ID */
+    STORE_FAULT_MOUNT_DIR,  /* mounts/ID without a row */
+    STORE_FAULT_MOUNT_ROW,  /* a row without mounts/ID */
+    STORE_FAULT_DAEMON,     /* a mount whose row says mounted and whose daemon is dead */
+    STORE_FAULT_EPHEMERAL,  /* a mount that was to be forgotten, was mounted, and has no daemon */
+    STORE_FAULT_VOLUME_DIR, /* volumes/NAME without a row */
+    STORE_FAULT_VOLUME_ROW, /* a row without volumes/NAME */
+    STORE_FAULT_VOLUME_RENAME, /* a rename that was begun: its directory tells whether it is done */
 };
 
 /* Looks for faults while nobody publishes (locked as by store_publishing()). `tell` is called for
  * each; where it returns true the fault is mended: rubbish removed, a row that cannot be true
  * removed or set right. A positive or 0 return is the number that was left, among them the row of a
- * layer that an image has. Others wait meanwhile, so `tell` asks nobody. Not in a transaction, and
- * not while publishing. */
+ * layer that an image has, and of a volume that a mount has. Others wait meanwhile, so `tell` asks
+ * nobody. Not in a transaction, and not while publishing. */
 must_check int store_check(struct store *store,
                            bool (*tell)(void *context, enum store_fault fault, const char *id),
                            void *context);

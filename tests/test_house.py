@@ -18,7 +18,7 @@ INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|("(?:\\.|[^"\\\n])*")', re.S)
 
 # A library that one file alone may include, so that what it replaces is replaced in one place.
-ONE_DOOR = {"sqlite3.h": "layers/catalog", "xxhash.h": "layers/hash", "archive.h": "layers/tarball",
+ONE_DOOR = {"sqlite3.h": "layers/catalogdb", "xxhash.h": "layers/hash", "archive.h": "layers/tarball",
             "archive_entry.h": "layers/tarball"}
 REPLY = "fs/reply.c"
 

@@ -29,6 +29,7 @@ static void own_catalog(struct catalog **catalog)
 #define cleanup_layer cleanup(layer_row_finish)
 #define cleanup_image cleanup(image_row_finish)
 #define cleanup_mount cleanup(mount_row_finish)
+#define cleanup_volume cleanup(volume_row_finish)
 
 /* The words of a test are borrowed by rows that do not change them. */
 #define word(text) ((char[]){text})
@@ -441,6 +442,257 @@ static void images_and_mounts_are_listed(void **state)
     assert_int_equal(mounts, 1);
 }
 
+/* ---- volumes ---- */
+
+static int add_volume(struct catalog *catalog, char *name)
+{
+    const struct volume_row row = {.name = name, .driver = word("local"), .created = 9};
+    return catalog_add_volume(catalog, &row);
+}
+
+static int add_route(struct catalog *catalog, const char *mount, char *destination, char *volume)
+{
+    const struct mount_volume_row row = {
+        .spec = {.kind = volume ? VOLUME_KIND_VOLUME : VOLUME_KIND_TMPFS,
+                 .source = volume,
+                 .destination = destination},
+    };
+    return catalog_add_mount_volume(catalog, mount, &row);
+}
+
+static void a_volume_comes_back_as_it_was_added(void **state)
+{
+    (void)state;
+    cleanup_catalog struct catalog *catalog = open_here();
+    cleanup_volume struct volume_row row = {0};
+    struct volume_row added = {
+        .name = word("data"),
+        .driver = word("rclone"),
+        .created = 9,
+        .by_mount = word("box"),
+        .by_image = word("web:latest"),
+        .by_destination = word("/srv"),
+        .copied_image = word(ID("aaaa")),
+        .copied_path = word("srv"),
+        .copied = word("copied"),
+    };
+    assert_int_equal(volume_pairs_set(&added.options, "size", "20m"), 0);
+    assert_int_equal(volume_pairs_set(&added.options, "o", "a=b,c"), 0);
+    assert_int_equal(volume_pairs_set(&added.labels, "size", ""), 0);
+    assert_int_equal(catalog_add_volume(catalog, &added), 0);
+    assert_int_equal(catalog_find_volume(catalog, "data", &row), 0);
+    assert_string_equal(row.name, "data");
+    assert_string_equal(row.driver, "rclone");
+    assert_int_equal(row.created, 9);
+    assert_string_equal(row.by_mount, "box");
+    assert_string_equal(row.by_image, "web:latest");
+    assert_string_equal(row.by_destination, "/srv");
+    assert_int_equal(row.used, 0);
+    assert_string_equal(row.copied_image, ID("aaaa"));
+    assert_string_equal(row.copied_path, "srv");
+    assert_string_equal(row.copied, "copied");
+    assert_null(row.renaming);
+    assert_int_equal(row.options.count, 2);
+    assert_string_equal(volume_pairs_get(&row.options, "o"), "a=b,c");
+    assert_string_equal(volume_pairs_get(&row.options, "size"), "20m");
+    assert_int_equal(row.labels.count, 1);
+    assert_string_equal(volume_pairs_get(&row.labels, "size"), "");
+    volume_pairs_finish(&added.options);
+    volume_pairs_finish(&added.labels);
+}
+
+static void what_is_told_of_a_volume_later_is_kept(void **state)
+{
+    (void)state;
+    cleanup_catalog struct catalog *catalog = open_here();
+    cleanup_volume struct volume_row row = {0};
+    const struct volume_row copied = {
+        .name = word("data"), .copied_image = NULL, .copied_path = word(""), .copied = word("c")};
+    assert_int_equal(add_volume(catalog, word("data")), 0);
+    assert_int_equal(catalog_set_volume_used(catalog, "data", 77), 0);
+    assert_int_equal(catalog_set_volume_copied(catalog, &copied), 0);
+    assert_int_equal(catalog_find_volume(catalog, "data", &row), 0);
+    assert_int_equal(row.used, 77);
+    assert_null(row.copied_image);
+    assert_string_equal(row.copied_path, "");
+    assert_string_equal(row.copied, "c");
+    assert_int_equal(catalog_set_volume_used(catalog, "none", 1), -ENOENT);
+}
+
+static void a_name_that_no_volume_can_have_is_refused(void **state)
+{
+    (void)state;
+    cleanup_catalog struct catalog *catalog = open_here();
+    static const char *const bad[] = {"",    "a",  "..",  ".hidden",  "a/b",
+                                      "a b", "-x", "a\n", "\xc3\xa4x"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        cleanup_free char *name = strdup(bad[i]);
+        assert_int_equal(add_volume(catalog, name), -EINVAL);
+    }
+    assert_int_equal(add_volume(catalog, NULL), -EINVAL);
+    assert_int_equal(add_volume(catalog, word("A0_.-")), 0);
+    assert_int_equal(add_volume(catalog, word("A0_.-")), -EEXIST);
+}
+
+static int note_user(void *context, const char *mount)
+{
+    strcat(strcat(context, mount), " ");
+    return 0;
+}
+
+static void a_volume_stays_while_a_mount_refers_to_it(void **state)
+{
+    (void)state;
+    cleanup_catalog struct catalog *catalog = open_with_rows();
+    char users[64] = "";
+    assert_int_equal(add_volume(catalog, word("data")), 0);
+    assert_int_equal(add_mount(catalog, ID("dddd"), word("ark"), NULL), 0);
+    assert_int_equal(add_route(catalog, ID("cccc"), word("/a"), word("data")), 0);
+    assert_int_equal(add_route(catalog, ID("cccc"), word("/b"), word("data")), 0);
+    assert_int_equal(add_route(catalog, ID("dddd"), word("/a"), word("data")), 0);
+    assert_int_equal(add_route(catalog, ID("dddd"), word("/a"), NULL), -EEXIST);
+    assert_int_equal(add_route(catalog, ID("dddd"), word("/x"), word("none")), -ENOENT);
+    assert_int_equal(add_route(catalog, ID("eeee"), word("/x"), NULL), -ENOENT);
+    assert_int_equal(catalog_each_volume_user(catalog, "data", note_user, users), 0);
+    assert_string_equal(users, "ark box ");
+    assert_int_equal(catalog_remove_volume(catalog, "data"), -EBUSY);
+    assert_int_equal(catalog_remove_mount_volume(catalog, ID("cccc"), "/a"), 0);
+    assert_int_equal(catalog_remove_mount_volume(catalog, ID("cccc"), "/a"), -ENOENT);
+    assert_int_equal(catalog_remove_mount(catalog, ID("cccc")), 0);
+    assert_int_equal(catalog_remove_volume(catalog, "data"), -EBUSY);
+    assert_int_equal(catalog_remove_mount(catalog, ID("dddd")), 0);
+    assert_int_equal(catalog_remove_volume(catalog, "data"), 0);
+    assert_int_equal(catalog_remove_volume(catalog, "data"), -ENOENT);
+}
+
+static int note_route(void *context, const struct mount_volume_row *row)
+{
+    strcat(strcat(strcat(context, row->spec.destination), "="), row->spec.source);
+    return 0;
+}
+
+static void a_rename_reaches_whoever_refers_to_the_volume(void **state)
+{
+    (void)state;
+    cleanup_catalog struct catalog *catalog = open_with_rows();
+    cleanup_volume struct volume_row row = {0};
+    char routes[64] = "";
+    assert_int_equal(add_volume(catalog, word("old")), 0);
+    assert_int_equal(add_volume(catalog, word("other")), 0);
+    assert_int_equal(add_route(catalog, ID("cccc"), word("/a"), word("old")), 0);
+    assert_int_equal(catalog_begin_rename_volume(catalog, "old", "other"), -EEXIST);
+    assert_int_equal(catalog_begin_rename_volume(catalog, "none", "new"), -ENOENT);
+    assert_int_equal(catalog_begin_rename_volume(catalog, "old", "a/b"), -EINVAL);
+    assert_int_equal(catalog_end_rename_volume(catalog, "old", true), -ENOENT);
+    assert_int_equal(catalog_begin_rename_volume(catalog, "old", "new"), 0);
+    assert_int_equal(catalog_begin_rename_volume(catalog, "old", "newer"), -EBUSY);
+    assert_int_equal(catalog_begin_rename_volume(catalog, "other", "new"), -EEXIST);
+    assert_int_equal(add_volume(catalog, word("new")), -EEXIST);
+    assert_int_equal(catalog_find_volume(catalog, "old", &row), 0);
+    assert_string_equal(row.renaming, "new");
+    assert_int_equal(catalog_end_rename_volume(catalog, "old", false), 0);
+    assert_int_equal(catalog_begin_rename_volume(catalog, "old", "newer"), 0);
+    assert_int_equal(catalog_end_rename_volume(catalog, "old", true), 0);
+    volume_row_finish(&row);
+    assert_int_equal(catalog_find_volume(catalog, "old", &row), -ENOENT);
+    assert_int_equal(catalog_find_volume(catalog, "newer", &row), 0);
+    assert_null(row.renaming);
+    assert_int_equal(catalog_each_mount_volume(catalog, ID("cccc"), note_route, routes), 0);
+    assert_string_equal(routes, "/a=newer");
+}
+
+static int take_route(void *context, const struct mount_volume_row *row)
+{
+    const struct volume_spec *spec = &row->spec;
+    assert_string_equal(spec->source, "data");
+    assert_string_equal(spec->destination, "/srv/data");
+    assert_string_equal(spec->mode, "ro,z");
+    assert_string_equal(spec->propagation, "rprivate");
+    assert_string_equal(spec->subpath, "sub/path");
+    assert_string_equal(spec->driver, "local");
+    assert_int_equal(spec->kind, VOLUME_KIND_VOLUME);
+    assert_int_equal(spec->size, 1ULL << 40);
+    assert_int_equal(spec->perm, 01777);
+    assert_true(spec->read_only && spec->nocopy && spec->make_source && spec->one_filesystem);
+    assert_string_equal(volume_pairs_get(&spec->options, "o"), "x");
+    assert_string_equal(volume_pairs_get(&spec->labels, "l"), "y");
+    assert_int_equal(row->origin, VOLUME_ORIGIN_FROM);
+    assert_true(row->anonymous);
+    ++*(int *)context;
+    return 0;
+}
+
+static void a_route_comes_back_as_it_was_added(void **state)
+{
+    (void)state;
+    int seen = 0;
+    cleanup_catalog struct catalog *catalog = open_with_rows();
+    struct mount_volume_row row = {
+        .spec = {.kind = VOLUME_KIND_VOLUME,
+                 .source = word("data"),
+                 .destination = word("/srv/data"),
+                 .mode = word("ro,z"),
+                 .propagation = word("rprivate"),
+                 .subpath = word("sub/path"),
+                 .driver = word("local"),
+                 .size = 1ULL << 40,
+                 .perm = 01777,
+                 .read_only = true,
+                 .nocopy = true,
+                 .make_source = true,
+                 .one_filesystem = true},
+        .origin = VOLUME_ORIGIN_FROM,
+        .anonymous = true,
+    };
+    assert_int_equal(volume_pairs_set(&row.spec.options, "o", "x"), 0);
+    assert_int_equal(volume_pairs_set(&row.spec.labels, "l", "y"), 0);
+    assert_int_equal(add_volume(catalog, word("data")), 0);
+    assert_int_equal(catalog_add_mount_volume(catalog, ID("cccc"), &row), 0);
+    assert_int_equal(catalog_each_mount_volume(catalog, ID("cccc"), take_route, &seen), 0);
+    assert_int_equal(seen, 1);
+    volume_pairs_finish(&row.spec.options);
+    volume_pairs_finish(&row.spec.labels);
+    assert_int_equal(catalog_remove_mount(catalog, ID("cccc")), 0);
+    assert_int_equal(ask_number("SELECT count(*) FROM mount_volume_pair"), 0);
+}
+
+static int note_destination(void *context, const struct mount_volume_row *row)
+{
+    strcat(strcat(context, row->spec.destination), " ");
+    return 0;
+}
+
+static void the_routes_of_a_mount_come_by_depth(void **state)
+{
+    (void)state;
+    char routes[64] = "";
+    cleanup_catalog struct catalog *catalog = open_with_rows();
+    static const char *const at[] = {"/z/z/z", "/b", "/a/z", "/z", "/a/b"};
+    for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+        cleanup_free char *destination = strdup(at[i]);
+        assert_int_equal(add_route(catalog, ID("cccc"), destination, NULL), 0);
+    }
+    assert_int_equal(catalog_each_mount_volume(catalog, ID("cccc"), note_destination, routes), 0);
+    assert_string_equal(routes, "/b /z /a/b /a/z /z/z/z ");
+}
+
+static int remove_volume(void *context, const struct volume_row *row)
+{
+    cleanup_free char *other = strdup(strcmp(row->name, "aa") == 0 ? "bb" : "aa");
+    assert_int_equal(catalog_remove_volume(context, other), 0);
+    return 0;
+}
+
+static void a_listing_of_volumes_may_remove_what_it_lists(void **state)
+{
+    (void)state;
+    cleanup_catalog struct catalog *catalog = open_here();
+    assert_int_equal(add_volume(catalog, word("bb")), 0);
+    assert_int_equal(add_volume(catalog, word("aa")), 0);
+    assert_int_equal(catalog_each_volume(catalog, remove_volume, catalog), 0);
+    assert_int_equal(ask_number("SELECT count(*) FROM volume"), 1);
+}
+
 /* ---- transactions ---- */
 
 static void what_is_rolled_back_was_never_there(void **state)
@@ -551,16 +803,26 @@ static void ten_processes_make_one_catalog(void **state)
 
 /* ---- versions ---- */
 
-static void load_version_1(void)
+static void load_version(const char *data)
 {
     char sql[8192];
-    FILE *file = fopen(PLYFS_TEST_DATA "/catalog-1.sql", "re");
+    FILE *file = fopen(data, "re");
     assert_non_null(file);
     size_t length = fread(sql, 1, sizeof(sql) - 1, file);
     assert_true(feof(file));
     fclose(file);
     sql[length] = 0;
     run_sql(sql);
+}
+
+static void load_version_1(void)
+{
+    load_version(PLYFS_TEST_DATA "/catalog-1.sql");
+}
+
+static void load_version_2(void)
+{
+    load_version(PLYFS_TEST_DATA "/catalog-2.sql");
 }
 
 static void rows_of_version_1_survive(void **state)
@@ -589,6 +851,23 @@ static void rows_of_version_1_survive(void **state)
     assert_int_equal(catalog_find_mount(catalog, "plain", &plain), 0);
     assert_int_equal(plain.lower_count, 2);
     assert_string_equal(plain.lowers[0], "/srv/top");
+}
+
+static void rows_of_version_2_survive(void **state)
+{
+    (void)state;
+    load_version_2();
+    cleanup_catalog struct catalog *catalog = open_here();
+    cleanup_layer struct layer_row layer = {0};
+    cleanup_mount struct mount_row web = {0}, plain = {0};
+    assert_int_equal(catalog_find_layer(catalog, "base", &layer), 0);
+    assert_string_equal(layer.entries, "0123456789abcdef0123456789abcdef");
+    assert_int_equal(catalog_find_mount(catalog, "plain", &plain), 0);
+    assert_string_equal(plain.options, "ro");
+    assert_true(plain.ephemeral);
+    assert_int_equal(catalog_find_mount(catalog, "web", &web), 0);
+    assert_int_equal(add_volume(catalog, word("data")), 0);
+    assert_int_equal(add_route(catalog, web.id, word("/data"), word("data")), 0);
 }
 
 static void ten_processes_bring_one_catalog_up_to_date(void **state)
@@ -641,15 +920,18 @@ static char *schema_text(void)
 static void a_migrated_catalog_is_as_a_new_one(void **state)
 {
     (void)state;
-    load_version_1();
-    catalog_close(open_here());
-    cleanup_free char *migrated = schema_text();
-    int64_t version = ask_number("PRAGMA user_version");
-    assert_int_equal(unlinkat(kit_root(), "catalog.db", 0), 0);
     catalog_close(open_here());
     cleanup_free char *made = schema_text();
-    assert_string_equal(migrated, made);
-    assert_int_equal(version, ask_number("PRAGMA user_version"));
+    const int64_t version = ask_number("PRAGMA user_version");
+    void (*const loads[])(void) = {load_version_1, load_version_2};
+    for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
+        assert_int_equal(unlinkat(kit_root(), "catalog.db", 0), 0);
+        loads[i]();
+        catalog_close(open_here());
+        cleanup_free char *migrated = schema_text();
+        assert_string_equal(migrated, made);
+        assert_int_equal(version, ask_number("PRAGMA user_version"));
+    }
 }
 
 static void a_newer_catalog_is_left_alone(void **state)
@@ -697,11 +979,20 @@ int main(void)
         kit_test(layers_are_listed_oldest_first),
         kit_test(a_listing_may_remove_what_it_lists),
         kit_test(images_and_mounts_are_listed),
+        kit_test(a_volume_comes_back_as_it_was_added),
+        kit_test(what_is_told_of_a_volume_later_is_kept),
+        kit_test(a_name_that_no_volume_can_have_is_refused),
+        kit_test(a_volume_stays_while_a_mount_refers_to_it),
+        kit_test(a_rename_reaches_whoever_refers_to_the_volume),
+        kit_test(a_route_comes_back_as_it_was_added),
+        kit_test(the_routes_of_a_mount_come_by_depth),
+        kit_test(a_listing_of_volumes_may_remove_what_it_lists),
         kit_test(what_is_rolled_back_was_never_there),
         kit_test(a_transaction_is_a_writers_from_its_beginning),
         kit_test(changes_are_written_ahead_and_tables_are_strict),
         kit_test(ten_processes_make_one_catalog),
         kit_test(rows_of_version_1_survive),
+        kit_test(rows_of_version_2_survive),
         kit_test(ten_processes_bring_one_catalog_up_to_date),
         kit_test(a_step_that_fails_changes_nothing),
         kit_test(a_migrated_catalog_is_as_a_new_one),

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 
 #define DIGITS_60 "000000000000000000000000000000000000000000000000000000000000"
@@ -109,6 +110,7 @@ static void a_store_is_made_for_its_owner_alone(void **state)
     assert_int_equal(kit_stat("some/where/store").st_mode & 07777, 0700);
     assert_int_equal(kit_stat("some/where/store/layers").st_mode & 07777, 0700);
     assert_true(kit_exists("some/where/store/mounts"));
+    assert_true(kit_exists("some/where/store/volumes"));
     assert_true(kit_exists("some/where/store/stage"));
     assert_true(kit_exists("some/where/store/catalog.db"));
     assert_int_equal(store_open(path, false, &store), 0);
@@ -243,7 +245,7 @@ static void all_descriptors_are_given_back(void **state)
 struct faults {
     bool mend;
     unsigned count;
-    unsigned of[STORE_FAULT_EPHEMERAL + 1];
+    unsigned of[STORE_FAULT_VOLUME_RENAME + 1];
     char id[STORE_ID_SIZE]; /* the last */
 };
 
@@ -416,6 +418,110 @@ static void an_ephemeral_mount_is_forgotten_when_its_daemon_is_gone(void **state
     assert_int_equal(catalog_find_mount(store->catalog, "box", &row), -ENOENT);
     assert_int_equal(kit_entries("store/mounts"), 0);
     assert_int_equal(kit_entries("store/stage"), 0);
+}
+
+static void add_volume_row(struct store *store, char *name)
+{
+    const struct volume_row row = {.name = name, .driver = word("local")};
+    assert_int_equal(catalog_add_volume(store->catalog, &row), 0);
+}
+
+static bool has_volume_row(struct store *store, const char *name)
+{
+    int taken = catalog_volume_taken(store->catalog, name);
+    assert_true(taken == 0 || taken == 1);
+    return taken;
+}
+
+static void volumes_and_their_directories_are_kept_together(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = open_here();
+    add_volume_row(store, word("data"));
+    assert_mends(store, STORE_FAULT_VOLUME_ROW, "data");
+    assert_false(has_volume_row(store, "data"));
+    kit_file("store/volumes/data/_data/file", "text");
+    assert_mends(store, STORE_FAULT_VOLUME_DIR, "data");
+    assert_int_equal(kit_entries("store/volumes"), 0);
+    kit_file("store/volumes/data/_data/file", "text");
+    add_volume_row(store, word("data"));
+    assert_sound(store);
+}
+
+static void a_lost_volume_of_a_mount_is_left(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = open_here();
+    const struct mount_volume_row route = {
+        .spec = {.source = word("data"), .destination = word("/data")}};
+    struct faults faults = {.mend = true};
+    kit_dir("store/mounts/" ID("cccc"));
+    add_mount_row(store, word(ID("cccc")), word("box"), false);
+    add_volume_row(store, word("data"));
+    assert_int_equal(catalog_add_mount_volume(store->catalog, ID("cccc"), &route), 0);
+    assert_int_equal(store_check(store, tell, &faults), 1);
+    assert_int_equal(faults.of[STORE_FAULT_VOLUME_ROW], 1);
+    assert_true(has_volume_row(store, "data"));
+}
+
+/* A rename that died before the directory had its new name, or after it. */
+static void a_begun_rename_is_what_its_directory_says(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = open_here();
+    static const char *const names[] = {"old", "new"};
+    for (int done = 0; done < 2; done++) {
+        cleanup_free char *file = NULL;
+        assert_true(asprintf(&file, "store/volumes/%s/_data/file", names[done]) > 0);
+        kit_file(file, "text");
+        add_volume_row(store, word("old"));
+        assert_int_equal(catalog_begin_rename_volume(store->catalog, "old", "new"), 0);
+        assert_mends(store, STORE_FAULT_VOLUME_RENAME, "old");
+        kit_assert_text(file, "text");
+        assert_true(has_volume_row(store, names[done]));
+        assert_false(has_volume_row(store, names[!done]));
+        assert_int_equal(catalog_remove_volume(store->catalog, names[done]), 0);
+        assert_int_equal(store_discard(store, store->volumes, names[done]), 0);
+    }
+}
+
+static void what_a_begun_rename_may_mean_is_never_rubbish(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = open_here();
+    struct faults faults = {.mend = false};
+    kit_file("store/volumes/old/_data/file", "old");
+    kit_file("store/volumes/new/_data/file", "new");
+    add_volume_row(store, word("old"));
+    assert_int_equal(catalog_begin_rename_volume(store->catalog, "old", "new"), 0);
+    for (int mend = 0; mend < 2; mend++) {
+        faults = (struct faults){.mend = mend};
+        assert_int_equal(store_check(store, tell, &faults), 1);
+        assert_int_equal(faults.of[STORE_FAULT_VOLUME_RENAME], 1);
+        assert_int_equal(faults.of[STORE_FAULT_VOLUME_DIR], 0);
+        assert_int_equal(store_discard(store, store->volumes, "new"), 0);
+        kit_assert_text("store/volumes/old/_data/file", "old");
+        kit_assert_text("store/volumes/new/_data/file", "new");
+    }
+}
+
+static void a_volume_is_served_by_many_and_changed_by_one(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = open_here();
+    kit_dir("store/volumes/data");
+    assert_int_equal(store_lock_volume(store, "none", LOCK_SH), -ENOENT);
+    cleanup_fd int one = store_lock_volume(store, "data", LOCK_SH);
+    cleanup_fd int two = store_lock_volume(store, "data", LOCK_SH);
+    assert_true(one >= 0 && two >= 0);
+    assert_int_equal(store_lock_volume(store, "data", LOCK_EX), -EWOULDBLOCK);
+    /* Its row is gone, and it is served all the same. */
+    assert_sound(store);
+    close(steal_fd(&one));
+    close(steal_fd(&two));
+    cleanup_fd int alone = store_lock_volume(store, "data", LOCK_EX);
+    assert_true(alone >= 0);
+    assert_int_equal(store_lock_volume(store, "data", LOCK_SH), -EWOULDBLOCK);
 }
 
 static void a_directory_whose_daemon_outlived_its_row_is_left(void **state)
@@ -700,6 +806,11 @@ int main(void)
         kit_test(mounts_and_their_directories_are_kept_together),
         kit_test(a_dead_daemons_mount_is_unmounted_and_keeps_its_files),
         kit_test(an_ephemeral_mount_is_forgotten_when_its_daemon_is_gone),
+        kit_test(volumes_and_their_directories_are_kept_together),
+        kit_test(a_lost_volume_of_a_mount_is_left),
+        kit_test(a_begun_rename_is_what_its_directory_says),
+        kit_test(what_a_begun_rename_may_mean_is_never_rubbish),
+        kit_test(a_volume_is_served_by_many_and_changed_by_one),
         kit_test(a_directory_whose_daemon_outlived_its_row_is_left),
         kit_test(a_sweep_takes_no_stage_from_its_maker),
         kit_test(rows_and_directories_agree_whoever_publishes_and_removes),

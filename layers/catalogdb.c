@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: SQLite; no other file knows that there is such a thing.
+ *
+ * Every statement is prepared at its first use and kept. What changes several rows is whole or
+ * nothing, in the caller's transaction as well. A commit waits for the disk once.
+ */
+#include "catalogdb.h"
+
+#include "fd.h"
+#include "log.h"
+#include "schema.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+enum { BUSY_MILLISECONDS = 30000 };
+
+struct catalog {
+    sqlite3 *db;
+    sqlite3_stmt *statements[STATEMENT_COUNT];
+};
+
+/* ---- errors ---- */
+
+/* -errno for a result code of SQLite. The user's mistakes are the caller's to tell; the rest is
+ * told here, where the words are. */
+static int errno_of(const struct catalog *catalog, int code)
+{
+    switch (code) {
+    case SQLITE_CONSTRAINT_UNIQUE:
+    case SQLITE_CONSTRAINT_PRIMARYKEY:
+        return -EEXIST;
+    case SQLITE_CONSTRAINT_FOREIGNKEY:
+        return -EBUSY;
+    case SQLITE_CONSTRAINT_CHECK:
+    case SQLITE_CONSTRAINT_NOTNULL:
+        return -EINVAL;
+    }
+    log_error("catalog: %s", catalog->db ? sqlite3_errmsg(catalog->db) : sqlite3_errstr(code));
+    switch (code & 0xff) {
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_READONLY:
+        return -EROFS;
+    default:
+        return -EIO;
+    }
+}
+
+/* ---- queries ---- */
+
+struct query query_ask(struct catalog *catalog, enum statement which)
+{
+    sqlite3_stmt **kept = &catalog->statements[which];
+    int code = SQLITE_OK;
+    if (!*kept)
+        code = sqlite3_prepare_v3(catalog->db, catalogsql_texts[which], -1,
+                                  SQLITE_PREPARE_PERSISTENT, kept, NULL);
+    return (struct query){
+        .catalog = catalog,
+        .statement = *kept,
+        .next = 1,
+        .err = code ? errno_of(catalog, code) : 0,
+    };
+}
+
+void query_finish(struct query *query)
+{
+    if (!query->statement)
+        return;
+    /* What reset() returns was told by the step. The values are borrowed: none may stay. */
+    sqlite3_reset(query->statement);
+    sqlite3_clear_bindings(query->statement);
+}
+
+static void given(struct query *query, int code)
+{
+    query->next++;
+    if (code && !query->err)
+        query->err = errno_of(query->catalog, code);
+}
+
+void query_give_text(struct query *query, const char *text)
+{
+    given(query, sqlite3_bind_text(query->statement, query->next, text, -1, SQLITE_STATIC));
+}
+
+void query_give_number(struct query *query, int64_t number)
+{
+    given(query, sqlite3_bind_int64(query->statement, query->next, number));
+}
+
+int query_step(struct query *query)
+{
+    if (query->err)
+        return query->err;
+    query->next = 0;
+    int code = sqlite3_step(query->statement);
+    if (code == SQLITE_ROW)
+        return 1;
+    if (code != SQLITE_DONE)
+        query->err = errno_of(query->catalog, code);
+    return query->err;
+}
+
+char *query_take_text(struct query *query)
+{
+    int column = query->next++;
+    if (sqlite3_column_type(query->statement, column) == SQLITE_NULL)
+        return NULL;
+    const unsigned char *text = sqlite3_column_text(query->statement, column);
+    char *copy = text ? strdup((const char *)text) : NULL;
+    if (!copy)
+        query->err = -ENOMEM;
+    return copy;
+}
+
+int64_t query_take_number(struct query *query)
+{
+    return sqlite3_column_int64(query->statement, query->next++);
+}
+
+int query_run(struct catalog *catalog, enum statement which)
+{
+    cleanup_query struct query query = query_ask(catalog, which);
+    return query_step(&query);
+}
+
+bool query_changed(const struct query *query)
+{
+    return sqlite3_changes(query->catalog->db) > 0;
+}
+
+int query_change_one(struct query *query)
+{
+    int err = query_step(query);
+    if (err)
+        return err;
+    return query_changed(query) ? 0 : -ENOENT;
+}
+
+int query_change_by_id(struct catalog *catalog, enum statement which, const char *id)
+{
+    cleanup_query struct query query = query_ask(catalog, which);
+    query_give_text(&query, id);
+    return query_change_one(&query);
+}
+
+/* ---- lists of strings ---- */
+
+void textlist_finish(char **list, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        free(list[i]);
+    free(list);
+}
+
+/* Appends; the room doubles whenever the count is a power of two. Takes `word` on success. */
+static int list_add(char ***list, unsigned *count, char *word)
+{
+    if ((*count & (*count - 1)) == 0) {
+        char **larger = reallocarray(*list, *count ? 2 * *count : 1, sizeof(**list));
+        if (!larger)
+            return -ENOMEM;
+        *list = larger;
+    }
+    (*list)[(*count)++] = word;
+    return 0;
+}
+
+int query_take_list(struct catalog *catalog, enum statement which, const char *id, char ***list,
+                    unsigned *count)
+{
+    cleanup_query struct query query = query_ask(catalog, which);
+    if (id)
+        query_give_text(&query, id);
+    int more;
+    while ((more = query_step(&query)) > 0) {
+        cleanup_free char *word = query_take_text(&query);
+        int err = word ? list_add(list, count, word) : -ENOMEM;
+        if (err)
+            return err;
+        word = NULL;
+    }
+    return more;
+}
+
+/* ---- transactions ---- */
+
+int catalog_begin(struct catalog *catalog)
+{
+    return query_run(catalog, BEGIN);
+}
+
+int catalog_commit(struct catalog *catalog)
+{
+    int err = query_run(catalog, COMMIT);
+    if (err)
+        catalog_rollback(catalog);
+    return err;
+}
+
+void catalog_rollback(struct catalog *catalog)
+{
+    /* A failure that SQLite answers by rolling back leaves nothing to do. */
+    if (!sqlite3_get_autocommit(catalog->db))
+        (void)!query_run(catalog, ROLLBACK);
+}
+
+int catalogdb_change_begin(struct catalog *catalog, bool *own)
+{
+    *own = sqlite3_get_autocommit(catalog->db);
+    return query_run(catalog, *own ? BEGIN : SAVE);
+}
+
+int catalogdb_change_end(struct catalog *catalog, bool own, int err)
+{
+    if (own && !err)
+        return catalog_commit(catalog);
+    if (own) {
+        catalog_rollback(catalog);
+        return err;
+    }
+    if (sqlite3_get_autocommit(catalog->db))
+        return err ? err : -EIO;
+    if (err)
+        (void)!query_run(catalog, SAVE_UNDO);
+    int kept = query_run(catalog, SAVE_KEEP);
+    return err ? err : kept;
+}
+
+/* ---- opening ---- */
+
+static int execute(struct catalog *catalog, const char *sql)
+{
+    int code = sqlite3_exec(catalog->db, sql, NULL, NULL, NULL);
+    return code ? errno_of(catalog, code) : 0;
+}
+
+static int read_version(struct catalog *catalog, int64_t *version)
+{
+    cleanup_query struct query query = query_ask(catalog, VERSION);
+    int found = query_step(&query);
+    if (found <= 0)
+        return found ? found : -EIO;
+    *version = query_take_number(&query);
+    return *version < 0 || *version > SCHEMA_VERSION ? -EPROTO : 0;
+}
+
+/* The version is read again under the lock: whoever had it before may have done the work. */
+static int migrate_once(struct catalog *catalog, int64_t *version)
+{
+    int err = catalog_begin(catalog);
+    if (!err)
+        err = read_version(catalog, version);
+    if (!err && *version < SCHEMA_VERSION)
+        err = execute(catalog, schema_steps[(*version)++]);
+    if (!err)
+        return catalog_commit(catalog);
+    catalog_rollback(catalog);
+    return err;
+}
+
+/* One process at a time makes or migrates: SQLite's busy timeout does not cover every step of the
+ * change to WAL. The lock is on the directory and ends with its descriptor. */
+static int take_turn(const char *path)
+{
+    cleanup_fd int dir = fd_open_name(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+    if (dir < 0)
+        return dir;
+    while (flock(dir, LOCK_EX) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return steal_fd(&dir);
+}
+
+static int bring_up_to_date(struct catalog *catalog, const char *path)
+{
+    int64_t version = 0;
+    int err = read_version(catalog, &version);
+    if (err || version == SCHEMA_VERSION)
+        return err;
+    cleanup_fd int turn = take_turn(path);
+    if (turn < 0)
+        return turn;
+    /* Where the filesystem has no shared memory SQLite stays with its rollback journal. */
+    err = execute(catalog, "PRAGMA journal_mode = WAL");
+    while (!err && version < SCHEMA_VERSION)
+        err = migrate_once(catalog, &version);
+    return err;
+}
+
+static void own_catalog(struct catalog **catalog)
+{
+    catalog_close(*catalog);
+}
+
+int catalog_open(const char *path, struct catalog **catalog)
+{
+    cleanup_free char *file = NULL;
+    cleanup(own_catalog) struct catalog *opened = calloc(1, sizeof(*opened));
+    *catalog = NULL;
+    if (!opened || asprintf(&file, "%s/catalog.db", path) < 0)
+        return -ENOMEM;
+    const int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int code = sqlite3_open_v2(file, &opened->db, flags, NULL);
+    if (code)
+        return errno_of(opened, code);
+    sqlite3_busy_timeout(opened->db, BUSY_MILLISECONDS);
+    int err = execute(opened, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+    if (!err)
+        err = bring_up_to_date(opened, path);
+    if (!err)
+        *catalog = steal_ptr(&opened);
+    return err;
+}
+
+void catalog_close(struct catalog *catalog)
+{
+    if (!catalog)
+        return;
+    for (unsigned i = 0; i < STATEMENT_COUNT; i++)
+        sqlite3_finalize(catalog->statements[i]);
+    sqlite3_close(catalog->db);
+    free(catalog);
+}
