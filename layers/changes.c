@@ -352,21 +352,28 @@ static int walk_on(struct walk *walk)
     return err;
 }
 
-static int walk_from_root(struct walk *walk, struct sources *below)
+/* Walks what is in one directory, whose path walk->path is. Takes `upper`. */
+static int walk_from(struct walk *walk, int upper, struct sources *sources, struct sources *below)
 {
-    int err = 0, root = -1;
-    const struct stack *stack = walk->stack;
-    if (stack->writable)
-        root = fd_open_name(stack->layers[0].root, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (stack->writable && root < 0)
-        return root;
-    if (enter(walk, root, stack->root, below, &err))
+    int err = 0;
+    if (enter(walk, upper, sources, below, &err))
         err = walk_on(walk);
     while (walk->count > 0)
         leave(walk);
     free(walk->levels);
     free(walk->path);
     return err;
+}
+
+static int walk_from_root(struct walk *walk, struct sources *below)
+{
+    int root = -1;
+    const struct stack *stack = walk->stack;
+    if (stack->writable)
+        root = fd_open_name(stack->layers[0].root, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (stack->writable && root < 0)
+        return root;
+    return walk_from(walk, root, stack->root, below);
 }
 
 int changes_walk(const struct stack *stack, int (*each)(void *context, const struct change *change),
@@ -385,4 +392,19 @@ int changes_walk_all(const struct stack *stack,
 {
     struct walk walk = {.stack = stack, .each = each, .context = context};
     return walk_from_root(&walk, NULL);
+}
+
+int changes_walk_beneath(const struct stack *stack, const char *path, int upper,
+                         struct sources *sources,
+                         int (*each)(void *context, const struct change *change), void *context)
+{
+    struct walk walk = {.stack = stack, .each = each, .context = context};
+    cleanup_fd int own = upper < 0 ? -1 : fd_open_name(upper, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (upper >= 0 && own < 0)
+        return own;
+    walk.path = strdup(path);
+    if (!walk.path)
+        return -ENOMEM;
+    walk.path_room = strlen(path) + 1;
+    return walk_from(&walk, steal_fd(&own), sources, NULL);
 }

@@ -37,4 +37,11 @@ must_check int changes_walk_all(const struct stack *stack,
                                 int (*each)(void *context, const struct change *change),
                                 void *context);
 
+/* That of one directory: everything that is shown beneath it. `path` is its own, from the root,
+ * `upper` its upper part (borrowed; -1: it has none), `sources` what shows through. */
+must_check int changes_walk_beneath(const struct stack *stack, const char *path, int upper,
+                                    struct sources *sources,
+                                    int (*each)(void *context, const struct change *change),
+                                    void *context);
+
 #endif

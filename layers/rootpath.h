@@ -12,20 +12,32 @@
 #include "own.h"
 #include "stack.h"
 
-/* Where a path led. With entry.present false nothing is there, and `path` says where it would be:
- * the part that exists resolved, the rest as it was said. */
+/* Where a path led. With entry.present false nothing is there, and `path` says where it would be.
+ * Of what is there already parts may be symlinks; in what is not ".." goes back by one name. */
 struct rootpath {
     char *path;          /* resolved, from the root, without a slash in front; "" is the root */
     struct entry entry;  /* of what is there */
     struct entry parent; /* of the directory that it is in; of the root itself the root */
-    struct fdref *upper; /* the upper directory of `parent`, or NULL */
+    int upper;           /* the upper directory of `parent`, or -1 */
 };
-void rootpath_finish(const struct stack *stack, struct rootpath *found);
+#define ROOTPATH_NONE ((struct rootpath){.upper = -1})
+void rootpath_finish(struct rootpath *found);
+#define cleanup_rootpath cleanup(rootpath_finish)
+
+/* The last part of it; "." for the root. */
+const char *rootpath_name(const struct rootpath *found);
 
 /* Finds `path`. `follow`: a symlink at its end too. -ENOTDIR when something on the way is there and
- * is no directory, -ELOOP, -ENAMETOOLONG; absent is 0. */
+ * is no directory, -ELOOP, -ENAMETOOLONG; absent is 0. After a failure *found is ROOTPATH_NONE. */
 must_check int rootpath_find(const struct stack *stack, const char *path, bool follow,
                              struct rootpath *found);
+
+/* What was found, as an added change (changes.h), which borrows from it; for place.h. */
+struct change rootpath_change(const struct rootpath *found);
+
+/* The upper part of a directory that was found: a descriptor of the caller's, -ENOENT when it has
+ * none. */
+must_check int rootpath_open_upper(const struct rootpath *found);
 
 /* Tells of everything that is shown beneath the directory that was found, as changes_walk_all()
  * does of the whole: change.path is from the root of the union. The directory itself is not told.
