@@ -252,7 +252,6 @@ static int open_and_serve(struct request *request)
     own_close(&locks[0]);
     own_close(&locks[1]);
     mount_finish(&mount);
-    free(mount.trees);
     return err;
 }
 

@@ -192,7 +192,7 @@ static int call_self(const char *const *words)
     return child < 0 ? -errno : wait_for(child) == 0 ? 0 : -EIO;
 }
 
-static int mount_tree(const struct run *run)
+static int show_tree(const struct run *run)
 {
     const struct wishes *wishes = run->wishes;
     const char *words[12] = {"plyfs", "mount", "--root", run->store};
@@ -336,7 +336,7 @@ static int run_at_directory(struct run *run)
 {
     int err = enter_namespaces(run);
     if (!err)
-        err = mount_tree(run);
+        err = show_tree(run);
     return err ? 125 : run_mounted(run);
 }
 

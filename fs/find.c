@@ -13,6 +13,19 @@
 #include <stdio.h>
 #include <string.h>
 
+/* In a plain tree the host may have moved another directory to the name: only the very inode that
+ * the node stands for will do. */
+static int open_upper_child(struct mount *mount, const struct node_view *view, int dir)
+{
+    struct stat st;
+    cleanup_fd int fd = fd_open_name(dir, view->name, O_PATH | O_DIRECTORY, 0);
+    if (fd < 0 || !mount_is_plain(mount, view))
+        return steal_fd(&fd);
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    return st.st_ino == view->upper_ino ? steal_fd(&fd) : -ESTALE;
+}
+
 /* Opens an upper directory by way of its parents; `chain` are the nodes still to be opened. */
 struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
 {
@@ -35,6 +48,11 @@ struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
             *err = -ENOENT;
             break;
         }
+        /* It is reached by its descriptor alone; what it is kept under is no name. */
+        if (node_is(&view, NODE_ROUTE)) {
+            *err = -ESTALE;
+            break;
+        }
         if (chain.used == chain.room) {
             chain.room = chain.room ? chain.room * 2 : 16;
             uint32_t *more = realloc(owned, chain.room * sizeof(*more));
@@ -53,7 +71,7 @@ struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
         uint32_t next = chain.at[--chain.used];
         int fd = node_view_index(mount->nodes, next, &view);
         if (fd == 0)
-            fd = fd_open_name(ref->fd, view.name, O_PATH | O_DIRECTORY, 0);
+            fd = open_upper_child(mount, &view, ref->fd);
         fdref_release(mount->fds, ref);
         ref = fd < 0 ? NULL : fdcache_put(mount->fds, fdkey(FDKIND_UPPER_DIR, next), fd, false);
         *err = fd < 0 ? fd : ref ? 0 : -ENOMEM;
@@ -109,11 +127,25 @@ static int find_lower_file(struct mount *mount, const struct node_view *view, st
     return spot->ref ? 0 : err;
 }
 
+/* A file or directory of a plain tree that the host has moved away is reached only by a descriptor
+ * that was opened before. One that is open is reached by it in any case: that is the file itself,
+ * whatever has its name by now. */
+static struct fdref *find_held(struct mount *mount, const struct node_view *view)
+{
+    if (node_is(view, NODE_ROUTE) || S_ISDIR(view->type))
+        return fdcache_get(mount->fds, fdkey(FDKIND_UPPER_DIR, view->index));
+    return S_ISREG(view->type) ? fdcache_get(mount->fds, fdkey(FDKIND_DATA, view->index)) : NULL;
+}
+
 int find_spot(struct mount *mount, const struct node_view *view, struct spot *spot)
 {
     int err = 0;
     spot->ref = NULL;
     spot->name[0] = 0;
+    if (node_is(view, NODE_STUB) && !node_is(view, NODE_UPPER))
+        return -ENODATA;
+    if (mount_is_plain(mount, view) && (spot->ref = find_held(mount, view)) != NULL)
+        return 0;
     if (node_is(view, NODE_ORPHAN)) {
         spot->ref = fdcache_get(mount->fds, fdkey(FDKIND_ORPHAN, view->index));
         return spot->ref ? 0 : -ESTALE;
@@ -178,11 +210,27 @@ static int open_despite_mode(int dir, const char *name, int flags)
     return err && fd < 0 ? err : fd;
 }
 
-int find_open(const struct node_view *view, const struct spot *spot, bool write)
+/* What a plain tree has by the name now is opened only if it is what the node stands for. The mode
+ * of a host's file is not for us to change. */
+static int open_plain(const struct node_view *view, const struct spot *spot, int flags)
+{
+    struct stat st;
+    cleanup_fd int fd = fd_open_name(spot->ref->fd, spot->name, flags | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    return st.st_ino == view->upper_ino ? steal_fd(&fd) : -ESTALE;
+}
+
+int find_open(struct mount *mount, const struct node_view *view, const struct spot *spot,
+              bool write)
 {
     const int flags = write ? O_RDWR : O_RDONLY;
-    if (node_is(view, NODE_ORPHAN))
+    if (!*spot->name)
         return fd_reopen(spot->ref->fd, flags);
+    if (mount_is_plain(mount, view))
+        return open_plain(view, spot, flags);
     if (node_is(view, NODE_UPPER))
         return open_despite_mode(spot->ref->fd, spot->name, flags);
     return open_lower(spot);
@@ -196,7 +244,7 @@ static int open_data(struct mount *mount, const struct node_view *view, bool wri
     names_read(mount);
     int fd = find_spot(mount, view, &spot);
     if (fd == 0)
-        fd = find_open(view, &spot, write);
+        fd = find_open(mount, view, &spot, write);
     names_end(mount);
     spot_finish(mount, &spot);
     return fd;
@@ -211,10 +259,30 @@ static bool still_backed_by(struct mount *mount, const struct node_view *view)
            (now.flags & same) == (view->flags & same);
 }
 
+int find_hold(struct mount *mount, const struct node_view *view, bool write)
+{
+    const uint64_t key = fdkey(FDKIND_DATA, view->index);
+    struct fdref *ref = fdcache_get(mount->fds, key);
+    bool held = ref && ref->pinned && (ref->writable || !write);
+    int fd = held  ? 0
+             : ref ? fd_reopen(ref->fd, write ? O_RDWR : O_RDONLY)
+                   : open_data(mount, view, write);
+    fdref_release(mount->fds, ref);
+    if (held || fd < 0)
+        return held ? 0 : fd;
+    ref = fdcache_pin(mount->fds, key, fd, write);
+    fdref_release(mount->fds, ref);
+    return ref ? 0 : -ENOMEM;
+}
+
 struct fdref *find_data(struct mount *mount, const struct node_view *view, bool write, int *err)
 {
     *err = 0;
     if (write && (!node_is(view, NODE_UPPER) || node_is(view, NODE_METACOPY))) {
+        *err = -EROFS;
+        return NULL;
+    }
+    if (write && mount_tree(mount, view)->read_only) {
         *err = -EROFS;
         return NULL;
     }
@@ -234,7 +302,9 @@ struct fdref *find_data(struct mount *mount, const struct node_view *view, bool 
         *err = fd;
         return NULL;
     }
-    ref = fdcache_put(mount->fds, key, fd, write);
+    /* Of an open file of a plain tree the descriptor is all that can be relied on. */
+    bool held = mount_is_plain(mount, view) && node_opens(mount->nodes, view->index).count > 0;
+    ref = held ? fdcache_pin(mount->fds, key, fd, write) : fdcache_put(mount->fds, key, fd, write);
     if (!ref) {
         *err = -ENOMEM;
         return NULL;
@@ -282,6 +352,10 @@ static void fix_rare_attr(struct mount *mount, const struct node_view *view,
 int find_attr(struct mount *mount, const struct node_view *view, struct stat *st)
 {
     struct spot spot;
+    if (node_is(view, NODE_STUB) && !node_is(view, NODE_UPPER)) {
+        *st = mount_stub_stat(mount, view->ino);
+        return 0;
+    }
     names_read(mount);
     int err = find_spot(mount, view, &spot);
     if (!err)

@@ -31,8 +31,13 @@ struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err);
  * all its data then). mount.names is not held. NULL and *err. */
 struct fdref *find_data(struct mount *mount, const struct node_view *view, bool write, int *err);
 
+/* Opens the data of a plain tree's file and keeps it open as long as the node is: what the host
+ * does to its name meanwhile changes nothing for who has it open. */
+must_check int find_hold(struct mount *mount, const struct node_view *view, bool write);
+
 /* Opens the node's own file at its spot, for reading, or for writing too. */
-must_check int find_open(const struct node_view *view, const struct spot *spot, bool write);
+must_check int find_open(struct mount *mount, const struct node_view *view, const struct spot *spot,
+                         bool write);
 
 /* The source of its parent in which a node that is not in the upper lies; `parent` is filled and to
  * be finished by the caller, who may use the source as long as it is. */

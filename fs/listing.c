@@ -7,6 +7,7 @@
 
 #include "contents.h"
 #include "hash.h"
+#include "route.h"
 
 #include <string.h>
 
@@ -152,12 +153,32 @@ static void sort(struct listing *listing)
     }
 }
 
+/* Where a route leads from here comes first: it is that which is shown, whatever lies beneath. */
+static int add_way(void *context, const char *name, bool is_dir)
+{
+    const struct content content = {.name = name, .dtype = is_dir ? DT_DIR : DT_REG};
+    return add_name(context, &content);
+}
+
+static int fill_ways(struct mount *mount, const struct node_view *view, struct building *build)
+{
+    if (!node_is(view, NODE_WAY))
+        return 0;
+    route_enter(mount);
+    int err = route_each_name(mount, view, add_way, build);
+    route_leave(mount);
+    return err;
+}
+
 static int fill(struct mount *mount, const struct node_view *view, struct building *build)
 {
     int err = 0;
     struct fdref *upper = NULL;
     if (node_is(view, NODE_ORPHAN))
         return 0;
+    err = fill_ways(mount, view, build);
+    if (err || node_is(view, NODE_STUB))
+        return err;
     if (node_is(view, NODE_UPPER)) {
         names_read(mount);
         upper = find_upper_dir(mount, view->index, &err);

@@ -5,7 +5,9 @@
 #include "mount.h"
 
 #include "listing.h"
+#include "quota.h"
 #include "resolve.h"
+#include "route.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -13,13 +15,27 @@
 #include <malloc.h>
 #endif
 
+/* What an unlinked file counted for in a tree with a limit is free with its last user. */
+static void release_held(struct mount *mount, uint32_t index, uint8_t tree)
+{
+    struct stat st;
+    struct quota *quota = mount->trees[tree] ? mount->trees[tree]->quota : NULL;
+    struct fdref *ref = quota ? fdcache_get(mount->fds, fdkey(FDKIND_ORPHAN, index)) : NULL;
+    if (ref && fstat(ref->fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0) {
+        quota_hold(quota, -(int64_t)quota_weight(st.st_size));
+        quota_give(quota, quota_weight(st.st_size));
+    }
+    fdref_release(mount->fds, ref);
+}
+
 /* Descriptors that belonged to a node which is no more. */
-static void node_is_gone(void *context, uint32_t index)
+static void node_is_gone(void *context, uint32_t index, uint8_t tree)
 {
     struct mount *mount = context;
     atomic_fetch_add_explicit(&mount->gone, 1, memory_order_relaxed);
     fdcache_drop(mount->fds, fdkey(FDKIND_UPPER_DIR, index));
     fdcache_drop(mount->fds, fdkey(FDKIND_DATA, index));
+    release_held(mount, index, tree);
     fdcache_drop(mount->fds, fdkey(FDKIND_ORPHAN, index));
     listings_drop(mount->listings, index);
 }
@@ -74,11 +90,11 @@ static void share_arenas(void)
 #endif
 }
 
-int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count)
+int mount_init(struct mount *mount)
 {
     share_arenas();
-    *mount = (struct mount){.trees = trees, .tree_count = tree_count};
-    mount->will_be_slow = slow_is_fine;
+    *mount = (struct mount){.will_be_slow = slow_is_fine};
+    clock_gettime(CLOCK_REALTIME, &mount->since);
     pthread_rwlockattr_t attr;
     pthread_rwlockattr_init(&attr);
     /* Whoever moves a name must not wait for ever behind readers. */
@@ -88,13 +104,50 @@ int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count)
     mount->fds = make_fdcache();
     mount->listings = listings_create(32u << 20);
     mount->nodes = node_table_create(node_is_gone, mount);
-    return mount->fds && mount->listings && mount->nodes ? 0 : -ENOMEM;
+    mount->routes = routes_create();
+    mount->trees[0] = calloc(1, sizeof(*mount->trees[0]));
+    if (!mount->fds || !mount->listings || !mount->nodes || !mount->routes || !mount->trees[0])
+        return -ENOMEM;
+    mount->trees[0]->stack.stage = mount->trees[0]->stack.index = -1;
+    return 0;
+}
+
+bool mount_is_read_only(const struct mount *mount)
+{
+    for (unsigned i = 0; i < TREES_MAX; i++) {
+        if (mount->trees[i] && !mount->trees[i]->read_only)
+            return false;
+    }
+    return true;
+}
+
+struct stat mount_stub_stat(const struct mount *mount, uint64_t ino)
+{
+    return (struct stat){.st_ino = ino,
+                         .st_mode = S_IFDIR | 0755,
+                         .st_nlink = 1,
+                         .st_uid = geteuid(),
+                         .st_gid = getegid(),
+                         .st_blksize = 4096,
+                         .st_atim = mount->since,
+                         .st_mtim = mount->since,
+                         .st_ctim = mount->since};
+}
+
+void tree_destroy(struct tree *tree)
+{
+    if (!tree)
+        return;
+    quota_close(tree->quota);
+    if (tree->stack.layers)
+        stack_close(&tree->stack);
+    free(tree);
 }
 
 int mount_make_root(struct mount *mount)
 {
     cleanup_entry struct entry root = {0};
-    struct stack *stack = &mount->trees[0].stack;
+    struct stack *stack = &mount->trees[0]->stack;
     int err = resolve_root(stack, &root);
     if (!err)
         err = node_make_root(mount->nodes, &root);
@@ -110,7 +163,8 @@ void mount_finish(struct mount *mount)
     node_table_destroy(mount->nodes);
     listings_destroy(mount->listings);
     fdcache_destroy(mount->fds);
-    for (unsigned i = 0; i < mount->tree_count; i++)
-        stack_close(&mount->trees[i].stack);
+    for (unsigned i = 0; i < TREES_MAX; i++)
+        tree_destroy(mount->trees[i]);
+    routes_destroy(mount->routes);
     pthread_rwlock_destroy(&mount->names);
 }

@@ -8,7 +8,8 @@
  *   2. mount.names (rwlock): held shared by whoever turns a node into a path or a descriptor, for
  *      the few system calls that this takes; held exclusively while a name is moved or removed;
  *      never over a copy of data, never taken twice by one thread;
- *   3. the mutexes in the node table, the caches and the merges: leaves, nothing is taken inside.
+ *   3. the lock of the routes (route.h), shared by who crosses one, exclusive for who changes them;
+ *   4. the mutexes in the node table, the caches and the merges: leaves, nothing is taken inside.
  * All are given back before a reply is sent; after a reply nothing touches the node.
  */
 #ifndef PLYFS_MOUNT_H
@@ -22,12 +23,23 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
-/* A stack and its rules. */
+struct waypoint;
+struct quota;
+
+/* A stack and its rules. Tree 0 is the root's and lasts as long as the mount; the others are those
+ * of routes (route.h), and last until no node speaks of them any more. */
 struct tree {
     struct stack stack;
     bool read_only;
+    bool passthrough;     /* the kernel may be handed its files */
+    struct waypoint *way; /* where it is routed; NULL of the root, and once it was detached */
+    struct quota *quota;  /* what may be written to it; or NULL */
 };
+
+enum { TREES_MAX = STACK_PLAIN_TAG };
+void tree_destroy(struct tree *tree);
 
 enum profile { PROFILE_AUTO, PROFILE_STATELESS, PROFILE_TRACKED };
 
@@ -39,36 +51,79 @@ struct rules {
     bool acl;
     bool uring;
     double timeout; /* seconds that names and attributes are good for */
+    bool coherent;  /* there are routes, or may be: cached pages are checked against attributes */
 };
 
 struct listings;
+struct routes;
 
 struct mount {
-    struct tree *trees;
-    unsigned tree_count;
+    struct tree *trees[TREES_MAX]; /* a slot is NULL when it is free */
+    struct routes *routes;
     struct node_table *nodes;
     struct fdcache *fds;
     struct listings *listings;
     pthread_rwlock_t names;
     struct rules rules;
-    atomic_uint gone; /* nodes that died since memory was last given back to the kernel */
+    struct timespec since; /* when it was made: what stubs are dated */
+    atomic_uint gone;      /* nodes that died since memory was last given back to the kernel */
     /* A request that is about to take long says so, so that another thread takes the next ones. */
     void (*will_be_slow)(void);
+    /* The kernel is to forget what (directory, name) led to. Not to be called by one who serves a
+     * request. NULL before there is a session. */
+    void (*name_changed)(void *session, uint64_t directory, const char *name);
+    void *session;
 };
 
-/* Makes the table, the caches and the locks. The trees are the caller's; they are opened before the
- * root node is made. A mount that was initialised is finished in every case. */
-must_check int mount_init(struct mount *mount, struct tree *trees, unsigned tree_count);
+/* Makes the table, the caches and the locks, and tree 0, which is opened before the root node is
+ * made. A mount that was initialised is finished in every case. */
+must_check int mount_init(struct mount *mount);
 must_check int mount_make_root(struct mount *mount);
 void mount_finish(struct mount *mount);
+
+/* Whether nothing in it can be written: no tree may. */
+bool mount_is_read_only(const struct mount *mount);
+
+/* What stat(2) says of a directory that is shown only for the sake of a route beneath. */
+struct stat mount_stub_stat(const struct mount *mount, uint64_t ino);
 
 /* Gives freed memory back to the kernel when at least so many nodes have died since it last did. */
 enum { TRIM_BUSY = 16384, TRIM_IDLE = 512 };
 void mount_trim(struct mount *mount, unsigned least);
 
+static inline struct tree *mount_tree(const struct mount *mount, const struct node_view *view)
+{
+    return mount->trees[view->tree];
+}
+
 static inline struct stack *mount_stack(struct mount *mount, const struct node_view *view)
 {
-    return &mount->trees[view->tree].stack;
+    return &mount_tree(mount, view)->stack;
+}
+
+static inline bool mount_is_plain(const struct mount *mount, const struct node_view *view)
+{
+    return mount_tree(mount, view)->stack.plain;
+}
+
+/* Whether the kernel may be handed this node's file. */
+static inline bool mount_may_pass(const struct mount *mount, const struct node_view *view)
+{
+    return mount->rules.passthrough && mount_tree(mount, view)->passthrough;
+}
+
+/* How long an answer is good for, in seconds: nothing of a plain tree outlasts the answer, because
+ * the host may change it; but where it is routed to changes through us alone. */
+struct validity {
+    double name, attributes;
+};
+static inline struct validity mount_validity(const struct mount *mount,
+                                             const struct node_view *view)
+{
+    const double last = mount->rules.timeout;
+    if (!mount_is_plain(mount, view))
+        return (struct validity){last, last};
+    return (struct validity){node_is(view, NODE_ROUTE) ? last : 0, 0};
 }
 
 static inline void names_read(struct mount *mount)

@@ -56,10 +56,11 @@ struct node_table {
     struct chunk *chunks;
     uint32_t chunk_count, lowest; /* no chunk below `lowest` has room */
     uint32_t next_generation;
+    uint32_t in_tree[UINT8_MAX + 1]; /* nodes of each tree */
     uint32_t lonely; /* nodes that nobody may hold any more, looked at before the lock is left */
     struct names *names;
     struct heads by_name, by_ino;
-    void (*freed)(void *context, uint32_t index);
+    void (*freed)(void *context, uint32_t index, uint8_t tree);
     void *context;
 };
 
@@ -112,7 +113,8 @@ void node_view_finish(struct node_view *view)
 
 /* ---- slots ---- */
 
-struct node_table *node_table_create(void (*freed)(void *context, uint32_t index), void *context)
+struct node_table *node_table_create(void (*freed)(void *context, uint32_t index, uint8_t tree),
+                                     void *context)
 {
     struct node_table *table = calloc(1, sizeof(*table));
     if (!table)
@@ -379,6 +381,7 @@ static void node_free(struct node_table *table, uint32_t index)
 /* The indices of nodes that died under the lock, to be told outside it. */
 struct obituary {
     uint32_t at[64];
+    uint8_t tree[64];
     unsigned count;
 };
 
@@ -394,6 +397,7 @@ static unsigned bury_lonely(struct node_table *table, struct obituary *dead)
         if (node_is_held(node))
             continue;
         node_free(table, index);
+        dead->tree[dead->count] = node->tree;
         dead->at[dead->count++] = index;
     }
     return dead->count;
@@ -407,10 +411,12 @@ static void table_leave(struct node_table *table)
     while (bury_lonely(table, &dead) > 0) {
         pthread_mutex_unlock(&table->lock);
         for (unsigned i = 0; i < dead.count; i++)
-            table->freed(table->context, dead.at[i]);
+            table->freed(table->context, dead.at[i], dead.tree[i]);
         pthread_mutex_lock(&table->lock);
-        for (unsigned i = 0; i < dead.count; i++)
+        for (unsigned i = 0; i < dead.count; i++) {
+            table->in_tree[dead.tree[i]]--;
             slot_give(table, dead.at[i]);
+        }
     }
     pthread_mutex_unlock(&table->lock);
 }
@@ -463,6 +469,14 @@ int node_make_root(struct node_table *table, struct entry *entry)
     return node_fill(node, 0, entry);
 }
 
+/* Gives back a node that was only just made, and nobody has seen. */
+static void node_unmake(struct node_table *table, uint32_t index)
+{
+    node_release_extras(&table->at[index]);
+    table->in_tree[table->at[index].tree]--;
+    slot_give(table, index);
+}
+
 static int node_add(struct node_table *table, uint8_t tree, struct entry *entry, uint32_t *index)
 {
     *index = slot_take(table);
@@ -474,6 +488,7 @@ static int node_add(struct node_table *table, uint8_t tree, struct entry *entry,
         return err;
     }
     table->at[*index].lookups = 1;
+    table->in_tree[tree]++;
     return 0;
 }
 
@@ -602,8 +617,7 @@ static int intern_locked(struct node_table *table, uint32_t parent, const char *
         return err;
     err = name_attach(table, *index, parent, name);
     if (err) {
-        node_release_extras(&table->at[*index]);
-        slot_give(table, *index);
+        node_unmake(table, *index);
         return err;
     }
     if (!is_dir(&table->at[*index]))
@@ -716,6 +730,29 @@ bool node_linked_name(struct node_table *table, uint32_t index, uint32_t *parent
     }
     pthread_mutex_unlock(&table->lock);
     return found;
+}
+
+uint32_t node_tree_count(struct node_table *table, uint8_t tree)
+{
+    pthread_mutex_lock(&table->lock);
+    uint32_t count = table->in_tree[tree];
+    pthread_mutex_unlock(&table->lock);
+    return count;
+}
+
+uint32_t node_tree_opens(struct node_table *table, uint8_t tree, char name[NAME_MAX + 1])
+{
+    uint32_t opens = 0;
+    pthread_mutex_lock(&table->lock);
+    for (uint32_t i = 1; i < table->chunk_count * CHUNK; i++) {
+        const struct node *node = &table->at[i];
+        if (!node->generation || node->tree != tree || node->opens.count == 0)
+            continue;
+        if (opens++ == 0)
+            strcpy(name, node->name ? names_text(table->names, node->name) : "(removed)");
+    }
+    pthread_mutex_unlock(&table->lock);
+    return opens;
 }
 
 uint64_t node_table_count(struct node_table *table)

@@ -43,6 +43,9 @@ enum node_flag {
     NODE_UNCAPPED = 1 << 10,   /* its capabilities were removed just now: see op_setattr */
     NODE_LONELY = 1 << 12,     /* on its way out, unless somebody looks it up first */
     NODE_WRITTEN = 1 << 9,     /* written in passthrough: cached pages may be stale */
+    NODE_ROUTE = 1 << 13,      /* the root of a routed tree: route.h */
+    NODE_WAY = 1 << 14,        /* a directory on the way to a route */
+    NODE_STUB = 1 << 15,       /* shown for the sake of a route beneath; no layer has it */
 };
 
 /* What a node that is not a directory needs beyond its layer; immutable and counted. */
@@ -75,8 +78,10 @@ static inline bool node_is(const struct node_view *view, unsigned flag)
     return (view->flags & flag) != 0;
 }
 
-/* `freed` is told the index of each node that dies, under no lock. NULL when out of memory. */
-struct node_table *node_table_create(void (*freed)(void *context, uint32_t index), void *context);
+/* `freed` is told the index and the tree of each node that dies, under no lock; until it returns
+ * the node counts for its tree. NULL when out of memory. */
+struct node_table *node_table_create(void (*freed)(void *context, uint32_t index, uint8_t tree),
+                                     void *context);
 void node_table_destroy(struct node_table *table);
 
 /* Makes the root node, number 1, from its entry. Takes the entry's sources. */
@@ -154,6 +159,12 @@ struct node_opens node_opens(struct node_table *table, uint32_t index);
 void node_opened(struct node_table *table, uint32_t index, bool writes, int32_t backing);
 /* One open less; returns the backing id that is to be closed now, or 0. */
 int32_t node_released(struct node_table *table, uint32_t index, bool writes);
+
+/* How many nodes speak of a tree. */
+uint32_t node_tree_count(struct node_table *table, uint8_t tree);
+
+/* How many of them are open (tracked profile), and the name of one that is. */
+uint32_t node_tree_opens(struct node_table *table, uint8_t tree, char name[NAME_MAX + 1]);
 
 /* How many nodes there are, the root and all further names included. */
 uint64_t node_table_count(struct node_table *table);

@@ -6,7 +6,9 @@
 
 #include "fd.h"
 #include "find.h"
+#include "growth.h"
 #include "promote.h"
+#include "quota.h"
 #include "reply.h"
 
 #include <fcntl.h>
@@ -27,7 +29,7 @@ static void reply_current_attr(fuse_req_t req, uint64_t ino)
         err = find_attr(mount, &view, &st);
     if (err)
         return reply_error(req, err);
-    reply_attr(req, mount, &st);
+    reply_attr(req, mount_validity(mount, &view), &st);
 }
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -69,7 +71,7 @@ void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_f
     if (err)
         return reply_error(req, err);
     bool known = birth_time(mount, &view, &birth);
-    reply_statx(req, mount, &st, known ? &birth : NULL);
+    reply_statx(req, mount_validity(mount, &view), &st, known ? &birth : NULL);
 }
 #endif
 
@@ -118,7 +120,14 @@ int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descripto
     struct fdref *ref = find_data(mount, &view, true, &err);
     if (!ref)
         return err;
-    err = cut(mount, ref->fd, size, by_descriptor);
+    struct growth growth;
+    off_t most;
+    err = growth_begin(mount, ino, ref->fd, size, 0, &most, &growth);
+    if (!err && most < size)
+        err = -ENOSPC;
+    if (!err)
+        err = cut(mount, ref->fd, size, by_descriptor);
+    growth_end(mount, ref->fd, &growth);
     if (!err && kill)
         err = op_kill_privileges(ref->fd);
     fdref_release(mount->fds, ref);
@@ -277,6 +286,17 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
     reply_current_attr(req, ino);
 }
 
+/* Of a tree with a limit, what is left of that, if the filesystem has as much. */
+static void limit_room(const struct quota *quota, struct statvfs *st)
+{
+    fsblkcnt_t limit = quota_limit(quota) / st->f_frsize;
+    fsblkcnt_t used = (quota_used(quota) + st->f_frsize - 1) / st->f_frsize;
+    fsblkcnt_t left = used < limit ? limit - used : 0;
+    st->f_blocks = limit;
+    st->f_bfree = left < st->f_bfree ? left : st->f_bfree;
+    st->f_bavail = left < st->f_bavail ? left : st->f_bavail;
+}
+
 void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
     struct mount *mount = ops_mount(req);
@@ -285,8 +305,10 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino)
     int err = node_view(mount->nodes, ino, &view);
     if (err)
         return reply_error(req, err);
-    struct stack *stack = mount_stack(mount, &view);
+    const struct stack *stack = mount_stack(mount, &view);
     if (fstatvfs(stack->layers[stack->writable ? 0 : 1].root, &st) < 0)
         return reply_error(req, -errno);
+    if (mount_tree(mount, &view)->quota)
+        limit_room(mount_tree(mount, &view)->quota, &st);
     reply_statfs(req, &st);
 }

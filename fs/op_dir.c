@@ -9,6 +9,7 @@
 #include "find.h"
 #include "listing.h"
 #include "reply.h"
+#include "shown.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -58,14 +59,6 @@ struct page {
     size_t used, size;
 };
 
-static size_t add_plain(struct page *page, const char *name, uint64_t ino, mode_t type,
-                        off_t cookie)
-{
-    const struct stat st = {.st_ino = ino, .st_mode = type};
-    return fuse_add_direntry(page->req, page->at + page->used, page->size - page->used, name, &st,
-                             cookie);
-}
-
 static size_t add_plus(struct page *page, const char *name, const struct fuse_entry_param *entry,
                        off_t cookie)
 {
@@ -73,12 +66,13 @@ static size_t add_plus(struct page *page, const char *name, const struct fuse_en
                                   entry, cookie);
 }
 
-/* Adds a record; false when there is no room for it. */
-static bool add_dot(struct page *page, const char *name, uint64_t ino, off_t cookie)
+/* Adds a record without attributes; false when there is no room for it. */
+static bool add_record(struct page *page, const char *name, uint64_t ino, mode_t type, off_t cookie)
 {
-    struct fuse_entry_param none = {.attr = {.st_ino = ino, .st_mode = S_IFDIR}};
+    const struct fuse_entry_param none = {.attr = {.st_ino = ino, .st_mode = type}};
     size_t size = page->plus ? add_plus(page, name, &none, cookie)
-                             : add_plain(page, name, ino, S_IFDIR, cookie);
+                             : fuse_add_direntry(page->req, page->at + page->used,
+                                                 page->size - page->used, name, &none.attr, cookie);
     if (size > page->size - page->used)
         return false;
     page->used += size;
@@ -97,43 +91,47 @@ static uint64_t parent_ino(struct page *page)
  * just gone is left out. */
 static bool add_looked_up(struct page *page, const char *name, off_t cookie)
 {
-    cleanup_entry struct entry entry = {0};
     cleanup_view struct node_view view = {0};
-    struct fuse_entry_param record;
-    uint64_t id;
+    struct shown shown;
     size_t need = fuse_add_direntry_plus(page->req, NULL, 0, name, NULL, 0);
     if (need > page->size - page->used)
         return false;
-    if (op_resolve(page->mount, page->dir, name, &entry) != 0 || !entry.present)
+    bool found = shown_find(page->mount, page->dir, name, &shown) == 0 && shown.entry.present;
+    struct stat st = shown.entry.st;
+    found = found && shown_intern(page->mount, page->dir, name, &shown, &view) == 0;
+    shown_finish(page->mount, &shown);
+    if (!found)
         return true;
-    struct stat st = entry.st;
-    if (node_intern(page->mount->nodes, page->dir->index, name, page->dir->tree, &entry, &id) != 0)
-        return true;
-    if (node_view(page->mount->nodes, id, &view) == 0)
-        find_fix_attr(&view, &st);
-    reply_fill_entry(page->mount, id, &st, &record);
+    struct fuse_entry_param record;
+    find_fix_attr(&view, &st);
+    reply_fill_entry(mount_validity(page->mount, &view), view.id, &st, &record);
     page->used += add_plus(page, name, &record, cookie);
     return true;
 }
 
+/* The number that a lookup would tell; 0 when the name has just gone. */
+static uint64_t shown_ino(struct page *page, const char *name)
+{
+    struct shown shown;
+    int err = shown_find(page->mount, page->dir, name, &shown);
+    uint64_t ino = !err && shown.entry.present ? shown.entry.ino : 0;
+    shown_finish(page->mount, &shown);
+    return ino;
+}
+
+/* What is not to outlast the answer is not worth a lookup: such a record has no attributes. */
 static bool add_listed(struct page *page, const struct listing *listing, uint32_t at)
 {
     const struct listing_entry *listed = &listing->at[at];
     const char *name = listing_name(listing, at);
-    if (page->plus)
-        return add_looked_up(page, name, (off_t)listed->cookie);
-    uint64_t ino = listed->ino;
-    if (ino == 0) {
-        cleanup_entry struct entry entry = {0};
-        if (op_resolve(page->mount, page->dir, name, &entry) != 0 || !entry.present)
-            return true;
-        ino = entry.ino;
-    }
-    size_t size = add_plain(page, name, ino, DTTOIF(listed->dtype), (off_t)listed->cookie);
-    if (size > page->size - page->used)
-        return false;
-    page->used += size;
-    return true;
+    const off_t cookie = (off_t)listed->cookie;
+    bool bare = mount_is_plain(page->mount, page->dir);
+    if (page->plus && !bare)
+        return add_looked_up(page, name, cookie);
+    uint64_t ino = listed->ino ? listed->ino : shown_ino(page, name);
+    if (ino == 0)
+        return true;
+    return add_record(page, name, ino, DTTOIF(listed->dtype), cookie);
 }
 
 static int fill_page(struct page *page, uint64_t cookie)
@@ -144,9 +142,9 @@ static int fill_page(struct page *page, uint64_t cookie)
         return err;
     bool room = true;
     if (cookie < LISTING_COOKIE_DOT)
-        room = add_dot(page, ".", page->dir->ino, LISTING_COOKIE_DOT);
+        room = add_record(page, ".", page->dir->ino, S_IFDIR, LISTING_COOKIE_DOT);
     if (room && cookie < LISTING_COOKIE_DOTDOT)
-        room = add_dot(page, "..", parent_ino(page), LISTING_COOKIE_DOTDOT);
+        room = add_record(page, "..", parent_ino(page), S_IFDIR, LISTING_COOKIE_DOTDOT);
     for (uint32_t at = listing_after(listing, cookie); room && at < listing->count; at++)
         room = add_listed(page, listing, at);
     listing_release(page->mount, listing);

@@ -7,12 +7,14 @@
 
 #include "fd.h"
 #include "find.h"
+#include "growth.h"
 #include "promote.h"
 #include "reply.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 
 enum { READ_MAX = 1 << 20 };
@@ -50,7 +52,7 @@ static int32_t new_backing(fuse_req_t req, const struct node_view *view)
     struct mount *mount = ops_mount(req);
     int err = 0;
     bool whole_upper = node_is(view, NODE_UPPER) && !node_is(view, NODE_METACOPY);
-    if (!mount->rules.passthrough || !(whole_upper || mount->trees[view->tree].read_only))
+    if (!mount_may_pass(mount, view) || !(whole_upper || mount_tree(mount, view)->read_only))
         return 0;
     struct fdref *ref = find_data(mount, view, false, &err);
     int32_t backing = ref ? fuse_passthrough_open(req, ref->fd) : 0;
@@ -58,21 +60,31 @@ static int32_t new_backing(fuse_req_t req, const struct node_view *view)
     return backing > 0 ? backing : 0;
 }
 
-void op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_file_info *fi)
+int op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
     struct node_opens opens = node_opens(mount->nodes, view->index);
     int32_t backing = opens.count > 0 ? opens.backing : new_backing(req, view);
     bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+    bool plain = mount_is_plain(mount, view);
+    int err = plain ? find_hold(mount, view, writes) : 0;
+    if (err) {
+        if (opens.count == 0 && backing > 0)
+            fuse_passthrough_close(req, backing);
+        return err;
+    }
     node_opened(mount->nodes, view->index, writes, backing);
     fi->backing_id = backing;
+    /* What the host may change is asked for at every read. */
+    fi->direct_io = plain && backing == 0;
     /* In passthrough the kernel takes no other flag; a cached open after one must not trust pages.
      */
-    fi->keep_cache = backing == 0 && !node_is(view, NODE_WRITTEN);
+    fi->keep_cache = backing == 0 && !plain && !node_is(view, NODE_WRITTEN);
     if (backing > 0 && writes)
         node_set_flags(mount->nodes, view->index, NODE_WRITTEN, 0);
     else if (backing == 0)
         node_set_flags(mount->nodes, view->index, 0, NODE_WRITTEN);
+    return 0;
 }
 
 /* In passthrough a write never comes by here, so what will be written is brought up at open. A node
@@ -80,7 +92,7 @@ void op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_fil
 static int promote_for_open(struct mount *mount, const struct node_view *view, int flags)
 {
     struct node_opens opens = node_opens(mount->nodes, view->index);
-    if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_TRUNC) || !mount->rules.passthrough ||
+    if ((flags & O_ACCMODE) == O_RDONLY || (flags & O_TRUNC) || !mount_may_pass(mount, view) ||
         (opens.count > 0 && opens.backing == 0))
         return 0;
     return promote_data(mount, view->index, -1, "open");
@@ -91,7 +103,7 @@ static int promote_for_open(struct mount *mount, const struct node_view *view, i
 static int ask_backing(struct mount *mount, const struct node_view *view, int flags)
 {
     int err = 0;
-    if ((flags & O_ACCMODE) == O_RDONLY || !mount->rules.passthrough ||
+    if ((flags & O_ACCMODE) == O_RDONLY || !mount_may_pass(mount, view) ||
         !node_is(view, NODE_UPPER) || node_is(view, NODE_METACOPY))
         return 0;
     struct fdref *ref = find_data(mount, view, true, &err);
@@ -122,6 +134,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return reply_error(req, -ENOSYS);
     cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
+    if (!err && mount_tree(mount, &view)->read_only &&
+        ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC)))
+        err = -EROFS;
     if (!err)
         err = promote_for_open(mount, &view, fi->flags);
     /* open(2) of O_TRUNC changes the times of an empty file too, as ftruncate(2) does. */
@@ -136,7 +151,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (!err)
         err = ask_backing(mount, &view, fi->flags);
     if (!err)
-        op_count_open(req, &view, fi);
+        err = op_count_open(req, &view, fi);
     node_unlock(mount->nodes, index);
     if (err)
         return reply_error(req, err);
@@ -150,9 +165,17 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     int err = node_view(mount->nodes, ino, &view);
     if (!err && mount->rules.profile == PROFILE_TRACKED) {
         bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
+        bool plain = mount_is_plain(mount, &view);
+        if (plain)
+            node_lock(mount->nodes, view.index);
         int32_t backing = node_released(mount->nodes, view.index, writes);
         if (backing > 0)
             fuse_passthrough_close(req, backing);
+        if (plain) {
+            if (node_opens(mount->nodes, view.index).count == 0)
+                fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view.index));
+            node_unlock(mount->nodes, view.index);
+        }
     }
     reply_done(req);
 }
@@ -274,6 +297,24 @@ static int put_privileges_back(int fd, const struct held_privileges *held)
     return 0;
 }
 
+/* The kernel says where the end of the file was when it looked. The host may have added to a
+ * volume's file since, and that must not be written over: such a write goes to the end there is
+ * now. */
+static bool is_appended(struct mount *mount, uint64_t ino, const struct fuse_file_info *fi)
+{
+    cleanup_view struct node_view view = {0};
+    return (fi->flags & O_APPEND) && !fi->writepage && node_view(mount->nodes, ino, &view) == 0 &&
+           mount_is_plain(mount, &view);
+}
+
+static ssize_t put_some(int fd, const char *data, size_t size, off_t offset, bool append)
+{
+    const struct iovec piece = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
+    ssize_t put =
+        append ? pwritev2(fd, &piece, 1, offset, RWF_APPEND) : pwrite(fd, data, size, offset);
+    return put < 0 ? -errno : put;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
               struct fuse_file_info *fi)
 {
@@ -283,15 +324,26 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     if (!ref)
         return reply_error(req, err);
     size_t put = 0;
+    struct growth growth;
+    off_t most;
+    const bool append = is_appended(mount, ino, fi);
     const struct held_time time = hold_time(mount, ino, ref->fd);
     const struct held_privileges privileges = hold_privileges(mount, ino, ref->fd, fi);
+    err =
+        growth_begin(mount, ino, ref->fd, offset + (off_t)size, append ? size : 0, &most, &growth);
+    off_t at = append && growth.quota ? growth.size : offset;
+    if (!err && growth.quota && most - at < (off_t)size) {
+        err = most > at ? 0 : -ENOSPC;
+        size = most > at ? (size_t)(most - at) : 0;
+    }
     while (put < size && !err) {
-        ssize_t now = pwrite(ref->fd, data + put, size - put, offset + (off_t)put);
-        if (now < 0 && errno == EINTR)
+        ssize_t now = put_some(ref->fd, data + put, size - put, offset + (off_t)put, append);
+        if (now == -EINTR)
             continue;
-        err = now < 0 ? -errno : 0;
+        err = now < 0 ? (int)now : 0;
         put += now > 0 ? (size_t)now : 0;
     }
+    growth_end(mount, ref->fd, &growth);
     if (put > 0 && must_kill(req, fi)) {
         int killed = op_kill_privileges(ref->fd);
         err = killed ? killed : err;
@@ -344,8 +396,21 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     if (!ref)
         return reply_error(req, err);
     mount->will_be_slow();
+    struct growth growth;
+    off_t most, end = offset + length;
     const struct held_time time = hold_time(mount, ino, ref->fd);
-    err = fallocate(ref->fd, mode, offset, length) < 0 ? -errno : 0;
+    bool inserts = mode & FALLOC_FL_INSERT_RANGE;
+    err = growth_begin(mount, ino, ref->fd, end, inserts ? (size_t)length : 0, &most, &growth);
+    /* Room behind the end of a file would not be counted. */
+    bool behind = (mode & FALLOC_FL_KEEP_SIZE) && !(mode & FALLOC_FL_PUNCH_HOLE);
+    if (!err && growth.quota && behind && end > growth.size)
+        err = -EOPNOTSUPP;
+    else if (!err && growth.quota && !(mode & FALLOC_FL_KEEP_SIZE) &&
+             most < (inserts ? growth.size + length : end))
+        err = -ENOSPC;
+    if (!err)
+        err = fallocate(ref->fd, mode, offset, length) < 0 ? -errno : 0;
+    growth_end(mount, ref->fd, &growth);
     if (!err && fuse_req_ctx(req)->uid != 0)
         err = op_kill_privileges(ref->fd);
     put_time_back(mount, ino, ref->fd, &time);
@@ -366,9 +431,19 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
     ssize_t done = -1;
     if (from) {
         mount->will_be_slow();
+        struct growth growth;
+        off_t most;
         const struct held_time time = hold_time(mount, out, to->fd);
-        done = copy_file_range(from->fd, &in_offset, to->fd, &out_offset, length, (unsigned)flags);
-        err = done < 0 ? -errno : 0;
+        err = growth_begin(mount, out, to->fd, out_offset + (off_t)length, 0, &most, &growth);
+        if (!err && growth.quota && most < out_offset + (off_t)length)
+            length = most > out_offset ? (size_t)(most - out_offset) : 0;
+        if (!err && length == 0)
+            err = -ENOSPC;
+        if (!err)
+            done =
+                copy_file_range(from->fd, &in_offset, to->fd, &out_offset, length, (unsigned)flags);
+        err = err ? err : done < 0 ? -errno : 0;
+        growth_end(mount, to->fd, &growth);
         put_time_back(mount, out, to->fd, &time);
     }
     if (done > 0 && fuse_req_ctx(req)->uid != 0)
@@ -386,7 +461,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
 static bool holes_are_true(struct mount *mount, const struct node_view *view)
 {
     struct node_opens opens = node_opens(mount->nodes, view->index);
-    if (mount->trees[view->tree].read_only)
+    if (mount_tree(mount, view)->read_only && !mount_is_plain(mount, view))
         return true;
     return !mount->rules.writeback && mount->rules.profile == PROFILE_TRACKED &&
            (opens.writers == 0 || opens.backing > 0);

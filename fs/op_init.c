@@ -55,9 +55,13 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
     /* Without it every write costs a GETXATTR of security.capability. */
     offer(conn, FUSE_CAP_HANDLE_KILLPRIV, false);
     offer(conn, FUSE_CAP_HANDLE_KILLPRIV_V2, true);
-    /* All changes come through us, so cached pages are never stale for a changed mtime. */
-    offer(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
-    offer(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, true);
+    /* Where all changes come through us, cached pages are never stale for a changed mtime; the host
+     * may change what is routed to, and then the kernel looks at mtime and size before it trusts
+     * its pages, of files (stateless) as of directories. */
+    offer(conn, FUSE_CAP_AUTO_INVAL_DATA, rules->coherent);
+    offer(conn, FUSE_CAP_EXPLICIT_INVAL_DATA, !rules->coherent);
+    /* A volume's file that is not passed through is read without cache, and mapped all the same. */
+    offer(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP, rules->coherent);
     /* Reading requests through a pipe costs more calls than it saves, and without CAP_SYS_RESOURCE
      * a pipe made anew for each. */
     offer(conn, FUSE_CAP_SPLICE_READ, false);

@@ -9,10 +9,13 @@
 #include "edit.h"
 #include "fd.h"
 #include "find.h"
+#include "growth.h"
 #include "ovlattr.h"
 #include "promote.h"
 #include "redirect.h"
 #include "reply.h"
+#include "route.h"
+#include "shown.h"
 #include "whiteout.h"
 
 #include <fcntl.h>
@@ -31,13 +34,16 @@ static void target_finish(struct mount *mount, struct target *target)
     node_view_finish(&target->view);
 }
 
-static int target_open(struct mount *mount, uint64_t parent, const char *cause,
+/* `name` is what is to be made in it; "" for something without a name. */
+static int target_open(struct mount *mount, uint64_t parent, const char *name, const char *cause,
                        struct target *target)
 {
     target->upper = NULL;
     int err = node_view(mount->nodes, parent, &target->view);
     if (!err && node_is(&target->view, NODE_ORPHAN))
         err = -ENOENT;
+    if (!err && route_pins(mount, &target->view, name))
+        err = -EEXIST;
     if (!err)
         err = promote_dir(mount, target->view.index, cause);
     if (err)
@@ -60,7 +66,7 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
         *target = (struct target){0};
         return -ENAMETOOLONG;
     }
-    int err = target_open(mount, parent, "create", target);
+    int err = target_open(mount, parent, name, "create", target);
     if (err)
         return err;
     caller_begin(req);
@@ -82,11 +88,17 @@ static void make_and_reply(fuse_req_t req, uint64_t parent, const char *name,
     target_finish(mount, &target);
 }
 
+static bool is_in_plain(struct mount *mount, uint64_t parent)
+{
+    cleanup_view struct node_view dir = {0};
+    return node_view(mount->nodes, parent, &dir) == 0 && mount_is_plain(mount, &dir);
+}
+
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
     const struct making making = {.mode = mode, .rdev = rdev};
     /* As in the kernel's overlayfs: it would be a whiteout, and vanish as soon as it is made. */
-    if (S_ISCHR(mode) && rdev == makedev(0, 0))
+    if (S_ISCHR(mode) && rdev == makedev(0, 0) && !is_in_plain(ops_mount(req), parent))
         return reply_error(req, -EPERM);
     make_and_reply(req, parent, name, &making);
 }
@@ -128,18 +140,23 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
     struct spot spot = {0};
     int err = strlen(name) > NAME_MAX ? -ENAMETOOLONG : prepare_link_source(mount, ino, &view);
     if (!err)
-        err = target_open(mount, parent, "link", &target);
+        err = target_open(mount, parent, name, "link", &target);
+    if (!err && view.tree != target.view.tree)
+        err = -EXDEV;
     if (!err) {
         names_read(mount);
         err = find_spot(mount, &view, &spot);
         if (!err)
             err = edit_link(mount_stack(mount, &view), spot.ref->fd, spot.name, &target.dir, name);
+        if (!err && node_is(&view, NODE_ORPHAN))
+            growth_unnamed(mount, view.tree, spot.ref->fd, true);
         names_end(mount);
         spot_finish(mount, &spot);
     }
     if (!err)
         err = node_add_name(mount->nodes, view.index, target.view.index, name, true);
-    if (!err && view.ino != stack_ino(mount_stack(mount, &view), 0, view.upper_ino))
+    if (!err && !mount_is_plain(mount, &view) &&
+        view.ino != stack_ino(mount_stack(mount, &view), 0, view.upper_ino))
         err = promote_mark_impure(mount, target.view.index);
     if (err)
         reply_error(req, err);
@@ -157,7 +174,7 @@ static int created(struct mount *mount, const struct node_view *dir, const char 
     if (fstat(fd, st) < 0)
         return -errno;
     cleanup_entry struct entry entry = {.st = *st, .present = true, .linked = true};
-    entry.ino = stack_ino(mount_stack(mount, dir), 0, st->st_ino);
+    entry.ino = stack_upper_ino(mount_stack(mount, dir), st);
     st->st_ino = entry.ino;
     return node_intern(mount->nodes, dir->index, name, dir->tree, &entry, id);
 }
@@ -166,15 +183,18 @@ static void reply_created(fuse_req_t req, uint64_t id, const struct stat *st,
                           struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
     fi->keep_cache = 1;
-    if (mount->rules.profile == PROFILE_TRACKED) {
-        cleanup_view struct node_view view = {0};
-        node_lock(mount->nodes, (uint32_t)id);
-        if (node_view(mount->nodes, id, &view) == 0)
-            op_count_open(req, &view, fi);
-        node_unlock(mount->nodes, (uint32_t)id);
+    node_lock(mount->nodes, (uint32_t)id);
+    int err = node_view(mount->nodes, id, &view);
+    if (!err && mount->rules.profile == PROFILE_TRACKED)
+        err = op_count_open(req, &view, fi);
+    node_unlock(mount->nodes, (uint32_t)id);
+    if (err) {
+        node_forget(mount->nodes, id, 1);
+        return reply_error(req, err);
     }
-    reply_create(req, mount, id, st, fi);
+    reply_create(req, mount_validity(mount, &view), id, st, fi);
 }
 
 /* The name was there after all: another mount of the same files, or a race with the host. */
@@ -182,19 +202,23 @@ static void create_existing(fuse_req_t req, const struct node_view *dir, const c
                             struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_entry struct entry entry = {0};
-    uint64_t id = 0;
-    int err = op_resolve(mount, dir, name, &entry);
-    if (!err && (!entry.present || !S_ISREG(entry.st.st_mode)))
+    cleanup_view struct node_view view = {0};
+    struct shown shown;
+    int err = shown_find(mount, dir, name, &shown);
+    if (!err && (!shown.entry.present || !S_ISREG(shown.entry.st.st_mode)))
         err = -EEXIST;
-    struct stat st = entry.st;
-    if (!err) {
-        st.st_ino = entry.ino;
-        err = node_intern(mount->nodes, dir->index, name, dir->tree, &entry, &id);
-    }
+    struct stat st = shown.entry.st;
+    if (!err)
+        err = shown_intern(mount, dir, name, &shown, &view);
+    shown_finish(mount, &shown);
+    if (!err && (fi->flags & O_TRUNC))
+        err = op_set_size(mount, view.id, 0, true, false);
     if (err)
         return reply_error(req, err);
-    reply_created(req, id, &st, fi);
+    st.st_ino = view.ino;
+    if (fi->flags & O_TRUNC)
+        st.st_size = 0;
+    reply_created(req, view.id, &st, fi);
 }
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
@@ -231,7 +255,7 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
     struct target target;
     struct stat st;
     uint64_t id = 0;
-    int err = target_open(mount, parent, "create", &target);
+    int err = target_open(mount, parent, "", "create", &target);
     int fd = -1;
     if (!err) {
         caller_begin(req);
@@ -244,7 +268,7 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
         err = -errno;
     if (!err) {
         struct entry entry = {.st = st, .present = true};
-        entry.ino = stack_ino(mount_stack(mount, &target.view), 0, st.st_ino);
+        entry.ino = stack_upper_ino(mount_stack(mount, &target.view), &st);
         st.st_ino = entry.ino;
         err = node_make_orphan(mount->nodes, target.view.tree, &entry, &id);
     }

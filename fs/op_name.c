@@ -7,53 +7,30 @@
 #include "fd.h"
 #include "find.h"
 #include "reply.h"
-#include "resolve.h"
+#include "route.h"
+#include "shown.h"
 
 #include <fcntl.h>
-#include <string.h>
-
-int op_resolve(struct mount *mount, const struct node_view *parent, const char *name,
-               struct entry *entry)
-{
-    int err = 0;
-    struct fdref *upper = NULL;
-    *entry = (struct entry){0};
-    if (strlen(name) > NAME_MAX)
-        return -ENAMETOOLONG;
-    if (node_is(parent, NODE_ORPHAN))
-        return -ENOENT;
-    if (node_is(parent, NODE_UPPER)) {
-        names_read(mount);
-        upper = find_upper_dir(mount, parent->index, &err);
-        names_end(mount);
-        if (!upper)
-            return err;
-    }
-    err = resolve_name(mount_stack(mount, parent), upper ? upper->fd : -1, parent->sources, name,
-                       entry);
-    fdref_release(mount->fds, upper);
-    return err;
-}
 
 void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char *name)
 {
     struct mount *mount = ops_mount(req);
-    cleanup_entry struct entry entry = {0};
     cleanup_view struct node_view view = {0};
-    uint64_t id = 0;
-    int err = op_resolve(mount, parent, name, &entry);
+    struct shown shown;
+    struct stat st;
+    int err = shown_find(mount, parent, name, &shown);
+    bool present = !err && shown.entry.present;
+    if (present) {
+        st = shown.entry.st;
+        err = shown_intern(mount, parent, name, &shown, &view);
+    }
+    shown_finish(mount, &shown);
     if (err)
         return reply_error(req, err);
-    if (!entry.present)
-        return reply_negative(req, mount);
-    struct stat st = entry.st;
-    err = node_intern(mount->nodes, parent->index, name, parent->tree, &entry, &id);
-    if (!err)
-        err = node_view(mount->nodes, id, &view);
-    if (err)
-        return reply_error(req, err);
+    if (!present)
+        return reply_negative(req, mount_is_plain(mount, parent) ? 0 : mount->rules.timeout);
     find_fix_attr(&view, &st);
-    reply_entry(req, mount, id, &st);
+    reply_entry(req, mount_validity(mount, &view), view.id, &st);
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -69,6 +46,7 @@ void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
     struct mount *mount = ops_mount(req);
     node_forget(mount->nodes, ino, count);
+    route_reap(mount);
     mount_trim(mount, TRIM_BUSY);
     reply_none(req);
 }
@@ -78,6 +56,7 @@ void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forg
     struct mount *mount = ops_mount(req);
     for (size_t i = 0; i < count; i++)
         node_forget(mount->nodes, forgets[i].ino, forgets[i].nlookup);
+    route_reap(mount);
     mount_trim(mount, TRIM_BUSY);
     reply_none(req);
 }

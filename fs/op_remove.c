@@ -8,9 +8,11 @@
 #include "edit.h"
 #include "fd.h"
 #include "find.h"
+#include "growth.h"
 #include "listing.h"
 #include "promote.h"
 #include "reply.h"
+#include "route.h"
 #include "upper.h"
 
 #include <fcntl.h>
@@ -26,11 +28,11 @@ int op_hold_victim(struct mount *mount, const struct node_view *victim, int *fd,
         return err;
     /* What is held is read and written from then on, so it is opened for as much as can be. */
     if (S_ISREG(victim->type) && node_is(victim, NODE_UPPER)) {
-        *fd = find_open(victim, &spot, true);
+        *fd = find_open(mount, victim, &spot, true);
         *writable = *fd >= 0;
     }
     if (*fd < 0 && S_ISREG(victim->type))
-        *fd = find_open(victim, &spot, false);
+        *fd = find_open(mount, victim, &spot, false);
     if (*fd < 0)
         *fd = *spot.name ? fd_open_name(spot.ref->fd, spot.name, O_PATH, 0)
                          : fd_reopen(spot.ref->fd, O_PATH);
@@ -46,6 +48,7 @@ void op_settle_victim(struct mount *mount, const struct node_view *victim, bool 
         own_close(&fd);
         return;
     }
+    growth_unnamed(mount, victim->tree, fd, false);
     fdref_release(mount->fds, fdcache_pin(mount->fds, fdkey(FDKIND_ORPHAN, victim->index), fd,
                                           writable && !node_is(victim, NODE_METACOPY)));
     fdcache_drop(mount->fds, fdkey(FDKIND_UPPER_DIR, victim->index));
@@ -110,6 +113,8 @@ static int remove_name(struct mount *mount, uint64_t parent, const char *name, b
 {
     cleanup_view struct node_view dir = {0};
     int err = node_view(mount->nodes, parent, &dir);
+    if (!err && route_pins(mount, &dir, name))
+        err = -EBUSY;
     if (!err)
         err = promote_dir(mount, dir.index, is_dir ? "rmdir" : "unlink");
     if (err)
@@ -124,7 +129,7 @@ static int remove_name(struct mount *mount, uint64_t parent, const char *name, b
     cleanup_view struct node_view victim = {0};
     node_lock(mount->nodes, index);
     err = node_view_index(mount->nodes, index, &victim);
-    if (!err && is_dir) {
+    if (!err && is_dir && !mount_is_plain(mount, &dir)) {
         int empty = listing_is_empty(mount, &victim);
         err = empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
     }

@@ -14,6 +14,7 @@
 #include "promote.h"
 #include "redirect.h"
 #include "reply.h"
+#include "route.h"
 #include "upper.h"
 
 #include <stdio.h>
@@ -101,6 +102,8 @@ static int check(struct mount *mount, const struct end *from, const struct end *
     bool redirect = mount_stack(mount, &from->dir)->features.redirect &&
                     mount_stack(mount, &from->dir)->able.space != OVLSPACE_NONE;
     bool exchange = flags & RENAME_EXCHANGE;
+    if (route_pins(mount, &from->dir, from->name) || route_pins(mount, &to->dir, to->name))
+        return -EBUSY;
     if (!from->index || (exchange && !to->index))
         return -ENOENT;
     if (from->dir.tree != to->dir.tree)
@@ -161,7 +164,8 @@ static int rename_locked(struct mount *mount, struct end *from, struct end *to, 
     int err = end_refresh(mount, from), held = -1;
     if (!err)
         err = end_refresh(mount, to);
-    if (!err && to->index && !exchange && S_ISDIR(to->node.type)) {
+    if (!err && to->index && !exchange && S_ISDIR(to->node.type) &&
+        !mount_is_plain(mount, &to->node)) {
         int empty = listing_is_empty(mount, &to->node);
         err = empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
     }

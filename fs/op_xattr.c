@@ -13,6 +13,7 @@
 #include "xattr.h"
 
 #include <linux/limits.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool is_acl(const char *name)
@@ -47,7 +48,11 @@ static int find_attribute(struct mount *mount, uint64_t ino, const char *name,
     int err = node_view(mount->nodes, ino, view);
     if (!err && !mount->rules.acl && is_acl(name))
         err = -EOPNOTSUPP;
-    return err ? err : ovlattr_escape(mount_stack(mount, view)->able.space, name, disk);
+    if (!err && mount_is_plain(mount, view))
+        err = snprintf(disk, XATTR_NAME_MAX + 1, "%s", name) > XATTR_NAME_MAX ? -ERANGE : 0;
+    else if (!err)
+        err = ovlattr_escape(mount_stack(mount, view)->able.space, name, disk);
+    return err;
 }
 
 /* Changes an attribute; value NULL removes it. */
@@ -113,7 +118,7 @@ static int look_before_removal(struct mount *mount, uint64_t ino, const char *na
     int err = find_attribute(mount, ino, name, &view, disk);
     if (err)
         return err;
-    if (mount->trees[view.tree].read_only)
+    if (mount_tree(mount, &view)->read_only)
         return -EROFS;
     ssize_t got = read_value(mount, &view, disk, NULL, 0);
     return got < 0 ? (int)got : 0;
@@ -185,9 +190,13 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         length = xattr_list(spot.ref->fd, spot.name, names, sizeof(names));
     names_end(mount);
     spot_finish(mount, &spot);
+    if (length == -ENODATA)
+        length = 0; /* of a stub */
     if (length < 0)
         return reply_error(req, (int)length);
-    size_t shown = show_names(mount_stack(mount, &view)->able.space, names, (size_t)length);
+    size_t shown = (size_t)length;
+    if (!mount_is_plain(mount, &view))
+        shown = show_names(mount_stack(mount, &view)->able.space, names, shown);
     if (size == 0)
         return reply_xattr_size(req, shown);
     if (shown > size)

@@ -27,10 +27,6 @@ void op_readlink(fuse_req_t req, fuse_ino_t ino);
 /* Looks (parent, name) up and answers with the entry: the end of every operation that makes one. */
 void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char *name);
 
-/* Resolves a name in a directory. The entry is the caller's to finish. */
-int op_resolve(struct mount *mount, const struct node_view *parent, const char *name,
-               struct entry *entry);
-
 /* attributes: op_attr.c */
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 #ifdef HAVE_STATX_OP
@@ -97,8 +93,9 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
 
 /* Decides how an open of this node is answered in the tracked profile, passthrough or cached, and
- * counts it. The node's lock is held. */
-void op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_file_info *fi);
+ * counts it; of a plain tree the file is opened now. The node's lock is held. */
+must_check int op_count_open(fuse_req_t req, const struct node_view *view,
+                             struct fuse_file_info *fi);
 
 /* extended attributes and inode flags: op_xattr.c, op_ioctl.c */
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,

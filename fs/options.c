@@ -95,6 +95,7 @@ void options_finish(struct options *options)
     free(options->fsname);
     free(options->subtype);
     free(options->kernel);
+    route_wishes_finish(&options->routes);
     options_init(options);
 }
 

@@ -8,6 +8,7 @@
 
 #include "mount.h"
 #include "own.h"
+#include "routes.h"
 
 #include <stdbool.h>
 
@@ -29,6 +30,8 @@ struct options {
     bool is_volatile; /* nothing is synced, and the work directory says so */
     bool no_sync;     /* nothing is synced */
     bool allow_other_set;
+    bool attachable; /* volumes may be attached while it is mounted */
+    struct route_wishes routes;
 };
 
 /* An empty wish list. options_finish() takes it back to that. */

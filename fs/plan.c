@@ -6,6 +6,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "route.h"
 #include "upper.h"
 
 #include <fcntl.h>
@@ -284,11 +285,14 @@ static int open_upper(const struct options *options, struct stack *stack, int lo
 
 /* The kernel hands files to passthrough for the administrator of the machine alone, and never files
  * of a filesystem that is stacked itself. */
-static bool passthrough_allowed(const struct stack *stack)
+static bool passthrough_allowed(void)
+{
+    return geteuid() == 0 && in_first_user_namespace();
+}
+
+static bool files_may_pass(const struct stack *stack)
 {
     struct statfs st;
-    if (geteuid() != 0 || !in_first_user_namespace())
-        return false;
     return fstatfs(stack->layers[stack->writable ? 0 : 1].root, &st) == 0 &&
            st.f_type != OVERLAYFS_SUPER_MAGIC && st.f_type != FUSE_SUPER_MAGIC;
 }
@@ -300,13 +304,18 @@ static bool uring_allowed(const struct options *options)
     return options->uring != CHOICE_OFF && fd >= 0 && read(fd, &value, 1) == 1 && value == 'Y';
 }
 
-static void settle_rules(const struct options *options, const struct stack *stack,
-                         struct rules *rules)
+static void settle_rules(const struct options *options, struct tree *tree, struct rules *rules)
 {
-    rules->passthrough = passthrough_allowed(stack);
+    const struct stack *stack = &tree->stack;
+    const bool routed = options->routes.count > 0;
+    rules->passthrough = passthrough_allowed();
+    tree->passthrough = files_may_pass(stack);
     rules->profile = options->profile;
+    /* In a volume a change of the host is to be seen while a file is open. */
+    bool tracked = routed || (rules->passthrough && tree->passthrough);
     if (rules->profile == PROFILE_AUTO)
-        rules->profile = rules->passthrough ? PROFILE_TRACKED : PROFILE_STATELESS;
+        rules->profile = tracked ? PROFILE_TRACKED : PROFILE_STATELESS;
+    rules->coherent = routed || options->attachable;
     /* It makes small writes cheap, and costs a request at the first stat(2) after each close(2),
      * reads included: the kernel then doubts the number of blocks (fs/fuse/file.c, fuse_flush). A
      * tree is read more than it is written, and without it a write is in the upper when write(2)
@@ -334,7 +343,19 @@ static int open_tree(struct options *options, struct mount *mount, struct tree *
     if (!err)
         err = mount_make_root(mount);
     if (!err)
-        settle_rules(options, &tree->stack, &mount->rules);
+        settle_rules(options, tree, &mount->rules);
+    return err;
+}
+
+static int open_routes(const struct options *options, struct mount *mount)
+{
+    struct route_fault fault;
+    int err = 0;
+    for (unsigned i = 0; i < options->routes.count && !err; i++) {
+        err = route_add(mount, &options->routes.at[i], &fault);
+        if (err)
+            log_error("%s", *fault.words ? fault.words : strerror(-err));
+    }
     return err;
 }
 
@@ -344,18 +365,15 @@ int plan_open(struct options *options, struct mount *mount, int lock_fds[2])
     int err = find_mountpoint(options);
     if (err)
         return err;
-    struct tree *tree = calloc(1, sizeof(*tree));
-    if (!tree)
-        return -ENOMEM;
-    tree->stack.stage = tree->stack.index = -1;
-    err = mount_init(mount, tree, 1);
+    err = mount_init(mount);
     if (!err)
-        err = open_tree(options, mount, tree, lock_fds);
+        err = open_tree(options, mount, mount->trees[0], lock_fds);
+    if (!err)
+        err = open_routes(options, mount);
     if (err) {
         own_close(&lock_fds[0]);
         own_close(&lock_fds[1]);
         mount_finish(mount);
-        free(tree);
     }
     return err;
 }

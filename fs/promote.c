@@ -7,6 +7,7 @@
 #include "promote.h"
 
 #include "copyup.h"
+#include "edit.h"
 #include "fd.h"
 #include "find.h"
 #include "log.h"
@@ -97,6 +98,33 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
     return err;
 }
 
+/* A directory that was shown for the sake of a route alone comes to be when something is made in
+ * it.
+ */
+static int make_stub(struct mount *mount, const struct node_view *view)
+{
+    struct stat st;
+    int err = 0;
+    const struct making making = {.mode = S_IFDIR | 0755};
+    cleanup_view struct node_view parent = {0};
+    err = node_view_index(mount->nodes, view->parent, &parent);
+    if (err)
+        return err;
+    names_read(mount);
+    struct fdref *place = find_upper_dir(mount, view->parent, &err);
+    names_end(mount);
+    if (!place)
+        return err;
+    const struct editdir dir = {.upper = place->fd, .sources = parent.sources};
+    err = edit_make(mount_stack(mount, view), &dir, view->name, &making, NULL);
+    if (!err)
+        err = fd_stat(place->fd, view->name, &st);
+    if (!err)
+        node_promoted(mount->nodes, view->index, NODE_LINKED, NODE_STUB, st.st_ino);
+    fdref_release(mount->fds, place);
+    return err;
+}
+
 static int promote_dir_itself(struct mount *mount, uint32_t index, const char *cause)
 {
     cleanup_view struct node_view view = {0};
@@ -105,7 +133,9 @@ static int promote_dir_itself(struct mount *mount, uint32_t index, const char *c
     int err = node_view_index(mount->nodes, index, &view);
     if (!err && node_is(&view, NODE_ORPHAN))
         err = -ENOENT;
-    if (!err && !node_is(&view, NODE_UPPER)) {
+    if (!err && node_is(&view, NODE_STUB)) {
+        err = make_stub(mount, &view);
+    } else if (!err && !node_is(&view, NODE_UPPER)) {
         err = copy_to_place(mount, &view, &job, copyup_dir);
         if (!err)
             tell(&view, &job, cause);
@@ -125,7 +155,7 @@ int promote_dir(struct mount *mount, uint32_t index, const char *cause)
             int err = node_view_index(mount->nodes, at, &view);
             if (err)
                 return err;
-            if (mount->trees[view.tree].read_only)
+            if (mount_tree(mount, &view)->read_only)
                 return -EROFS;
             if (node_is(&view, NODE_UPPER))
                 break;
@@ -304,7 +334,7 @@ static int promote_file(struct mount *mount, uint32_t index, bool data, off_t li
     int err = node_view_index(mount->nodes, index, &view);
     if (err)
         return err;
-    if (mount->trees[view.tree].read_only)
+    if (mount_tree(mount, &view)->read_only)
         return -EROFS;
     if (is_done(&view, data))
         return 0;

@@ -22,9 +22,9 @@ void reply_none(fuse_req_t req)
     fuse_reply_none(req);
 }
 
-void reply_attr(fuse_req_t req, const struct mount *mount, const struct stat *st)
+void reply_attr(fuse_req_t req, struct validity valid, const struct stat *st)
 {
-    fuse_reply_attr(req, st, mount->rules.timeout);
+    fuse_reply_attr(req, st, valid.attributes);
 }
 
 #ifdef HAVE_STATX_OP
@@ -33,7 +33,7 @@ static struct statx_timestamp statx_time(struct timespec time)
     return (struct statx_timestamp){.tv_sec = time.tv_sec, .tv_nsec = (uint32_t)time.tv_nsec};
 }
 
-void reply_statx(fuse_req_t req, const struct mount *mount, const struct stat *st,
+void reply_statx(fuse_req_t req, struct validity valid, const struct stat *st,
                  const struct statx_timestamp *birth)
 {
     struct statx stx = {
@@ -54,39 +54,41 @@ void reply_statx(fuse_req_t req, const struct mount *mount, const struct stat *s
     };
     if (birth)
         stx.stx_btime = *birth;
-    fuse_reply_statx(req, 0, &stx, mount->rules.timeout);
+    fuse_reply_statx(req, 0, &stx, valid.attributes);
 }
 #endif
 
-void reply_fill_entry(const struct mount *mount, uint64_t id, const struct stat *st,
+void reply_fill_entry(struct validity valid, uint64_t id, const struct stat *st,
                       struct fuse_entry_param *entry)
 {
     *entry = (struct fuse_entry_param){
         .ino = id,
         .attr = *st,
-        .attr_timeout = mount->rules.timeout,
-        .entry_timeout = mount->rules.timeout,
+        .attr_timeout = valid.attributes,
+        .entry_timeout = valid.name,
     };
 }
 
-void reply_entry(fuse_req_t req, const struct mount *mount, uint64_t id, const struct stat *st)
+void reply_entry(fuse_req_t req, struct validity valid, uint64_t id, const struct stat *st)
 {
     struct fuse_entry_param entry;
-    reply_fill_entry(mount, id, st, &entry);
+    reply_fill_entry(valid, id, st, &entry);
     fuse_reply_entry(req, &entry);
 }
 
-void reply_negative(fuse_req_t req, const struct mount *mount)
+void reply_negative(fuse_req_t req, double seconds)
 {
-    const struct fuse_entry_param entry = {.entry_timeout = mount->rules.timeout};
+    const struct fuse_entry_param entry = {.entry_timeout = seconds};
+    if (seconds == 0)
+        return reply_error(req, -ENOENT);
     fuse_reply_entry(req, &entry);
 }
 
-void reply_create(fuse_req_t req, const struct mount *mount, uint64_t id, const struct stat *st,
+void reply_create(fuse_req_t req, struct validity valid, uint64_t id, const struct stat *st,
                   const struct fuse_file_info *fi)
 {
     struct fuse_entry_param entry;
-    reply_fill_entry(mount, id, st, &entry);
+    reply_fill_entry(valid, id, st, &entry);
     fuse_reply_create(req, &entry, fi);
 }
 

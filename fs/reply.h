@@ -15,16 +15,16 @@
 void reply_error(fuse_req_t req, int err);
 void reply_done(fuse_req_t req);
 void reply_none(fuse_req_t req);
-void reply_attr(fuse_req_t req, const struct mount *mount, const struct stat *st);
+void reply_attr(fuse_req_t req, struct validity valid, const struct stat *st);
 #ifdef HAVE_STATX_OP
 /* With the time of birth, where it is known. */
-void reply_statx(fuse_req_t req, const struct mount *mount, const struct stat *st,
+void reply_statx(fuse_req_t req, struct validity valid, const struct stat *st,
                  const struct statx_timestamp *birth);
 #endif
-void reply_entry(fuse_req_t req, const struct mount *mount, uint64_t id, const struct stat *st);
-/* "There is no such name", for as long as the timeout says. */
-void reply_negative(fuse_req_t req, const struct mount *mount);
-void reply_create(fuse_req_t req, const struct mount *mount, uint64_t id, const struct stat *st,
+void reply_entry(fuse_req_t req, struct validity valid, uint64_t id, const struct stat *st);
+/* "There is no such name", for that many seconds. */
+void reply_negative(fuse_req_t req, double seconds);
+void reply_create(fuse_req_t req, struct validity valid, uint64_t id, const struct stat *st,
                   const struct fuse_file_info *fi);
 void reply_open(fuse_req_t req, const struct fuse_file_info *fi);
 void reply_link_target(fuse_req_t req, const char *target);
@@ -36,7 +36,7 @@ void reply_offset(fuse_req_t req, off_t offset);
 void reply_ioctl(fuse_req_t req, const void *data, size_t size);
 
 /* An entry as a readdirplus record. */
-void reply_fill_entry(const struct mount *mount, uint64_t id, const struct stat *st,
+void reply_fill_entry(struct validity valid, uint64_t id, const struct stat *st,
                       struct fuse_entry_param *entry);
 
 #endif

@@ -518,7 +518,7 @@ static int fuse_arguments(const struct options *options, const struct mount *mou
              options->fsname ? options->fsname : "plyfs",
              options->subtype ? options->subtype : "plyfs",
              root && !options->allow_other_set ? ",allow_other" : "", root ? ",dev,suid" : "",
-             mount->trees[0].read_only ? ",ro" : "", mount->rules.uring ? ",io_uring" : "");
+             mount_is_read_only(mount) ? ",ro" : "", mount->rules.uring ? ",io_uring" : "");
     if (fuse_opt_add_arg(args, "plyfs") != 0 || fuse_opt_add_arg(args, text) != 0)
         return -ENOMEM;
     if (options->kernel &&
@@ -557,6 +557,12 @@ static int open_session(const struct options *options, struct mount *mount, stru
     return err;
 }
 
+/* The kernel may know nothing of that name: then there is nothing to forget. */
+static void forget_name(void *session, uint64_t directory, const char *name)
+{
+    (void)fuse_lowlevel_notify_inval_entry(session, directory, name, strlen(name));
+}
+
 /* Who has one processor alone must leave it to the client. */
 static bool may_spin(const struct options *options)
 {
@@ -586,6 +592,8 @@ int serve_run(const struct options *options, struct mount *mount)
     caller_init();
     int err = open_session(options, mount, &session);
     if (!err) {
+        mount->session = session.fuse;
+        mount->name_changed = forget_name;
         session.vigil = session.spin ? vigil_start() : NULL;
         serve_threads(&session, options, signals);
         vigil_stop(session.vigil);

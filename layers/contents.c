@@ -19,6 +19,7 @@ struct reading {
     const struct sources *sources; /* what the upper part may cover; or NULL */
     struct nameset covered;
     bool pure;
+    bool foreign; /* a plain stack's directory on another filesystem: only a lookup tells numbers */
     int (*each)(void *context, const struct content *content);
     void *context;
 };
@@ -59,6 +60,8 @@ static int take_upper(struct reading *reading, int dir, const struct dirent *ent
     const char *name = entry->d_name;
     const struct stack *stack = reading->stack;
     struct stat st;
+    if (stack->plain)
+        return tell(reading, name, entry->d_ino, entry->d_type, false);
     if (stack->able.whiteform == WHITEFORM_FILE && whiteout_is_name(name)) {
         const char *hidden = whiteout_hidden_name(name);
         return hidden ? tell(reading, hidden, 0, DT_UNKNOWN, true) : 0;
@@ -105,7 +108,7 @@ static int show_upper(void *context, const struct content *content)
         return err;
     /* In a directory of purely upper content every number is its own; elsewhere an entry may have
      * brought another one with it, which a lookup tells. */
-    bool own = !reading->sources && reading->pure;
+    bool own = !reading->sources && reading->pure && !reading->foreign;
     return tell(reading, content->name, own ? stack_ino(reading->stack, 0, content->ino) : 0,
                 content->dtype, false);
 }
@@ -165,6 +168,9 @@ int contents_shown(const struct stack *stack, int upper, const struct sources *s
 {
     struct reading reading = {
         .stack = stack, .sources = sources, .pure = pure, .each = each, .context = context};
+    struct stat st;
+    if (stack->plain)
+        reading.foreign = fstat(upper, &st) < 0 || st.st_dev != stack->backings[0].dev;
     int err = upper >= 0 ? contents_upper(stack, upper, show_upper, &reading) : 0;
     if (!err && sources)
         err = sources->count == 1 ? show_single_lower(&reading) : show_merged_lowers(&reading);

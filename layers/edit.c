@@ -259,7 +259,8 @@ static int move_dir(const struct stack *stack, const struct renaming *renaming, 
     if (look == UPPER_WHITEOUT && stack->able.whiteform == WHITEFORM_DEVICE)
         return move_dir_over_whiteout(stack, renaming, cover);
     int err = move(stack, renaming, cover);
-    if ((err != -ENOTEMPTY && err != -EEXIST) || look != UPPER_OBJECT || !S_ISDIR(target->st_mode))
+    if ((err != -ENOTEMPTY && err != -EEXIST) || look != UPPER_OBJECT ||
+        !S_ISDIR(target->st_mode) || stack->plain)
         return err;
     err = clear_dir(stack, renaming->to->upper, renaming->to_name);
     return err ? err : move(stack, renaming, cover);

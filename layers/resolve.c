@@ -644,12 +644,25 @@ static int settle_upper(const struct stack *stack, int upper, const struct sourc
     return 0;
 }
 
+/* What is there is what is shown. */
+static int resolve_plain(const struct stack *stack, int dir, const char *name, struct entry *entry)
+{
+    int err = fd_stat(dir, name, &entry->st);
+    if (err)
+        return err == -ENOENT ? 0 : err;
+    entry->present = entry->linked = true;
+    entry->ino = stack_upper_ino(stack, &entry->st);
+    return 0;
+}
+
 int resolve_name(const struct stack *stack, int upper, const struct sources *sources,
                  const char *name, struct entry *entry)
 {
     *entry = (struct entry){0};
     if (upper < 0)
         return resolve_lower(stack, sources, name, entry);
+    if (stack->plain)
+        return resolve_plain(stack, upper, name, entry);
     bool files = stack->able.whiteform == WHITEFORM_FILE;
     if ((files && whiteout_is_name(name)) ||
         whiteout_is_opaque_file(stack_upper_where(stack), upper, name))

@@ -93,6 +93,39 @@ int stack_open(struct stack *stack, const char *const *paths, unsigned count, bo
     return stack_root_sources(stack);
 }
 
+int stack_open_plain(struct stack *stack, int root, const char *path, uint8_t tag,
+                     struct fdcache *fds)
+{
+    struct stat st;
+    *stack = (struct stack){.writable = true,
+                            .plain = true,
+                            .tag = tag,
+                            .stage = -1,
+                            .index = -1,
+                            .fds = fds,
+                            .able = {.space = OVLSPACE_NONE,
+                                     .whiteform = WHITEFORM_DEVICE,
+                                     .tmpfile = true,
+                                     .rename_whiteout = true,
+                                     .chown = true},
+                            .features = {.sync = true}};
+    stack->layers = calloc(1, sizeof(*stack->layers));
+    stack->merges = stack->layers ? mergecache_create(0) : NULL;
+    if (!stack->merges) {
+        close(root);
+        return -ENOMEM;
+    }
+    stack->count = 1;
+    stack->layers[0].root = root;
+    stack->layers[0].path = strdup(path);
+    if (!stack->layers[0].path)
+        return -ENOMEM;
+    if (fstat(root, &st) < 0)
+        return -errno;
+    int fs = stack_backing(stack, root, st.st_dev);
+    return fs < 0 ? fs : 0;
+}
+
 void stack_close(struct stack *stack)
 {
     for (unsigned i = 0; stack->layers && i < stack->count; i++) {
@@ -105,6 +138,21 @@ void stack_close(struct stack *stack)
     sources_release(stack->root);
     mergecache_destroy(stack->merges);
     *stack = (struct stack){.stage = -1, .index = -1};
+}
+
+/* A plain stack's numbers, apart from those of the union and of every other. */
+static uint64_t tag_ino(uint8_t tag, uint64_t real)
+{
+    return real >> 56 == 0 ? real | (uint64_t)tag << 56
+                           : hash_bytes(&real, sizeof(real), tag) | 1ull << 63;
+}
+
+uint64_t stack_upper_ino(const struct stack *stack, const struct stat *st)
+{
+    if (!stack->plain || st->st_dev == stack->backings[0].dev)
+        return stack_ino(stack, 0, st->st_ino);
+    const uint64_t both[2] = {st->st_dev, st->st_ino};
+    return hash_bytes(both, sizeof(both), stack->tag) | 1ull << 63;
 }
 
 static uint64_t compose_ino(const struct stack *stack, unsigned fs, uint64_t real)
@@ -120,6 +168,8 @@ static uint64_t compose_ino(const struct stack *stack, unsigned fs, uint64_t rea
 
 uint64_t stack_ino(const struct stack *stack, unsigned layer, uint64_t real)
 {
+    if (stack->plain)
+        return tag_ino(stack->tag, real);
     return compose_ino(stack, stack->layers[layer].fs, real);
 }
 

@@ -47,9 +47,15 @@ struct features {
     bool sync; /* false: volatile, nothing is synced */
 };
 
+/* The first free byte for the numbers of a plain stack; below are the filesystems of a union. */
+enum { STACK_PLAIN_TAG = 0x80 };
+
 struct stack {
     unsigned count; /* layers, slot 0 included */
     bool writable;  /* slot 0 is there */
+    /* One layer that is shown as it is: no name in it is a whiteout, no attribute a book. */
+    bool plain;
+    uint8_t tag; /* of a plain stack: the highest byte of its inode numbers */
     struct layer *layers;
     unsigned backing_count;
     struct backing backings[256];
@@ -69,6 +75,11 @@ must_check int stack_open(struct stack *stack, const char *const *paths, unsigne
                           bool writable, struct fdcache *fds, unsigned *culprit);
 void stack_close(struct stack *stack);
 
+/* A plain stack over `root`, a directory open for reading or, with O_PATH, anything else. Takes
+ * ownership of it in every case. `path` is for messages; `tag` is at least STACK_PLAIN_TAG. */
+must_check int stack_open_plain(struct stack *stack, int root, const char *path, uint8_t tag,
+                                struct fdcache *fds);
+
 /* Where the books of the upper layer are read. */
 static inline enum ovlwhere stack_upper_where(const struct stack *stack)
 {
@@ -79,6 +90,10 @@ static inline enum ovlwhere stack_upper_where(const struct stack *stack)
  * filesystem it is the real one; else the filesystem's index is in the highest byte, as the
  * kernel's xino does. */
 uint64_t stack_ino(const struct stack *stack, unsigned layer, uint64_t real);
+
+/* The same of an object of slot 0 by its stat: in a plain stack it may be of a filesystem that is
+ * mounted beneath, and then the number is mixed with that one's. */
+uint64_t stack_upper_ino(const struct stack *stack, const struct stat *st);
 
 /* The number of a copied-up file: its origin's. -ESTALE when it cannot be told. */
 must_check int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlset attrs,

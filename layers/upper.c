@@ -138,7 +138,7 @@ int upper_remove(const struct stack *stack, int dir, const char *name, bool is_d
 {
     if (unlinkat(dir, name, is_dir ? AT_REMOVEDIR : 0) == 0)
         return 0;
-    if (!is_dir || (errno != ENOTEMPTY && errno != EEXIST))
+    if (!is_dir || (errno != ENOTEMPTY && errno != EEXIST) || stack->plain)
         return -errno;
     char temp[UPPER_TEMP_MAX];
     upper_temp_name(temp);
@@ -178,7 +178,7 @@ int upper_look(const struct stack *stack, int dir, const char *name, struct stat
 {
     int err = fd_stat(dir, name, st);
     if (err == 0)
-        return whiteout_is_device(st) ? UPPER_WHITEOUT : UPPER_OBJECT;
+        return whiteout_is_device(st) && !stack->plain ? UPPER_WHITEOUT : UPPER_OBJECT;
     if (err != -ENOENT)
         return err;
     char white[NAME_MAX + sizeof(WHITEOUT_PREFIX)];

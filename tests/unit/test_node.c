@@ -11,8 +11,9 @@
 static struct node_table *table;
 static unsigned freed_count;
 
-static void count_freed(void *context, uint32_t index)
+static void count_freed(void *context, uint32_t index, uint8_t tree)
 {
+    assert_int_equal(tree, 0);
     assert_ptr_equal(context, &freed_count);
     assert_true(index > NODE_ROOT);
     freed_count++;
@@ -386,9 +387,10 @@ static void a_locked_node_is_buried_when_its_lock_is_given_back(void **state)
 
 /* Whoever keeps something by a node's index is told before another node has that index. */
 static uint32_t reborn;
-static void look_up_another(void *context, uint32_t index)
+static void look_up_another(void *context, uint32_t index, uint8_t tree)
 {
     (void)context;
+    (void)tree;
     char name[16];
     snprintf(name, sizeof(name), "n%u", index);
     if (!reborn)

@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: the table of routes, a tree of names as deep as the paths that are routed. Invariants:
+ * - a waypoint without a tree has children; the root waypoint is always there;
+ * - trees[t]->way is the waypoint whose tree is t, or NULL;
+ * - a directory whose node is not marked NODE_WAY leads to no route, so nothing is asked for it.
+ * Cost: a lookup in a marked directory climbs to the root of the mount, one node for each level.
+ */
+#include "route.h"
+
+#include "fd.h"
+#include "find.h"
+#include "quota.h"
+#include "rootpath.h"
+#include "scratch.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+struct waypoint {
+    char *name;
+    struct waypoint *parent, *children, *next;
+    uint8_t tree;      /* 0: only on the way */
+    char *destination; /* of a route: as it was asked for */
+};
+
+struct routes {
+    pthread_rwlock_t lock;
+    struct waypoint top;
+    atomic_uint lingering;
+    char *left[TREES_MAX]; /* of a lingering tree: where it was */
+};
+
+struct routes *routes_create(void)
+{
+    struct routes *routes = calloc(1, sizeof(*routes));
+    if (!routes)
+        return NULL;
+    pthread_rwlock_init(&routes->lock, NULL);
+    return routes;
+}
+
+static void waypoint_free(struct waypoint *point)
+{
+    while (point) {
+        struct waypoint *next = point->next;
+        waypoint_free(point->children);
+        free(point->name);
+        free(point->destination);
+        free(point);
+        point = next;
+    }
+}
+
+void routes_destroy(struct routes *routes)
+{
+    if (!routes)
+        return;
+    waypoint_free(routes->top.children);
+    for (unsigned i = 0; i < TREES_MAX; i++)
+        free(routes->left[i]);
+    pthread_rwlock_destroy(&routes->lock);
+    free(routes);
+}
+
+void route_enter(struct mount *mount)
+{
+    pthread_rwlock_rdlock(&mount->routes->lock);
+}
+
+void route_leave(struct mount *mount)
+{
+    pthread_rwlock_unlock(&mount->routes->lock);
+}
+
+/* ---- waypoints ---- */
+
+static struct waypoint *child_of(struct waypoint *point, const char *name)
+{
+    struct waypoint *child = point->children;
+    while (child && strcmp(child->name, name) != 0)
+        child = child->next;
+    return child;
+}
+
+static struct waypoint *make_child(struct waypoint *point, const char *name)
+{
+    struct waypoint *child = child_of(point, name);
+    if (child)
+        return child;
+    child = calloc(1, sizeof(*child));
+    if (!child || !(child->name = strdup(name))) {
+        free(child);
+        return NULL;
+    }
+    child->parent = point;
+    child->next = point->children;
+    point->children = child;
+    return child;
+}
+
+/* Takes away waypoints that lead nowhere any more. */
+static void prune(struct waypoint *point)
+{
+    while (point->parent && !point->children && !point->tree) {
+        struct waypoint *parent = point->parent, **at = &parent->children;
+        while (*at != point)
+            at = &(*at)->next;
+        *at = point->next;
+        point->next = NULL;
+        waypoint_free(point);
+        point = parent;
+    }
+}
+
+/* The waypoint that a directory's node stands at, or NULL. */
+static struct waypoint *point_of(struct mount *mount, const struct node_view *dir)
+{
+    if (dir->index == NODE_ROOT)
+        return &mount->routes->top;
+    if (!node_is(dir, NODE_WAY))
+        return NULL;
+    if (node_is(dir, NODE_ROUTE))
+        return mount_tree(mount, dir)->way;
+    cleanup_view struct node_view parent = {0};
+    if (node_view_index(mount->nodes, dir->parent, &parent) != 0)
+        return NULL;
+    struct waypoint *above = point_of(mount, &parent);
+    return above ? child_of(above, dir->name) : NULL;
+}
+
+enum way route_look(struct mount *mount, const struct node_view *dir, const char *name,
+                    uint8_t *tree)
+{
+    struct waypoint *above = point_of(mount, dir);
+    struct waypoint *point = above ? child_of(above, name) : NULL;
+    *tree = point ? point->tree : 0;
+    return !point ? WAY_NONE : point->tree ? WAY_ROUTE : WAY_ON;
+}
+
+bool route_holds(struct mount *mount, uint8_t tree)
+{
+    const struct waypoint *way = mount->trees[tree]->way;
+    return way && way->children;
+}
+
+static bool shows_directory(const struct mount *mount, const struct waypoint *point)
+{
+    struct stat st;
+    return !point->tree || (fstat(mount->trees[point->tree]->stack.layers[0].root, &st) == 0 &&
+                            S_ISDIR(st.st_mode));
+}
+
+int route_each_name(struct mount *mount, const struct node_view *dir,
+                    int (*each)(void *context, const char *name, bool is_dir), void *context)
+{
+    const struct waypoint *above = point_of(mount, dir);
+    int err = 0;
+    for (const struct waypoint *at = above ? above->children : NULL; at && !err; at = at->next)
+        err = each(context, at->name, shows_directory(mount, at));
+    return err;
+}
+
+bool route_pins(struct mount *mount, const struct node_view *dir, const char *name)
+{
+    uint8_t tree;
+    if (!node_is(dir, NODE_WAY))
+        return false;
+    route_enter(mount);
+    bool pins = route_look(mount, dir, name, &tree) != WAY_NONE;
+    route_leave(mount);
+    return pins;
+}
+
+/* ---- what a route shows ---- */
+
+static int tell_fault(struct route_fault *fault, const struct route_wish *wish, int err,
+                      const char *words)
+{
+    snprintf(fault->words, sizeof(fault->words), "%s cannot be shown at %s: %s",
+             wish->source ? wish->source : "a tmpfs", wish->destination, words);
+    return err;
+}
+
+/* A directory is opened for reading; anything else is only pointed at. */
+static int open_source(const struct route_wish *wish)
+{
+    int fd = open(wish->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOTDIR)
+        fd = open(wish->source, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (!wish->subpath)
+        return fd;
+    cleanup_fd int base = fd;
+    fd = fd_open_beneath(base, wish->subpath, O_RDONLY | O_DIRECTORY);
+    return fd == -ENOTDIR ? fd_open_beneath(base, wish->subpath, O_PATH) : fd;
+}
+
+/* A view of the directory in which nothing that is mounted beneath it is seen. */
+static int without_submounts(int fd)
+{
+    cleanup_fd int clone =
+        (int)syscall(SYS_open_tree, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    return clone < 0 ? -errno : fd_open_name(clone, ".", O_RDONLY | O_DIRECTORY, 0);
+}
+
+static int open_root(const struct route_wish *wish, struct route_fault *fault)
+{
+    if (!wish->source) {
+        int fd = scratch_open(wish->limit, wish->perm);
+        return fd < 0 ? tell_fault(fault, wish, fd,
+                                   "a tmpfs needs root, or a kernel that lets users make user "
+                                   "namespaces")
+                      : fd;
+    }
+    cleanup_fd int fd = open_source(wish);
+    if (fd < 0)
+        return tell_fault(fault, wish, fd, strerror(-fd));
+    if (!wish->one_filesystem)
+        return steal_fd(&fd);
+    int alone = without_submounts(fd);
+    return alone < 0 ? tell_fault(fault, wish, alone,
+                                  "to leave out what is mounted beneath it needs root")
+                     : alone;
+}
+
+/* The kernel takes no files of filesystems that are stacked themselves. */
+static bool may_pass(int root)
+{
+    struct statfs st;
+    return fstatfs(root, &st) == 0 && st.f_type != OVERLAYFS_SUPER_MAGIC &&
+           st.f_type != FUSE_SUPER_MAGIC;
+}
+
+static int open_tree(struct mount *mount, const struct route_wish *wish, uint8_t slot,
+                     struct tree **made, struct route_fault *fault)
+{
+    int root = open_root(wish, fault);
+    if (root < 0)
+        return root;
+    struct tree *tree = calloc(1, sizeof(*tree));
+    if (!tree) {
+        close(root);
+        return -ENOMEM;
+    }
+    int err = stack_open_plain(&tree->stack, root, wish->source ? wish->source : "tmpfs",
+                               (uint8_t)(STACK_PLAIN_TAG + slot), mount->fds);
+    tree->read_only = wish->read_only;
+    tree->passthrough = !err && may_pass(root);
+    if (!err && wish->source && wish->limit > 0)
+        err = quota_open(root, wish->limit, wish->usage, &tree->quota);
+    if (err) {
+        tree_destroy(tree);
+        return tell_fault(fault, wish, err, strerror(-err));
+    }
+    /* What is passed on is not counted. */
+    if (tree->quota)
+        tree->passthrough = false;
+    *made = tree;
+    return 0;
+}
+
+/* ---- changing the table ---- */
+
+/* Where the destination is once its symlinks are resolved, and whether what is there now and what
+ * is to be shown go together. */
+static int resolve_destination(struct mount *mount, const struct route_wish *wish, bool is_dir,
+                               char **path, struct route_fault *fault)
+{
+    struct rootpath found = ROOTPATH_NONE;
+    const struct stack *union_stack = &mount->trees[0]->stack;
+    int err = rootpath_find(union_stack, wish->destination, true, &found);
+    if (err)
+        return tell_fault(fault, wish, err, strerror(-err));
+    if (!*found.path)
+        err = tell_fault(fault, wish, -EINVAL, "that is the root of the mount");
+    else if (found.entry.present && is_dir && !S_ISDIR(found.entry.st.st_mode))
+        err = tell_fault(fault, wish, -ENOTDIR,
+                         "cannot mount volume over existing file, file exists");
+    else if (found.entry.present && !is_dir && S_ISDIR(found.entry.st.st_mode))
+        err = tell_fault(fault, wish, -EISDIR, "a file cannot be shown over a directory");
+    else
+        *path = steal_ptr(&found.path);
+    rootpath_finish(&found);
+    return err;
+}
+
+static uint8_t free_slot(const struct mount *mount)
+{
+    unsigned slot = 1;
+    while (slot < TREES_MAX && mount->trees[slot])
+        slot++;
+    return slot < TREES_MAX ? (uint8_t)slot : 0;
+}
+
+/* The node of the directory `dir` that a waypoint stands for, if the kernel knows it. */
+static uint32_t node_at(struct mount *mount, uint32_t dir, const struct waypoint *point)
+{
+    char key[ROUTE_KEY_MAX];
+    return point->tree ? node_find(mount->nodes, dir, route_key(key, point->tree))
+                       : node_find(mount->nodes, dir, point->name);
+}
+
+/* Marks the nodes on the way to `point` and gives the last one that the kernel knows, with the name
+ * in it that it has to ask for again. */
+static uint32_t mark_way(struct mount *mount, const struct waypoint *point, const char **name)
+{
+    uint32_t dir = NODE_ROOT;
+    if (point->parent->parent) {
+        dir = mark_way(mount, point->parent, name);
+        /* Above it was cut already: a name further up is unknown to the kernel. */
+        if (*name != point->parent->name)
+            return dir;
+        uint32_t next = node_at(mount, dir, point->parent);
+        if (next == NODE_NONE)
+            return dir;
+        dir = next;
+    }
+    node_set_flags(mount->nodes, dir, NODE_WAY, 0);
+    *name = point->name;
+    return dir;
+}
+
+/* The kernel is told outside the lock: it may have to wait for a lookup that wants it. */
+static void tell_kernel(struct mount *mount, uint32_t dir, const char *name)
+{
+    cleanup_view struct node_view view = {0};
+    if (mount->name_changed && node_view_index(mount->nodes, dir, &view) == 0)
+        mount->name_changed(mount->session, view.id, name);
+}
+
+static struct waypoint *make_way(struct mount *mount, const char *path)
+{
+    struct waypoint *point = &mount->routes->top;
+    cleanup_free char *copy = strdup(path);
+    char *rest = copy, *part;
+    while (copy && point && (part = strsep(&rest, "/")) != NULL) {
+        struct waypoint *next = *part ? make_child(point, part) : point;
+        if (!next)
+            prune(point);
+        point = next;
+    }
+    return copy ? point : NULL;
+}
+
+/* Puts an open tree into the table; it is the table's then. */
+static int enlist(struct mount *mount, const char *path, const char *destination, uint8_t slot,
+                  struct tree *tree, struct waypoint **way)
+{
+    struct waypoint *point = make_way(mount, path);
+    char *copy = strdup(destination);
+    int err = !point || !copy ? -ENOMEM : point->tree ? -EEXIST : 0;
+    if (err) {
+        if (point)
+            prune(point);
+        free(copy);
+        return err;
+    }
+    point->tree = slot;
+    point->destination = copy;
+    tree->way = point;
+    mount->trees[slot] = tree;
+    *way = point;
+    return 0;
+}
+
+static void reap_locked(struct mount *mount)
+{
+    struct routes *routes = mount->routes;
+    for (unsigned i = 1; i < TREES_MAX; i++) {
+        struct tree *tree = mount->trees[i];
+        if (!tree || tree->way || node_tree_count(mount->nodes, (uint8_t)i) > 0)
+            continue;
+        mount->trees[i] = NULL;
+        tree_destroy(tree);
+        free(steal_ptr(&routes->left[i]));
+        atomic_fetch_sub(&routes->lingering, 1);
+    }
+}
+
+void route_reap(struct mount *mount)
+{
+    if (atomic_load_explicit(&mount->routes->lingering, memory_order_relaxed) == 0)
+        return;
+    pthread_rwlock_wrlock(&mount->routes->lock);
+    reap_locked(mount);
+    pthread_rwlock_unlock(&mount->routes->lock);
+}
+
+static int add_locked(struct mount *mount, const struct route_wish *wish, uint32_t *dir,
+                      char name[NAME_MAX + 1], struct route_fault *fault)
+{
+    cleanup_free char *path = NULL;
+    struct tree *tree = NULL;
+    struct waypoint *way = NULL;
+    const char *changed = NULL;
+    reap_locked(mount);
+    uint8_t slot = free_slot(mount);
+    if (!slot)
+        return tell_fault(fault, wish, -EMFILE, "there are too many routes already");
+    int err = open_tree(mount, wish, slot, &tree, fault);
+    if (err)
+        return err;
+    struct stat st;
+    err = fstat(tree->stack.layers[0].root, &st) < 0 ? -errno : 0;
+    if (!err)
+        err = resolve_destination(mount, wish, S_ISDIR(st.st_mode), &path, fault);
+    if (!err) {
+        err = enlist(mount, path, wish->destination, slot, tree, &way);
+        if (err)
+            (void)tell_fault(fault, wish, err,
+                             err == -EEXIST ? "another volume is there" : strerror(-err));
+    }
+    if (err) {
+        tree_destroy(tree);
+        return err;
+    }
+    *dir = mark_way(mount, way, &changed);
+    snprintf(name, NAME_MAX + 1, "%s", changed);
+    return 0;
+}
+
+int route_add(struct mount *mount, const struct route_wish *wish, struct route_fault *fault)
+{
+    char name[NAME_MAX + 1];
+    uint32_t dir = NODE_NONE;
+    fault->words[0] = 0;
+    pthread_rwlock_wrlock(&mount->routes->lock);
+    int err = add_locked(mount, wish, &dir, name, fault);
+    pthread_rwlock_unlock(&mount->routes->lock);
+    if (!err)
+        tell_kernel(mount, dir, name);
+    return err;
+}
+
+/* The waypoint of the route that was asked for as `destination`. */
+static struct waypoint *find_route(struct mount *mount, const char *destination)
+{
+    for (unsigned i = 1; i < TREES_MAX; i++) {
+        struct tree *tree = mount->trees[i];
+        if (tree && tree->way && strcmp(tree->way->destination, destination) == 0)
+            return tree->way;
+    }
+    return NULL;
+}
+
+/* Whether files are open in a tree, or routes lie beneath it. */
+static int check_unused(struct mount *mount, const struct waypoint *way, struct route_fault *fault)
+{
+    char name[NAME_MAX + 1];
+    uint32_t open = node_tree_opens(mount->nodes, way->tree, name);
+    if (open == 0)
+        return 0;
+    snprintf(fault->words, sizeof(fault->words), "%u %s open there, %s among them", open,
+             open == 1 ? "file is" : "files are", name);
+    return -EBUSY;
+}
+
+static int remove_locked(struct mount *mount, const char *destination, bool lazy, uint32_t *dir,
+                         char name[NAME_MAX + 1], struct route_fault *fault)
+{
+    struct routes *routes = mount->routes;
+    const char *changed = NULL;
+    struct waypoint *way = find_route(mount, destination);
+    if (!way) {
+        snprintf(fault->words, sizeof(fault->words), "nothing is mounted on %s", destination);
+        return -ENOENT;
+    }
+    int err = lazy ? 0 : check_unused(mount, way, fault);
+    if (err)
+        return err;
+    struct tree *tree = mount->trees[way->tree];
+    *dir = mark_way(mount, way, &changed);
+    snprintf(name, NAME_MAX + 1, "%s", changed);
+    routes->left[way->tree] = steal_ptr(&way->destination);
+    atomic_fetch_add(&routes->lingering, 1);
+    tree->way = NULL;
+    way->tree = 0;
+    prune(way);
+    return 0;
+}
+
+int route_remove(struct mount *mount, const char *destination, bool lazy, struct route_fault *fault)
+{
+    char name[NAME_MAX + 1];
+    uint32_t dir = NODE_NONE;
+    fault->words[0] = 0;
+    pthread_rwlock_wrlock(&mount->routes->lock);
+    int err = remove_locked(mount, destination, lazy, &dir, name, fault);
+    pthread_rwlock_unlock(&mount->routes->lock);
+    if (err)
+        return err;
+    tell_kernel(mount, dir, name);
+    route_reap(mount);
+    return 0;
+}
+
+bool route_lingers(struct mount *mount, const char *destination)
+{
+    bool lingers = false;
+    route_reap(mount);
+    route_enter(mount);
+    for (unsigned i = 1; i < TREES_MAX && !lingers; i++)
+        lingers = mount->routes->left[i] && strcmp(mount->routes->left[i], destination) == 0;
+    route_leave(mount);
+    return lingers;
+}
+
+/* ---- telling ---- */
+
+static int tell_beneath(struct mount *mount, const struct waypoint *point, char *path, size_t used,
+                        int (*each)(void *, const struct route_line *), void *context)
+{
+    char name[NAME_MAX + 1];
+    int err = 0;
+    for (const struct waypoint *at = point->children; at && !err; at = at->next) {
+        int length = snprintf(path + used, PATH_MAX - used, "/%s", at->name);
+        if (length < 0 || (size_t)length >= PATH_MAX - used)
+            return -ENAMETOOLONG;
+        if (at->tree) {
+            const struct tree *tree = mount->trees[at->tree];
+            const char *source = tree->stack.layers[0].path;
+            const struct route_line line = {
+                .destination = at->destination,
+                .resolved = path,
+                .source = strcmp(source, "tmpfs") == 0 ? NULL : source,
+                .tree = tree,
+                .nodes = node_tree_count(mount->nodes, at->tree),
+                .open = node_tree_opens(mount->nodes, at->tree, name),
+            };
+            err = each(context, &line);
+        }
+        if (!err)
+            err = tell_beneath(mount, at, path, used + (size_t)length, each, context);
+        path[used] = 0;
+    }
+    return err;
+}
+
+int route_each(struct mount *mount, int (*each)(void *context, const struct route_line *line),
+               void *context)
+{
+    char path[PATH_MAX] = "";
+    route_enter(mount);
+    int err = tell_beneath(mount, &mount->routes->top, path, 0, each, context);
+    route_leave(mount);
+    return err;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: hold a list of wishes.
+ */
+#include "routes.h"
+
+void route_wish_finish(struct route_wish *wish)
+{
+    free(wish->destination);
+    free(wish->source);
+    free(wish->subpath);
+    free(wish->usage);
+    *wish = (struct route_wish){0};
+}
+
+void route_wishes_finish(struct route_wishes *wishes)
+{
+    for (unsigned i = 0; i < wishes->count; i++)
+        route_wish_finish(&wishes->at[i]);
+    free(wishes->at);
+    *wishes = (struct route_wishes){0};
+}
+
+int route_wishes_add(struct route_wishes *wishes, struct route_wish *wish)
+{
+    struct route_wish *more = realloc(wishes->at, (wishes->count + 1) * sizeof(*more));
+    if (!more) {
+        route_wish_finish(wish);
+        return -ENOMEM;
+    }
+    wishes->at = more;
+    wishes->at[wishes->count++] = *wish;
+    *wish = (struct route_wish){0};
+    return 0;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: ask the routes first where a directory is on the way to one, then its own tree.
+ */
+#include "shown.h"
+
+#include "fd.h"
+#include "find.h"
+#include "hash.h"
+#include "resolve.h"
+#include "route.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+/* What the directory's own tree has. */
+static int find_in_tree(struct mount *mount, const struct node_view *dir, const char *name,
+                        struct entry *entry)
+{
+    int err = 0;
+    struct fdref *upper = NULL;
+    if (node_is(dir, NODE_STUB))
+        return 0;
+    if (node_is(dir, NODE_UPPER)) {
+        names_read(mount);
+        upper = find_upper_dir(mount, dir->index, &err);
+        names_end(mount);
+        if (!upper)
+            return err;
+    }
+    err = resolve_name(mount_stack(mount, dir), upper ? upper->fd : -1, dir->sources, name, entry);
+    fdref_release(mount->fds, upper);
+    return err;
+}
+
+static int find_root_of(struct mount *mount, uint8_t tree, struct shown *shown)
+{
+    const struct stack *stack = &mount->trees[tree]->stack;
+    int err = fd_stat(stack->layers[0].root, "", &shown->entry.st);
+    shown->entry.present = !err;
+    shown->entry.ino = err ? 0 : stack_upper_ino(stack, &shown->entry.st);
+    shown->tree = tree;
+    shown->flags = NODE_ROUTE | (route_holds(mount, tree) ? (unsigned)NODE_WAY : 0);
+    return err;
+}
+
+/* A directory on the way that no layer has. Its number is always the same, and no file's. */
+static void become_stub(struct mount *mount, const struct node_view *dir, const char *name,
+                        struct shown *shown)
+{
+    uint64_t ino = hash_bytes(name, strlen(name), dir->ino) >> 2 | 1ull << 62;
+    shown->entry = (struct entry){.present = true, .ino = ino, .layer = 1};
+    shown->entry.st = mount_stub_stat(mount, ino);
+    shown->flags |= NODE_STUB;
+}
+
+int shown_find(struct mount *mount, const struct node_view *dir, const char *name,
+               struct shown *shown)
+{
+    uint8_t tree = 0;
+    enum way way = WAY_NONE;
+    *shown = (struct shown){.tree = dir->tree};
+    if (strlen(name) > NAME_MAX)
+        return -ENAMETOOLONG;
+    if (node_is(dir, NODE_ORPHAN))
+        return -ENOENT;
+    if (node_is(dir, NODE_WAY)) {
+        route_enter(mount);
+        shown->crossing = true;
+        way = route_look(mount, dir, name, &tree);
+    }
+    if (way == WAY_ROUTE)
+        return find_root_of(mount, tree, shown);
+    int err = find_in_tree(mount, dir, name, &shown->entry);
+    if (err || way == WAY_NONE)
+        return err;
+    shown->flags = NODE_WAY;
+    if (!shown->entry.present)
+        become_stub(mount, dir, name, shown);
+    return 0;
+}
+
+void shown_finish(struct mount *mount, struct shown *shown)
+{
+    entry_finish(&shown->entry);
+    if (shown->crossing)
+        route_leave(mount);
+    shown->crossing = false;
+}
+
+/* The root of a routed tree is reached by its descriptor alone, which stays as long as its node. */
+static int pin_root(struct mount *mount, const struct node_view *view)
+{
+    const uint64_t key = fdkey(FDKIND_UPPER_DIR, view->index);
+    struct fdref *ref = fdcache_get(mount->fds, key);
+    if (!ref) {
+        int fd = fcntl(mount_stack(mount, view)->layers[0].root, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+            return -errno;
+        ref = fdcache_pin(mount->fds, key, fd, false);
+    }
+    fdref_release(mount->fds, ref);
+    return ref ? 0 : -ENOMEM;
+}
+
+int shown_intern(struct mount *mount, const struct node_view *dir, const char *name,
+                 struct shown *shown, struct node_view *view)
+{
+    char key[ROUTE_KEY_MAX];
+    uint64_t id;
+    if (shown->flags & NODE_ROUTE)
+        name = route_key(key, shown->tree);
+    int err = node_intern(mount->nodes, dir->index, name, shown->tree, &shown->entry, &id);
+    if (err)
+        return err;
+    if (shown->flags)
+        node_set_flags(mount->nodes, (uint32_t)id, shown->flags, 0);
+    err = node_view(mount->nodes, id, view);
+    if (!err && (shown->flags & NODE_ROUTE))
+        err = pin_root(mount, view);
+    if (err)
+        node_forget(mount->nodes, id, 1);
+    return err;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a directory of the mount shows as a name: what its own tree has there, or where a route
+ * leads. Lookup, readdir and create all ask here.
+ */
+#ifndef PLYFS_SHOWN_H
+#define PLYFS_SHOWN_H
+
+#include "entry.h"
+#include "mount.h"
+#include "own.h"
+
+struct shown {
+    struct entry entry;
+    uint8_t tree;
+    unsigned flags; /* NODE_ROUTE, NODE_WAY, NODE_STUB */
+    bool crossing;  /* the lock of the routes is held */
+};
+
+/* Finds a name. It is to be finished by the caller, before any reply, also when it is absent (0 is
+ * returned then, and entry.present is false). */
+must_check int shown_find(struct mount *mount, const struct node_view *dir, const char *name,
+                          struct shown *shown);
+void shown_finish(struct mount *mount, struct shown *shown);
+
+/* The node of what was found, with one more lookup, and its view. Takes what the entry owns. */
+must_check int shown_intern(struct mount *mount, const struct node_view *dir, const char *name,
+                            struct shown *shown, struct node_view *view);
+
+#endif
