@@ -16,6 +16,9 @@
 #include <jansson.h>
 #include <stdint.h>
 
+/* Whose content an entry shows, counted so. */
+unsigned shadow_layer_of(const struct stack *stack, const struct entry *entry);
+
 /* One thing that is hidden; lasts for the call that is told of it. */
 struct shadow_item {
     const struct change *change; /* change->path is from the root of the union, links resolved */
