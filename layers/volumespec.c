@@ -4,6 +4,7 @@
  */
 #include "volumespec.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *volume_kind_word(enum volume_kind kind)
@@ -90,6 +91,7 @@ void volume_spec_finish(struct volume_spec *spec)
 {
     free(spec->source);
     free(spec->destination);
+    free(spec->said);
     free(spec->mode);
     free(spec->propagation);
     free(spec->subpath);
@@ -97,6 +99,79 @@ void volume_spec_finish(struct volume_spec *spec)
     volume_pairs_finish(&spec->options);
     volume_pairs_finish(&spec->labels);
     *spec = (struct volume_spec){0};
+}
+
+/* Whether both were said in the same words of the same language. */
+static bool said_alike(const struct volume_spec *one, const struct volume_spec *other)
+{
+    return one->kind == other->kind && one->said && other->said &&
+           strcmp(one->said, other->said) == 0;
+}
+
+void volume_specs_finish(struct volume_specs *specs)
+{
+    for (unsigned i = 0; i < specs->count; i++)
+        volume_spec_finish(&specs->at[i]);
+    free(specs->at);
+    *specs = (struct volume_specs){0};
+}
+
+int volume_specs_add(struct volume_specs *specs, struct volume_spec *spec,
+                     struct volume_fault *fault)
+{
+    for (unsigned i = 0; i < specs->count; i++) {
+        if (said_alike(&specs->at[i], spec)) {
+            volume_spec_finish(spec);
+            return 0;
+        }
+        if (strcmp(specs->at[i].destination, spec->destination) == 0) {
+            snprintf(fault->words, sizeof(fault->words), "Duplicate mount point: %s",
+                     spec->destination);
+            return -EINVAL;
+        }
+    }
+    struct volume_spec *larger = reallocarray(specs->at, specs->count + 1, sizeof(*larger));
+    if (!larger) {
+        snprintf(fault->words, sizeof(fault->words), "out of memory");
+        return -ENOMEM;
+    }
+    specs->at = larger;
+    larger[specs->count++] = *spec;
+    *spec = (struct volume_spec){0};
+    return 0;
+}
+
+/* ---- paths ---- */
+
+/* Adds one component to the path that is `used` bytes long, or takes one away. */
+static size_t step_path(char *path, size_t used, const char *word, size_t length)
+{
+    if (length == 0 || (length == 1 && word[0] == '.'))
+        return used;
+    if (length == 2 && word[0] == '.' && word[1] == '.') {
+        while (used > 0 && path[--used] != '/')
+            ;
+        return used;
+    }
+    path[used++] = '/';
+    memcpy(path + used, word, length);
+    return used + length;
+}
+
+char *volume_path_clean(const char *path)
+{
+    size_t used = 0, length;
+    char *clean = *path == '/' ? malloc(strlen(path) + 1) : NULL;
+    if (!clean)
+        return NULL;
+    for (const char *at = path; *at; at += length + (at[length] == '/')) {
+        length = strcspn(at, "/");
+        used = step_path(clean, used, at, length);
+    }
+    if (used == 0)
+        clean[used++] = '/';
+    clean[used] = 0;
+    return clean;
 }
 
 /* ---- order ---- */

@@ -43,6 +43,7 @@ struct volume_spec {
     enum volume_kind kind;
     char *source;      /* bind: absolute, cleaned; volume: its name, NULL: anonymous; image: name */
     char *destination; /* absolute, cleaned: no "//", ".", "..", no slash at the end */
+    char *said;        /* all of it, as it was said; NULL of one that nobody said */
     char *mode;        /* what stood behind the second colon of -v, as it was said; else "" */
     char *propagation; /* "rprivate", "rshared"... */
     char *subpath;     /* volume and image: relative, cleaned, inside */
@@ -80,6 +81,10 @@ must_check int volume_spec_parse_from(const char *text, char **mount, bool *read
 
 /* Whether a volume may have that name: ^[a-zA-Z0-9][a-zA-Z0-9_.-]+$, at most 255 bytes. */
 must_check int volume_name_check(const char *name, struct volume_fault *fault);
+
+/* Bytes with an optional k, m, g, t or p (of 1024 each, a "b" or "ib" behind it is fine): of tmpfs
+ * and of limits. -EINVAL, -ERANGE. */
+must_check int volume_size_parse(const char *text, uint64_t *bytes);
 
 /* A path in its shortest form, lexically: absolute, without "//", "." and "..". NULL when it is not
  * absolute or out of memory. */
