@@ -16,16 +16,21 @@
 #include <sys/sysmacros.h>
 
 /* Packs a directory of the kit; the archive is at its beginning. */
-static int pack(const char *path)
+static int pack_as(enum treekind kind, const char *path)
 {
     int fd = tarkit_file();
     cleanup_fd int tree = kit_open(path, O_PATH | O_DIRECTORY);
     cleanup_tar_writer struct tar_writer *writer = tar_writer_open(fd, TAR_PLAIN);
     assert_non_null(writer);
-    assert_int_equal(pack_tree(tree, TREEKIND_LAYER, writer, NULL, NULL), 0);
+    assert_int_equal(pack_tree(tree, kind, writer, NULL, NULL), 0);
     assert_int_equal(tar_writer_finish(writer, NULL), 0);
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
     return fd;
+}
+
+static int pack(const char *path)
+{
+    return pack_as(TREEKIND_LAYER, path);
 }
 
 static struct tar_reader *open_archive(int fd)
@@ -36,15 +41,15 @@ static struct tar_reader *open_archive(int fd)
     return reader;
 }
 
-/* Makes the layer "top" from the words, packs it, and compares the names in the archive. */
-static void assert_packed(const char *words, const char *expected)
+/* Makes the tree "top" from the words, packs it, and compares the names in the archive. */
+static void assert_packed_as(enum treekind kind, const char *words, const char *expected)
 {
     char text[4096] = "";
     struct tar_entry entry;
     int more;
     kit_dir("top");
     kit_tree(words);
-    cleanup_fd int archive = pack("top");
+    cleanup_fd int archive = pack_as(kind, "top");
     cleanup_tar_reader struct tar_reader *reader = open_archive(archive);
     while ((more = tar_reader_next(reader, &entry)) == 1) {
         size_t used = strlen(text);
@@ -54,6 +59,11 @@ static void assert_packed(const char *words, const char *expected)
     }
     assert_int_equal(more, 0);
     assert_string_equal(text, expected);
+}
+
+static void assert_packed(const char *words, const char *expected)
+{
+    assert_packed_as(TREEKIND_LAYER, words, expected);
 }
 
 static void parents_come_first_and_directories_end_in_a_slash(void **state)
@@ -439,6 +449,56 @@ static void an_archive_of_any_order_comes_back_as_it_was(void **state)
     assert_same_archive(archive, back);
 }
 
+/* ---- plain trees ---- */
+
+static void a_plain_tree_is_packed_as_it_is_with_its_root(void **state)
+{
+    (void)state;
+    assert_packed_as(TREEKIND_PLAIN,
+                     "f top/.wh.a, f top/dir/.wh..wh..opq, o top/o, w top/w, d top/r, r top/r /x",
+                     "./, .wh.a, dir/, dir/.wh..wh..opq, o/, r/, w");
+}
+
+static void a_plain_tree_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    kit_tree("f top/a text, h top/dir/link top/a, l top/l away, w top/w, o top/o, f top/o/in, "
+             "f top/.wh.x, f top/.wh.dir");
+    assert_int_equal(fd_chmod(kit_root(), "top", 02710), 0);
+    assert_int_equal(fd_chmod(kit_root(), "top/w", 0640), 0);
+    cleanup_fd int first = pack_as(TREEKIND_PLAIN, "top");
+    kit_dir("again");
+    cleanup_fd int tree = kit_open("again", O_RDONLY | O_DIRECTORY);
+    int err;
+    struct tar_sums sums;
+    struct unpack job = {.kind = TREEKIND_PLAIN, .tree = tree, .books = -1};
+    cleanup_tar_reader struct tar_reader *reader = tar_reader_open(first, NULL, NULL, &err);
+    assert_int_equal(unpack_tree(&job, reader, &sums), 0);
+    assert_int_equal(lseek(first, 0, SEEK_SET), 0);
+    cleanup_fd int second = pack_as(TREEKIND_PLAIN, "again");
+    assert_same_archive(first, second);
+}
+
+/* Whoever may write into a volume may write such a record. */
+static void root_believes_no_record_in_a_plain_tree(void **state)
+{
+    (void)state;
+    const char record[] = "0:0:4755:file";
+    struct tar_entry entry;
+    if (geteuid() != 0)
+        skip();
+    kit_file("top/file", "");
+    assert_int_equal(xattr_set(kit_root(), "top/file", OVERRIDE_ATTR, record, strlen(record), 0),
+                     0);
+    assert_int_equal(fd_chmod(kit_root(), "top/file", 0600), 0);
+    cleanup_fd int archive = pack_as(TREEKIND_PLAIN, "top");
+    cleanup_tar_reader struct tar_reader *reader = open_archive(archive);
+    assert_int_equal(tar_reader_next(reader, &entry), 1);
+    assert_int_equal(tar_reader_next(reader, &entry), 1);
+    assert_int_equal(entry.mode, S_IFREG | 0600);
+    assert_non_null(find_attr(&entry, OVERRIDE_ATTR));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +523,9 @@ int main(void)
         kit_test(a_broken_skeleton_is_told),
         kit_test(what_was_packed_and_unpacked_packs_to_the_same_bytes),
         kit_test(an_archive_of_any_order_comes_back_as_it_was),
+        kit_test(a_plain_tree_is_packed_as_it_is_with_its_root),
+        kit_test(a_plain_tree_comes_back_as_it_was),
+        kit_test(root_believes_no_record_in_a_plain_tree),
     };
     return kit_run("pack", tests, sizeof(tests) / sizeof(tests[0]));
 }

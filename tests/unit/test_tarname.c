@@ -82,6 +82,24 @@ static void what_leads_out_or_hides_nothing_is_refused(void **state)
     }
 }
 
+static void no_name_is_a_whiteout_in_a_plain_tree(void **state)
+{
+    (void)state;
+    static const char *const NAMES[] = {
+        ".wh.a", ".wh.", ".wh..", "d/.wh..wh..opq", ".wh..wh.plnk/1.2", ".wh.a/b"};
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
+        struct tarname name;
+        assert_null(tarname_read(NAMES[i], TREEKIND_PLAIN, &name));
+        assert_int_equal(name.kind, TARNAME_PLAIN);
+        assert_string_equal(name.path, NAMES[i]);
+    }
+    for (size_t i = 0; i < sizeof(REFUSED) / sizeof(REFUSED[0]); i++) {
+        struct tarname name;
+        if (!strstr(REFUSED[i], ".wh.") && !tarname_read(REFUSED[i], TREEKIND_PLAIN, &name))
+            fail_msg("taken: %s", REFUSED[i]);
+    }
+}
+
 static void names_and_paths_and_depth_are_bounded(void **state)
 {
     (void)state;
@@ -113,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         kit_test(every_form_of_a_path_becomes_one),
         kit_test(what_leads_out_or_hides_nothing_is_refused),
+        kit_test(no_name_is_a_whiteout_in_a_plain_tree),
         kit_test(names_and_paths_and_depth_are_bounded),
     };
     return kit_run("tarname", tests, sizeof(tests) / sizeof(tests[0]));

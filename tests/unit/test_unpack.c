@@ -788,6 +788,109 @@ static void archives_of_gnu_tar_come_out_as_they_went_in(void **state)
     }
 }
 
+/* ---- plain trees ---- */
+
+static void begin_plain(void)
+{
+    begin();
+    own_close(&job.books);
+    job.kind = TREEKIND_PLAIN;
+    job.books = -1;
+}
+
+static void names_of_whiteouts_are_ordinary_in_a_plain_tree(void **state)
+{
+    (void)state;
+    begin_plain();
+    int archive = tarkit_archive("f .wh.a text, d .wh.dir, f .wh.dir/in in, f .wh..wh..opq x, "
+                                 "f a stays, h .wh.link .wh.a");
+    assert_int_equal(run(archive), 0);
+    kit_assert_text("tree/.wh.a", "text");
+    kit_assert_text("tree/.wh.dir/in", "in");
+    kit_assert_text("tree/.wh..wh..opq", "x");
+    kit_assert_text("tree/a", "stays");
+    assert_int_equal(kit_stat("tree/.wh.a").st_nlink, 2);
+    assert_false(is_opaque("tree"));
+    end();
+}
+
+static void attributes_of_overlays_are_ordinary_in_a_plain_tree(void **state)
+{
+    (void)state;
+    const struct tar_xattr xattrs[] = {{"user.overlay.opaque", "y", 1}};
+    const struct tar_entry entry = {
+        .path = "dir", .mode = S_IFDIR | 0755, .xattrs = xattrs, .xattr_count = 1};
+    char value;
+    begin_plain();
+    tarkit_add_entry(make(), &entry, "");
+    assert_int_equal(run(finish()), 0);
+    assert_int_equal(xattr_get(kit_root(), "tree/dir", "user.overlay.opaque", &value, 1), 1);
+    assert_int_equal(value, 'y');
+    end();
+}
+
+/* Any user may make this device: it is the one that reads as a whiteout. */
+static void a_device_without_a_number_is_ordinary_in_a_plain_tree(void **state)
+{
+    (void)state;
+    const struct tar_entry entry = {.path = "c", .mode = S_IFCHR | 0640, .rdev = makedev(0, 0)};
+    begin_plain();
+    struct tar_writer *writer = make();
+    tarkit_add_entry(writer, &entry, "");
+    tarkit_add(writer, 0, "again", "c");
+    assert_int_equal(run(finish()), 0);
+    assert_int_equal(kit_stat("tree/c").st_nlink, 2);
+    assert_int_equal(kit_stat("tree/c").st_mode & 07777, 0640);
+    end();
+}
+
+static void a_plain_root_stays_as_it_is_unless_it_is_described(void **state)
+{
+    (void)state;
+    begin_plain();
+    assert_int_equal(fd_chmod(kit_root(), "tree", 01750), 0);
+    assert_int_equal(run(tarkit_archive("f a")), 0);
+    assert_int_equal(kit_stat("tree").st_mode & 07777, 01750);
+    end();
+    start_anew();
+    begin_plain();
+    assert_int_equal(run(tarkit_archive("d ., f a")), 0);
+    assert_int_equal(kit_stat("tree").st_mode & 07777, 0755);
+    end();
+}
+
+static void an_undescribed_directory_of_a_plain_tree_is_its_makers(void **state)
+{
+    (void)state;
+    begin_plain();
+    assert_int_equal(run(tarkit_archive("f dir/a")), 0);
+    struct stat st = kit_stat("tree/dir");
+    assert_int_equal(st.st_uid, geteuid());
+    assert_int_equal(st.st_mode & 07777, 0755);
+    assert_true(st.st_mtim.tv_sec > 1000000000);
+    end();
+}
+
+static void a_plain_tree_is_guarded_as_a_layer_is(void **state)
+{
+    (void)state;
+    static const char *const HOSTILE[] = {
+        "f ../outside/new x",
+        "f /outside/new x",
+        "l out ../outside, f out/new x",
+        "h in ../outside/secret",
+        "l out ../outside, h in out/secret",
+        "l tree ., h tree/x a",
+        "f a, f a/b",
+    };
+    for (size_t i = 0; i < sizeof(HOSTILE) / sizeof(HOSTILE[0]); i++) {
+        begin_plain();
+        assert_int_equal(run(tarkit_archive(HOSTILE[i])), -EBADMSG);
+        end();
+        start_anew();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -828,6 +931,12 @@ int main(void)
         kit_test(without_privilege_owners_and_devices_are_recorded),
         kit_test(a_file_that_its_owner_could_not_read_is_recorded),
         kit_test(archives_of_gnu_tar_come_out_as_they_went_in),
+        kit_test(names_of_whiteouts_are_ordinary_in_a_plain_tree),
+        kit_test(attributes_of_overlays_are_ordinary_in_a_plain_tree),
+        kit_test(a_device_without_a_number_is_ordinary_in_a_plain_tree),
+        kit_test(a_plain_root_stays_as_it_is_unless_it_is_described),
+        kit_test(an_undescribed_directory_of_a_plain_tree_is_its_makers),
+        kit_test(a_plain_tree_is_guarded_as_a_layer_is),
     };
     return kit_run("unpack", tests, sizeof(tests) / sizeof(tests[0]));
 }
