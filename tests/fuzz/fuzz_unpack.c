@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Any bytes as the tar of a layer: they are unpacked within limits, or refused; nothing beside the
- * tree changes; and where a plain tar was unpacked, skeleton and tree give the same bytes again.
+ * Any bytes as the tar of a layer, and of a volume: they are unpacked within limits, or refused;
+ * nothing beside the tree changes; and where the tar of a layer was not compressed, skeleton and
+ * tree give the same bytes again.
  * What breaks one of these aborts.
  *
  * Built by -Dfuzz=true with clang: fuzz_unpack CORPUS. Without it fuzz/replay.c runs it over files.
@@ -30,14 +31,16 @@ static void must(bool holds, const char *what)
     }
 }
 
-/* A directory "tree" and "books" and a canary, in a directory of their own. */
+/* Directories "tree", "books" and "volume" and a canary, in a directory of their own. */
 static int make_place(char path[64])
 {
     snprintf(path, 64, "%s/plyfs-fuzz.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     must(mkdtemp(path) != NULL, "no place to work in");
     int place = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     must(place >= 0, "the place cannot be opened");
-    must(mkdirat(place, "tree", 0700) == 0 && mkdirat(place, "books", 0700) == 0, "no directories");
+    must(mkdirat(place, "tree", 0700) == 0 && mkdirat(place, "books", 0700) == 0 &&
+             mkdirat(place, "volume", 0700) == 0,
+         "no directories");
     cleanup_fd int canary = openat(place, "canary", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     must(canary >= 0 && fd_write_all(canary, CANARY, sizeof(CANARY)) == 0, "no canary");
     return place;
@@ -103,6 +106,19 @@ static void unpack_into(int place, int archive, const uint8_t *data, size_t size
         check_skeleton(tree, books, data, size);
 }
 
+static void unpack_plain(int place, int archive)
+{
+    struct tar_sums sums;
+    int err;
+    cleanup_fd int tree = fd_open_name(place, "volume", O_RDONLY | O_DIRECTORY, 0);
+    struct unpack job = {
+        .kind = TREEKIND_PLAIN, .tree = tree, .books = -1, .size_max = 1 << 20, .files_max = 1000};
+    cleanup_tar_reader struct tar_reader *reader = tar_reader_open(archive, NULL, NULL, &err);
+    must(reader != NULL, "no reader");
+    err = unpack_tree(&job, reader, &sums);
+    must((err != 0) == (job.words[0] != 0), "an error has words, and nothing else has");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[64];
@@ -111,6 +127,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(lseek(archive, 0, SEEK_SET) == 0, "no way back");
     cleanup_fd int place = make_place(path);
     unpack_into(place, archive, data, size);
+    check_canary(place);
+    must(lseek(archive, 0, SEEK_SET) == 0, "no way back");
+    unpack_plain(place, archive);
     check_canary(place);
     must(rmtree(AT_FDCWD, path) == 0, "the place cannot be removed");
     return 0;
