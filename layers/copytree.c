@@ -100,9 +100,10 @@ static int mark_opaque(int dir, const char *name)
     return err ? ovlattr_set(OVLSPACE_USER, dir, name, OVLATTR_OPAQUE, "y", 1) : 0;
 }
 
-static int copy_attributes(const struct walk_step *step, int dir, const char *name)
+static int copy_attributes(enum treekind kind, const struct walk_step *step, int dir,
+                           const char *name)
 {
-    ovlset had = ovlattr_list(OVLWHERE_SEALED, step->dir, step->name);
+    ovlset had = kind == TREEKIND_PLAIN ? 0 : ovlattr_list(OVLWHERE_SEALED, step->dir, step->name);
     /* In no namespace nothing is private: all is copied as it lies there. */
     int err = copymeta_xattrs(OVLSPACE_NONE, step->dir, step->name, dir, name);
     if (err || !had)
@@ -118,7 +119,7 @@ static int copy_attributes(const struct walk_step *step, int dir, const char *na
 }
 
 /* Makes (dir, name) look like what the step found. */
-static int make_alike(const struct walk_step *step, int dir, const char *name)
+static int make_alike(enum treekind kind, const struct walk_step *step, int dir, const char *name)
 {
     struct stat now;
     mode_t mode;
@@ -130,7 +131,7 @@ static int make_alike(const struct walk_step *step, int dir, const char *name)
     if (!err)
         err = dress_owner(dir, name, &owner, now.st_mode & S_IFMT, &mode);
     if (!err)
-        err = copy_attributes(step, dir, name);
+        err = copy_attributes(kind, step, dir, name);
     if (!err && !S_ISLNK(now.st_mode))
         err = fd_chmod(dir, name, mode);
     return err ? err : copymeta_times(dir, name, &step->st);
@@ -226,7 +227,7 @@ static int copy_object(struct copying *copy, const struct walk_step *step)
     if (err || first)
         return err ? err : copy_link(copy, step, first);
     err = make_object(copy, step);
-    return err ? err : make_alike(step, copy->parent, step->leaf);
+    return err ? err : make_alike(copy->job->kind, step, copy->parent, step->leaf);
 }
 
 static int enter_directory(struct copying *copy, const struct walk_step *step)
@@ -241,12 +242,14 @@ static int enter_directory(struct copying *copy, const struct walk_step *step)
 static int leave_directory(struct copying *copy, const struct walk_step *step)
 {
     bool root = strcmp(step->path, ".") == 0;
-    return make_alike(step, root ? copy->job->to : copy->parent, root ? "" : step->leaf);
+    return make_alike(copy->job->kind, step, root ? copy->job->to : copy->parent,
+                      root ? "" : step->leaf);
 }
 
 static int copy_step(struct copying *copy, const struct walk_step *step)
 {
-    if (!step->leaving && (ovlattr_list(OVLWHERE_SEALED, step->dir, step->name) & HALF))
+    if (!step->leaving && copy->job->kind == TREEKIND_LAYER &&
+        (ovlattr_list(OVLWHERE_SEALED, step->dir, step->name) & HALF))
         return refuse(copy, "it stands on another layer (redirect or metacopy)");
     int err = find_parent(copy, step->path);
     if (err)

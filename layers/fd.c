@@ -119,3 +119,23 @@ int fd_write_all(int fd, const void *data, size_t size)
     }
     return 0;
 }
+
+int fd_each_name(int dir, int (*each)(void *context, const char *name), void *context)
+{
+    cleanup_fd int fd = fd_open_name(dir, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    cleanup_dir DIR *names = fdopendir(fd);
+    if (!names)
+        return -errno;
+    fd = -1; /* now the stream's */
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(names);
+        if (!entry)
+            return -errno;
+        int result = fd_is_dot(entry->d_name) ? 0 : each(context, entry->d_name);
+        if (result)
+            return result;
+    }
+}

@@ -40,6 +40,10 @@ int fd_proc_path(char path[FD_PATH_MAX], int dir, const char *name);
 /* Writes everything, going on after short writes. */
 must_check int fd_write_all(int fd, const void *data, size_t size);
 
+/* Calls `each` for every name in a directory but "." and "..", which it may take away, until it
+ * returns something else than 0. */
+must_check int fd_each_name(int dir, int (*each)(void *context, const char *name), void *context);
+
 /* True for "." and "..". */
 static inline int fd_is_dot(const char *name)
 {

@@ -137,30 +137,6 @@ int store_lock_volume(struct store *store, const char *name, int operation)
     return err ? err : steal_fd(&lock);
 }
 
-/* ---- names ---- */
-
-/* Calls `each` for every name in a directory, which it may take away, until it returns something
- * else than 0. */
-static int each_name(int dir, int (*each)(void *context, const char *name), void *context)
-{
-    cleanup_fd int fd = fd_open_name(dir, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return fd;
-    cleanup_dir DIR *names = fdopendir(fd);
-    if (!names)
-        return -errno;
-    fd = -1; /* now the stream's */
-    for (;;) {
-        errno = 0;
-        const struct dirent *entry = readdir(names);
-        if (!entry)
-            return -errno;
-        int result = fd_is_dot(entry->d_name) ? 0 : each(context, entry->d_name);
-        if (result)
-            return result;
-    }
-}
-
 /* ---- opening ---- */
 
 /* mkdir -p, with nobody else let in. */
@@ -198,7 +174,7 @@ static int open_lock(int root, bool make)
     int lock = fd_open_name(root, "lock", O_RDWR, 0);
     if (lock != -ENOENT || !make)
         return lock;
-    int err = each_name(root, meet_stranger, NULL);
+    int err = fd_each_name(root, meet_stranger, NULL);
     /* Something is there by now: perhaps another process has made the store. */
     if (err == -ENOTEMPTY)
         lock = fd_open_name(root, "lock", O_RDWR, 0);
@@ -648,20 +624,20 @@ static int sweep_volume_directory(void *context, const char *name)
 static int sweep_all(struct sweep *sweep)
 {
     struct store *store = sweep->store;
-    int err = each_name(store->stage, sweep_stage, sweep);
+    int err = fd_each_name(store->stage, sweep_stage, sweep);
     if (!err)
-        err = each_name(store->layers, sweep_layer_directory, sweep);
+        err = fd_each_name(store->layers, sweep_layer_directory, sweep);
     if (!err)
         err = catalog_each_layer(store->catalog, sweep_layer_row, sweep);
     if (!err)
-        err = each_name(store->mounts, sweep_mount_directory, sweep);
+        err = fd_each_name(store->mounts, sweep_mount_directory, sweep);
     if (!err)
         err = catalog_each_mount(store->catalog, sweep_mount_row, sweep);
     /* Rows first: what a rename that is ended here leaves to no row is rubbish by then. */
     if (!err)
         err = catalog_each_volume(store->catalog, sweep_volume_row, sweep);
     if (!err)
-        err = each_name(store->volumes, sweep_volume_directory, sweep);
+        err = fd_each_name(store->volumes, sweep_volume_directory, sweep);
     return err;
 }
 

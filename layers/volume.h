@@ -15,6 +15,8 @@
 #include "own.h"
 #include "stack.h"
 #include "store.h"
+#include "volumefill.h"
+#include "volumeplace.h"
 #include "volumespec.h"
 
 #include <stdbool.h>
@@ -24,10 +26,6 @@
 struct volume_root {
     int64_t uid, gid, mode;
 };
-
-/* Makes content in an empty directory. What it returns, if not 0, is the answer of whoever called
- * it, who tells nothing: it has told. */
-typedef int volume_filler(void *context, int tree);
 
 /* What a new volume is to be. */
 struct volume_wish {
@@ -74,11 +72,6 @@ must_check int volume_fill(struct store *store, const struct volume_row *row,
 /* By its name. -ENOENT is told ("get N: no such volume") but for `quietly`. */
 must_check int volume_find(struct store *store, const char *name, bool quietly,
                            struct volume_row *row);
-
-/* The directory that holds its content, the caller's to free: _data, or the device of a bind.
- * -EREMOTE, not told: it is elsewhere until its driver mounts it. */
-must_check int volume_content_path(const struct store *store, const struct volume_row *row,
-                                   char **path);
 
 /* Removes it: -EBUSY when a mount refers to it ("remove N: volume is in use - [mounts]"). A plug-in
  * is told first. */

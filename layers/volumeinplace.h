@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Content for a directory of the host, which cannot be made elsewhere and renamed into its place.
+ * It is made in a directory inside, under a name that says how far it is, and moved up when it is
+ * complete:
+ *
+ *   .plyfs-filling     not complete: rubbish, if nobody has the lock
+ *   .plyfs-replacing   complete; everything beside it is the old content, and goes
+ *   .plyfs-filled      complete; what is in it moves up, and then it goes
+ *
+ * Whoever works there holds a lock on the directory itself. So what a crash left can be told and
+ * finished or undone by whoever comes next, and nothing that somebody else put there is removed.
+ */
+#ifndef PLYFS_VOLUMEINPLACE_H
+#define PLYFS_VOLUMEINPLACE_H
+
+#include "own.h"
+#include "volumefill.h"
+
+/* Finishes or undoes what a crash left in `dir` (open for reading). Before its content is used. */
+must_check int volumeinplace_mend(int dir);
+
+/* Gives an empty directory ("lost+found" does not count) what `fill` makes: 1, or 0 when it holds
+ * something already. */
+must_check int volumeinplace_fill(int dir, volume_filler *fill, void *context);
+
+/* Gives it that in the place of what it holds. */
+must_check int volumeinplace_replace(int dir, volume_filler *fill, void *context);
+
+/* Whether a directory holds nothing but "lost+found": 1 or 0. */
+must_check int volumeinplace_is_empty(int dir);
+
+#endif
