@@ -164,6 +164,13 @@ char *shadow_words(const struct shadow_count *count)
     return NULL;
 }
 
+json_t *shadow_layer_word(int layer)
+{
+    return layer < 0    ? json_string("host")
+           : layer == 0 ? json_string("upper")
+                        : json_sprintf("%d", layer);
+}
+
 static json_t *part_json(const struct shadow_part *part, unsigned layer)
 {
     return json_pack("{s:i, s:I, s:I}", "Layer", (int)layer, "Files", (json_int_t)part->files,

@@ -19,6 +19,9 @@
 /* Whose content an entry shows, counted so. */
 unsigned shadow_layer_of(const struct stack *stack, const struct entry *entry);
 
+/* A number as columns show it: "3", "upper" for 0, and "host" for -1, which is no layer. */
+json_t *shadow_layer_word(int layer);
+
 /* One thing that is hidden; lasts for the call that is told of it. */
 struct shadow_item {
     const struct change *change; /* change->path is from the root of the union, links resolved */

@@ -106,7 +106,18 @@ _plyfs_operands() {
     'image inspect' | 'image rm' | 'image tag' | 'image export' | create)
         _plyfs_words "$(_plyfs_names image)" "$current"
         ;;
-    inspect | rename | rm | diff | export | commit) _plyfs_words "$(_plyfs_names mount)" "$current" ;;
+    inspect | rename | rm | diff | export | commit | ls | cat | shadow) _plyfs_words "$(_plyfs_names mount)" "$current" ;;
+    attach | detach)
+        if [[ ${#words[@]} -eq 3 ]]; then
+            _plyfs_words "$(_plyfs_names mount)" "$current"
+        elif [[ ${command[0]} == detach ]]; then
+            _plyfs_words "$("${program[@]}" shadow "${store[@]}" --format '{{.Destination}}' \
+                "${words[2]}" 2> /dev/null)" "$current"
+        else
+            compopt -o filenames
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        fi
+        ;;
     run) _plyfs_words "$(_plyfs_names mount) $(_plyfs_names image)" "$current" ;;
     umount)
         _plyfs_directories "$current"

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: decide who shows a path, then read it from there. Names are collected before they are told,
+ * so that they come in order; each is resolved by the one resolver, or by stat(2) on the host.
+ */
+#include "look.h"
+
+#include "contents.h"
+#include "fd.h"
+#include "log.h"
+#include "nameset.h"
+#include "place.h"
+#include "resolve.h"
+#include "routedir.h"
+#include "shadow.h"
+#include "volumespec.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- who shows it ---- */
+
+struct search {
+    struct store *store;
+    const struct stack *stack;
+    const char *said;     /* the path, cleaned, without its first slash */
+    const char *resolved; /* the path in the union, its links resolved */
+    int host;             /* or why there is none, of the deepest route so far; -ENODATA: none */
+    const char *rest;     /* what of the path lies beneath it; in `said` or `resolved` */
+};
+
+/* What of `path` lies beneath `top`, both without a slash in front; NULL: it does not. */
+static const char *beneath(const char *path, const char *top)
+{
+    size_t length = strlen(top);
+    if (strncmp(path, top, length) != 0 || (path[length] && path[length] != '/'))
+        return NULL;
+    return path[length] ? path + length + 1 : path + length;
+}
+
+/* Routes come by depth, so the last that covers the path is the deepest. One whose destination is
+ * said through a link of the union is found by where that leads. */
+static int try_route(void *context, const struct mount_volume_row *route)
+{
+    struct search *search = context;
+    cleanup_rootpath struct rootpath at = ROOTPATH_NONE;
+    const char *rest = beneath(search->said, route->spec.destination + 1);
+    if (!rest && rootpath_find(search->stack, route->spec.destination, true, &at) == 0)
+        rest = beneath(search->resolved, at.path);
+    if (!rest)
+        return 0;
+    own_close(&search->host);
+    search->host = routedir_open(search->store, route);
+    search->rest = rest;
+    return 0;
+}
+
+static int find_route(struct store *store, const struct mount_row *row, const char *said,
+                      struct look *look)
+{
+    struct search search = {.store = store,
+                            .stack = look->stack,
+                            .said = said + 1,
+                            .resolved = look->found.path ? look->found.path : "",
+                            .host = -ENODATA};
+    if (!look->found.path)
+        search.resolved = search.said;
+    int err = catalog_each_mount_volume(store->catalog, row->id, try_route, &search);
+    cleanup_fd int host = search.host;
+    if (err || host < 0)
+        return err ? err : host;
+    if (!*search.rest) {
+        look->host = steal_fd(&host);
+        return 0;
+    }
+    look->host = fd_open_beneath(host, search.rest, O_PATH);
+    return look->host < 0 ? look->host : 0;
+}
+
+/* -ENOENT: nothing is there; otherwise as routedir_open() and rootpath_find(). */
+static int find(struct store *store, const struct mount_row *row, const struct look_wish *wish,
+                struct look *look)
+{
+    cleanup_free char *absolute = NULL;
+    if (asprintf(&absolute, "/%s", wish->path) < 0)
+        return absolute = NULL, -ENOMEM;
+    cleanup_free char *said = volume_path_clean(absolute);
+    if (!said)
+        return -ENOMEM;
+    int err = rootpath_find(look->stack, said, wish->follow, &look->found);
+    /* Where the union has a file in the way, a route may have a directory. */
+    int routed = wish->under ? -ENODATA : find_route(store, row, said, look);
+    if (routed != -ENODATA)
+        return routed;
+    return err ? err : look->found.entry.present ? 0 : -ENOENT;
+}
+
+static void look_finish(struct look *look)
+{
+    rootpath_finish(&look->found);
+    own_close(&look->host);
+}
+
+/* ---- names ---- */
+
+struct listing {
+    const struct look *look;
+    struct nameset names;
+    int dir; /* of a directory on the host, or the upper part of one in the union; or -1 */
+    int (*each)(void *context, const struct look_name *name);
+    void *context;
+};
+
+static int tell(const struct listing *listing, struct look_name *name, int dir, const char *at)
+{
+    char target[PATH_MAX + 1];
+    if (S_ISLNK(name->st.st_mode)) {
+        ssize_t length = readlinkat(dir, at, target, PATH_MAX);
+        if (length < 0)
+            return -errno;
+        target[length] = 0;
+        name->target = target;
+    }
+    return listing->each(listing->context, name);
+}
+
+static int tell_host(const struct listing *listing, const char *name)
+{
+    struct look_name told = {.name = name, .layer = -1};
+    int err = fd_stat(listing->dir, name, &told.st);
+    if (err == -ENOENT) /* gone since it was read */
+        return 0;
+    return err ? err : tell(listing, &told, listing->dir, name);
+}
+
+/* What a walk of the union would tell: the place of a symlink is needed to read it. */
+static int tell_shown(const struct listing *listing, const struct change *change, const char *name)
+{
+    const struct stack *stack = listing->look->stack;
+    struct place place;
+    struct look_name told = {
+        .name = name, .st = change->entry->st, .layer = (int)shadow_layer_of(stack, change->entry)};
+    told.st.st_ino = change->entry->ino;
+    int err = place_of(stack, change, &place);
+    if (!err)
+        err = tell(listing, &told, place.dir, place.name);
+    place_finish(stack, &place);
+    return err;
+}
+
+static int tell_union(const struct listing *listing, const char *name)
+{
+    const struct look *look = listing->look;
+    const struct sources *sources = look->found.entry.sources;
+    const struct entry nothing = {0};
+    cleanup_entry struct entry entry = {0};
+    int err = resolve_name(look->stack, listing->dir, sources, name, &entry);
+    if (err || !entry.present)
+        return err;
+    const struct change change = {.kind = CHANGE_ADDED,
+                                  .path = name,
+                                  .name = name,
+                                  .entry = &entry,
+                                  .was = &nothing,
+                                  .upper = listing->dir,
+                                  .sources = sources};
+    return tell_shown(listing, &change, name);
+}
+
+static int take_name(void *context, const struct content *content)
+{
+    uint32_t index;
+    bool fresh;
+    struct listing *listing = context;
+    return nameset_add(&listing->names, content->name, &index, &fresh);
+}
+
+static int read_host(struct listing *listing)
+{
+    uint32_t index;
+    bool fresh;
+    listing->dir = fd_reopen(listing->look->host, O_RDONLY | O_DIRECTORY);
+    cleanup_fd int fd = listing->dir < 0
+                            ? listing->dir
+                            : fd_open_name(listing->dir, ".", O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return fd;
+    cleanup_dir DIR *names = fdopendir(fd);
+    int err = names ? 0 : -errno;
+    if (names)
+        fd = -1; /* now the stream's */
+    while (!err) {
+        errno = 0;
+        const struct dirent *entry = readdir(names);
+        if (!entry)
+            return -errno;
+        if (!fd_is_dot(entry->d_name))
+            err = nameset_add(&listing->names, entry->d_name, &index, &fresh);
+    }
+    return err;
+}
+
+static int read_union(struct listing *listing)
+{
+    const struct rootpath *found = &listing->look->found;
+    listing->dir = rootpath_open_upper(found);
+    if (listing->dir < 0 && listing->dir != -ENOENT)
+        return listing->dir;
+    if (listing->dir < 0)
+        listing->dir = -1;
+    return contents_shown(listing->look->stack, listing->dir, found->entry.sources, false,
+                          take_name, listing);
+}
+
+static int by_name(const void *left, const void *right, void *names)
+{
+    return strcmp(nameset_name(names, *(const uint32_t *)left),
+                  nameset_name(names, *(const uint32_t *)right));
+}
+
+static int tell_in_order(struct listing *listing)
+{
+    uint32_t count = listing->names.used;
+    cleanup_free uint32_t *order = calloc(count ? count : 1, sizeof(*order));
+    if (!order)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++)
+        order[i] = i;
+    if (count > 1)
+        qsort_r(order, count, sizeof(*order), by_name, &listing->names);
+    int err = 0;
+    for (uint32_t i = 0; !err && i < count; i++) {
+        const char *name = nameset_name(&listing->names, order[i]);
+        err = listing->look->host >= 0 ? tell_host(listing, name) : tell_union(listing, name);
+    }
+    return err;
+}
+
+/* Something that is no directory is told by the last part of its path. */
+static int tell_itself(const struct listing *listing)
+{
+    const struct look *look = listing->look;
+    const struct change itself = rootpath_change(&look->found);
+    struct look_name told = {.name = itself.name, .layer = -1};
+    if (look->host < 0)
+        return tell_shown(listing, &itself, itself.name);
+    int err = fd_stat(look->host, "", &told.st);
+    return err ? err : tell(listing, &told, look->host, "");
+}
+
+static int stat_of(const struct look *look, struct stat *st)
+{
+    *st = look->found.entry.st;
+    return look->host < 0 ? 0 : fd_stat(look->host, "", st);
+}
+
+int look_each(const struct look *look, int (*each)(void *context, const struct look_name *name),
+              void *context)
+{
+    struct stat st;
+    struct listing listing = {.look = look, .dir = -1, .each = each, .context = context};
+    int err = stat_of(look, &st);
+    if (!err && !S_ISDIR(st.st_mode))
+        return tell_itself(&listing);
+    if (!err)
+        err = look->host < 0 ? read_union(&listing) : read_host(&listing);
+    if (!err)
+        err = tell_in_order(&listing);
+    own_close(&listing.dir);
+    nameset_finish(&listing.names);
+    return err;
+}
+
+/* ---- content ---- */
+
+int look_read(const struct look *look)
+{
+    struct stat st;
+    struct place place;
+    int err = stat_of(look, &st);
+    if (err || !S_ISREG(st.st_mode))
+        return err ? err : S_ISDIR(st.st_mode) ? -EISDIR : -EMEDIUMTYPE;
+    if (look->host >= 0)
+        return fd_reopen(look->host, O_RDONLY);
+    const struct change change = rootpath_change(&look->found);
+    err = place_of(look->stack, &change, &place);
+    int fd = err ? err : place_open_data(look->stack, &change, &place);
+    place_finish(look->stack, &place);
+    return fd;
+}
+
+/* ---- from a word to what is there ---- */
+
+static const char *reason(int err)
+{
+    switch (err) {
+    case -ENOENT:
+        return "there is no such file or directory";
+    case -ENXIO:
+        return "it lies in a tmpfs or an image, which only the mount itself shows";
+    case -EREMOTE:
+        return "it lies in a volume that only its driver reaches";
+    case -ELOOP:
+        return "too many symlinks, or one in a volume, where none is followed";
+    case -EMEDIUMTYPE:
+        return "it is no regular file";
+    default:
+        return strerror(-err);
+    }
+}
+
+static int look_in(struct store *store, const struct mount_row *row, const struct look_wish *wish,
+                   int (*use)(void *context, const struct look *look), void *context)
+{
+    struct named_view view;
+    named_flush(store, row);
+    int err = named_view_open(store, row, &view);
+    if (err)
+        return err;
+    struct look look = {.stack = &view.stack, .found = ROOTPATH_NONE, .host = -1};
+    err = find(store, row, wish, &look);
+    if (!err)
+        err = use(context, &look);
+    look_finish(&look);
+    named_view_close(&view);
+    if (err)
+        log_error("cannot look at %s in %s: %s", wish->path, row->name, reason(err));
+    return err;
+}
+
+int look_at(const struct look_wish *wish, int (*use)(void *context, const struct look *look),
+            void *context)
+{
+    cleanup_store struct store *store = NULL;
+    cleanup_mount_row struct mount_row row = {0};
+    int err = named_open_store(wish->root, false, &store);
+    if (!err)
+        err = named_find(store, wish->mount, false, &row);
+    return err ? err : look_in(store, &row, wish, use, context);
+}
