@@ -112,6 +112,30 @@ int mount_init(struct mount *mount)
     return 0;
 }
 
+/* Seconds by which a cached tree may lag behind the host. */
+enum { LATE = 1 };
+
+struct validity mount_validity(const struct mount *mount, const struct node_view *view)
+{
+    const double last = mount->rules.timeout, tick = 1e-8;
+    if (!mount_is_plain(mount, view))
+        return (struct validity){last, last};
+    if (node_is(view, NODE_ROUTE))
+        return (struct validity){last, mount_attr_validity(mount, view)};
+    if (mount_tree(mount, view)->cached)
+        return (struct validity){LATE, LATE};
+    bool closed = mount->rules.profile == PROFILE_TRACKED &&
+                  (S_ISDIR(view->type) || node_opens(mount->nodes, view->index).count == 0);
+    return (struct validity){0, closed ? tick : 0};
+}
+
+double mount_attr_validity(const struct mount *mount, const struct node_view *view)
+{
+    if (!mount_is_plain(mount, view))
+        return mount->rules.timeout;
+    return mount_tree(mount, view)->cached ? LATE : 0;
+}
+
 bool mount_is_read_only(const struct mount *mount)
 {
     for (unsigned i = 0; i < TREES_MAX; i++) {

@@ -34,6 +34,7 @@ struct tree {
     struct stack stack;
     bool read_only;
     bool passthrough;     /* the kernel may be handed its files */
+    bool cached;          /* plain: the host's changes may be seen a second late */
     struct waypoint *way; /* where it is routed; NULL of the root, and once it was detached */
     struct quota *quota;  /* what may be written to it; or NULL */
 };
@@ -72,6 +73,8 @@ struct mount {
     /* The kernel is to forget what (directory, name) led to. Not to be called by one who serves a
      * request. NULL before there is a session. */
     void (*name_changed)(void *session, uint64_t directory, const char *name);
+    /* The kernel is to ask for a node's attributes again. This waits for nobody. */
+    void (*attributes_changed)(void *session, uint64_t id);
     void *session;
 };
 
@@ -112,18 +115,25 @@ static inline bool mount_may_pass(const struct mount *mount, const struct node_v
     return mount->rules.passthrough && mount_tree(mount, view)->passthrough;
 }
 
-/* How long an answer is good for, in seconds: nothing of a plain tree outlasts the answer, because
- * the host may change it; but where it is routed to changes through us alone. */
+/* How long an answer is good for, in seconds. */
 struct validity {
     double name, attributes;
 };
-static inline struct validity mount_validity(const struct mount *mount,
-                                             const struct node_view *view)
+
+/* Of a lookup. Nothing of a plain tree outlasts the answer, because the host may change it; but
+ * where it is routed to changes through us alone. What a lookup told of attributes serves the very
+ * call that looked, and so is good for one tick of the kernel's clock: the next call by that name
+ * looks again. It is not where calls come without a name: of a file that is open, and where opens
+ * are not told of. */
+struct validity mount_validity(const struct mount *mount, const struct node_view *view);
+
+/* Of attributes that were asked for. */
+double mount_attr_validity(const struct mount *mount, const struct node_view *view);
+
+/* Whether the host may change a node's tree, and that is to be seen at the very next call. */
+static inline bool mount_is_strict(const struct mount *mount, const struct node_view *view)
 {
-    const double last = mount->rules.timeout;
-    if (!mount_is_plain(mount, view))
-        return (struct validity){last, last};
-    return (struct validity){node_is(view, NODE_ROUTE) ? last : 0, 0};
+    return mount_is_plain(mount, view) && !mount_tree(mount, view)->cached;
 }
 
 static inline void names_read(struct mount *mount)

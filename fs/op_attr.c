@@ -29,7 +29,7 @@ static void reply_current_attr(fuse_req_t req, uint64_t ino)
         err = find_attr(mount, &view, &st);
     if (err)
         return reply_error(req, err);
-    reply_attr(req, mount_validity(mount, &view), &st);
+    reply_attr(req, mount_attr_validity(mount, &view), &st);
 }
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -71,7 +71,7 @@ void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_f
     if (err)
         return reply_error(req, err);
     bool known = birth_time(mount, &view, &birth);
-    reply_statx(req, mount_validity(mount, &view), &st, known ? &birth : NULL);
+    reply_statx(req, mount_attr_validity(mount, &view), &st, known ? &birth : NULL);
 }
 #endif
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: reading directories. There is no state between two reads but the cookie: opendir is
- * answered "not needed" (ENOSYS), and the kernel keeps what it has read.
+ * Duty: reading directories. There is no state between two reads but the cookie. Where all that is
+ * shown is ours, opendir is answered "not needed" (ENOSYS), and the kernel keeps what it has read.
  */
 #include "ops.h"
 
@@ -14,17 +14,32 @@
 #include <fcntl.h>
 #include <string.h>
 
+/* Where no volumes can be, the kernel opens and caches directories by itself. */
+static bool are_told_of(const struct mount *mount)
+{
+    return mount->rules.coherent && mount->rules.profile == PROFILE_TRACKED;
+}
+
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)ino;
-    (void)fi;
-    reply_error(req, -ENOSYS);
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
+    int err = are_told_of(mount) ? node_view(mount->nodes, ino, &view) : -ENOSYS;
+    if (err)
+        return reply_error(req, err);
+    bool plain = mount_is_plain(mount, &view);
+    node_opened(mount->nodes, view.index, false, 0);
+    fi->cache_readdir = fi->keep_cache = !plain;
+    reply_open(req, fi);
 }
 
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-    (void)ino;
     (void)fi;
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
+    if (are_told_of(mount) && node_view(mount->nodes, ino, &view) == 0)
+        (void)node_released(mount->nodes, view.index, false);
     reply_done(req);
 }
 
@@ -125,7 +140,7 @@ static bool add_listed(struct page *page, const struct listing *listing, uint32_
     const struct listing_entry *listed = &listing->at[at];
     const char *name = listing_name(listing, at);
     const off_t cookie = (off_t)listed->cookie;
-    bool bare = mount_is_plain(page->mount, page->dir);
+    bool bare = mount_is_strict(page->mount, page->dir);
     if (page->plus && !bare)
         return add_looked_up(page, name, cookie);
     uint64_t ino = listed->ino ? listed->ino : shown_ino(page, name);

@@ -74,12 +74,16 @@ int op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_file
         return err;
     }
     node_opened(mount->nodes, view->index, writes, backing);
+    /* What the lookup told is not to outlast it: from now on calls come without a name. */
+    bool strict = mount_is_strict(mount, view);
+    if (strict)
+        mount->attributes_changed(mount->session, view->id);
     fi->backing_id = backing;
     /* What the host may change is asked for at every read. */
-    fi->direct_io = plain && backing == 0;
+    fi->direct_io = strict && backing == 0;
     /* In passthrough the kernel takes no other flag; a cached open after one must not trust pages.
      */
-    fi->keep_cache = backing == 0 && !plain && !node_is(view, NODE_WRITTEN);
+    fi->keep_cache = backing == 0 && !strict && !node_is(view, NODE_WRITTEN);
     if (backing > 0 && writes)
         node_set_flags(mount->nodes, view->index, NODE_WRITTEN, 0);
     else if (backing == 0)

@@ -22,9 +22,9 @@ void reply_none(fuse_req_t req)
     fuse_reply_none(req);
 }
 
-void reply_attr(fuse_req_t req, struct validity valid, const struct stat *st)
+void reply_attr(fuse_req_t req, double seconds, const struct stat *st)
 {
-    fuse_reply_attr(req, st, valid.attributes);
+    fuse_reply_attr(req, st, seconds);
 }
 
 #ifdef HAVE_STATX_OP
@@ -33,7 +33,7 @@ static struct statx_timestamp statx_time(struct timespec time)
     return (struct statx_timestamp){.tv_sec = time.tv_sec, .tv_nsec = (uint32_t)time.tv_nsec};
 }
 
-void reply_statx(fuse_req_t req, struct validity valid, const struct stat *st,
+void reply_statx(fuse_req_t req, double seconds, const struct stat *st,
                  const struct statx_timestamp *birth)
 {
     struct statx stx = {
@@ -54,7 +54,7 @@ void reply_statx(fuse_req_t req, struct validity valid, const struct stat *st,
     };
     if (birth)
         stx.stx_btime = *birth;
-    fuse_reply_statx(req, 0, &stx, valid.attributes);
+    fuse_reply_statx(req, 0, &stx, seconds);
 }
 #endif
 

@@ -15,10 +15,11 @@
 void reply_error(fuse_req_t req, int err);
 void reply_done(fuse_req_t req);
 void reply_none(fuse_req_t req);
-void reply_attr(fuse_req_t req, struct validity valid, const struct stat *st);
+/* Good for that many seconds. */
+void reply_attr(fuse_req_t req, double seconds, const struct stat *st);
 #ifdef HAVE_STATX_OP
 /* With the time of birth, where it is known. */
-void reply_statx(fuse_req_t req, struct validity valid, const struct stat *st,
+void reply_statx(fuse_req_t req, double seconds, const struct stat *st,
                  const struct statx_timestamp *birth);
 #endif
 void reply_entry(fuse_req_t req, struct validity valid, uint64_t id, const struct stat *st);

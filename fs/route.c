@@ -252,6 +252,7 @@ static int open_tree(struct mount *mount, const struct route_wish *wish, uint8_t
     int err = stack_open_plain(&tree->stack, root, wish->source ? wish->source : "tmpfs",
                                (uint8_t)(STACK_PLAIN_TAG + slot), mount->fds);
     tree->read_only = wish->read_only;
+    tree->cached = wish->cached;
     tree->passthrough = !err && may_pass(root);
     if (!err && wish->source && wish->limit > 0)
         err = quota_open(root, wish->limit, wish->usage, &tree->quota);

@@ -18,6 +18,7 @@ struct route_wish {
     char *subpath; /* beneath source, found without leaving it; or NULL */
     bool read_only;
     bool one_filesystem; /* what is mounted beneath source is left out */
+    bool cached;         /* the host's changes may be seen a second late */
     uint64_t limit;      /* bytes that it may hold; 0: no limit. Of a tmpfs its size */
     char *usage;         /* the file that counts them for all who share it (quota.h); or NULL */
     mode_t perm;         /* of a tmpfs's root */

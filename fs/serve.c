@@ -563,6 +563,12 @@ static void forget_name(void *session, uint64_t directory, const char *name)
     (void)fuse_lowlevel_notify_inval_entry(session, directory, name, strlen(name));
 }
 
+/* A negative offset means no pages. */
+static void forget_attributes(void *session, uint64_t id)
+{
+    (void)fuse_lowlevel_notify_inval_inode(session, id, -1, 0);
+}
+
 /* Who has one processor alone must leave it to the client. */
 static bool may_spin(const struct options *options)
 {
@@ -594,6 +600,7 @@ int serve_run(const struct options *options, struct mount *mount)
     if (!err) {
         mount->session = session.fuse;
         mount->name_changed = forget_name;
+        mount->attributes_changed = forget_attributes;
         session.vigil = session.spin ? vigil_start() : NULL;
         serve_threads(&session, options, signals);
         vigil_stop(session.vigil);
