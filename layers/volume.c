@@ -322,8 +322,8 @@ static int lock_alone(struct store *store, const char *name, int *lock)
 static int remove_locked(struct store *store, const struct volume_row *row)
 {
     int err = check_unused(store, row->name);
-    if (!err && strcmp(row->driver, "local") != 0)
-        err = volumedriver_remove(row);
+    if (!err)
+        err = volumedriver_remove(store, row);
     if (err)
         return err;
     err = catalog_remove_volume(store->catalog, row->name);
