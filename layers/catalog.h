@@ -166,6 +166,10 @@ must_check int catalog_set_volume_copied(struct catalog *catalog, const struct v
 must_check int catalog_each_volume(struct catalog *catalog,
                                    int (*each)(void *context, const struct volume_row *row),
                                    void *context);
+/* Of those alone whose rename was begun and not ended. */
+must_check int catalog_each_renamed_volume(struct catalog *catalog,
+                                           int (*each)(void *context, const struct volume_row *row),
+                                           void *context);
 /* Calls `each` with the name of every mount that refers to a volume, in the order of names. */
 must_check int catalog_each_volume_user(struct catalog *catalog, const char *name,
                                         int (*each)(void *context, const char *mount),

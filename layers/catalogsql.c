@@ -80,6 +80,7 @@ const char *const catalogsql_texts[STATEMENT_COUNT] = {
     [VOLUME_USERS] = "SELECT DISTINCT mount.name FROM mount_volume JOIN mount"
                      " ON mount.id = mount_volume.mount WHERE volume = ? ORDER BY mount.name",
     [VOLUME_ALL] = "SELECT name FROM volume ORDER BY name",
+    [VOLUME_RENAMING] = "SELECT name FROM volume WHERE renaming IS NOT NULL",
 
     [ROUTE_ADD] = "INSERT INTO mount_volume (mount, destination, kind, volume, source, mode,"
                   " propagation, subpath, driver, size, perm, read_only, nocopy, make_source,"

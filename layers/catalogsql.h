@@ -61,6 +61,7 @@ enum statement {
     VOLUME_PAIRS,
     VOLUME_USERS,
     VOLUME_ALL,
+    VOLUME_RENAMING,
 
     ROUTE_ADD,
     ROUTE_ADD_PAIR,

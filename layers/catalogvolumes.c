@@ -235,11 +235,11 @@ int catalog_set_volume_copied(struct catalog *catalog, const struct volume_row *
     return query_change_one(&query);
 }
 
-int catalog_each_volume(struct catalog *catalog,
-                        int (*each)(void *context, const struct volume_row *row), void *context)
+static int each_volume_of(struct catalog *catalog, enum statement which,
+                          int (*each)(void *context, const struct volume_row *row), void *context)
 {
     cleanup_textlist struct textlist names = {0};
-    int result = query_take_list(catalog, VOLUME_ALL, NULL, &names.at, &names.count);
+    int result = query_take_list(catalog, which, NULL, &names.at, &names.count);
     for (unsigned i = 0; i < names.count && result == 0; i++) {
         cleanup(volume_row_finish) struct volume_row row = {0};
         result = catalog_find_volume(catalog, names.at[i], &row);
@@ -249,6 +249,19 @@ int catalog_each_volume(struct catalog *catalog,
             result = 0;
     }
     return result;
+}
+
+int catalog_each_volume(struct catalog *catalog,
+                        int (*each)(void *context, const struct volume_row *row), void *context)
+{
+    return each_volume_of(catalog, VOLUME_ALL, each, context);
+}
+
+int catalog_each_renamed_volume(struct catalog *catalog,
+                                int (*each)(void *context, const struct volume_row *row),
+                                void *context)
+{
+    return each_volume_of(catalog, VOLUME_RENAMING, each, context);
 }
 
 int catalog_each_volume_user(struct catalog *catalog, const char *name,

@@ -137,6 +137,61 @@ int store_lock_volume(struct store *store, const char *name, int operation)
     return err ? err : steal_fd(&lock);
 }
 
+/* ---- begun renames of volumes ---- */
+
+/* 1: volumes/NAME is there. */
+static int has_volume_directory(const struct store *store, const char *name)
+{
+    struct stat st;
+    int err = fd_stat(store->volumes, name, &st);
+    return err == -ENOENT ? 0 : err ? err : 1;
+}
+
+/* Whoever renames holds store/lock from the first step to the last; so, with it held, this one
+ * died. 1: its directory told whether it is done. Where both directories are there, one of them is
+ * nobody's rename, and nothing is done: either may be what somebody cannot do without. */
+static int end_begun_rename(struct store *store, const struct volume_row *row)
+{
+    int old = has_volume_directory(store, row->name);
+    int new = has_volume_directory(store, row->renaming);
+    if (old < 0 || new < 0)
+        return old < 0 ? old : new;
+    if (old && new) {
+        log_error("volumes %s and %s are both there, and one was to become the other", row->name,
+                  row->renaming);
+        return 0;
+    }
+    int err = catalog_end_rename_volume(store->catalog, row->name, new);
+    return err ? err : 1;
+}
+
+static int end_one(void *context, const struct volume_row *row)
+{
+    int ended = end_begun_rename(context, row);
+    return ended < 0 ? ended : 0;
+}
+
+static int note_begun(void *context, const struct volume_row *row)
+{
+    (void)row;
+    *(bool *)context = true;
+    return 0;
+}
+
+/* So that nobody sees a volume under a name that its directory has not. */
+static int end_begun_renames(struct store *store)
+{
+    bool begun = false;
+    int err = catalog_each_renamed_volume(store->catalog, note_begun, &begun);
+    if (err || !begun)
+        return err;
+    err = take_lock(store);
+    if (!err)
+        err = catalog_each_renamed_volume(store->catalog, end_one, store);
+    store_published(store);
+    return err;
+}
+
 /* ---- opening ---- */
 
 /* mkdir -p, with nobody else let in. */
@@ -201,7 +256,9 @@ static int open_all(struct store *store, bool make)
         err = open_subdirectory(store->root, "volumes", &store->volumes);
     if (!err)
         err = open_subdirectory(store->root, "stage", &store->stage);
-    return err ? err : catalog_open(store->path, &store->catalog);
+    if (!err)
+        err = catalog_open(store->path, &store->catalog);
+    return err ? err : end_begun_renames(store);
 }
 
 static void tell_open_failure(const char *path, int err)
@@ -550,33 +607,14 @@ static int sweep_mount_row(void *context, const struct mount_row *row)
 
 /* ---- sweeping volumes ---- */
 
-/* 1: volumes/NAME is there. */
-static int has_volume_directory(const struct store *store, const char *name)
-{
-    struct stat st;
-    int err = fd_stat(store->volumes, name, &st);
-    return err == -ENOENT ? 0 : err ? err : 1;
-}
-
-/* Whoever renames holds store/lock from the first step to the last; so this one died. Where both
- * directories are there, one of them is nobody's rename, and nothing is done: either may be what
- * somebody cannot do without. */
 static int sweep_volume_rename(struct sweep *sweep, const struct volume_row *row)
 {
-    struct store *store = sweep->store;
-    int old = has_volume_directory(store, row->name);
-    int new = has_volume_directory(store, row->renaming);
-    if (old < 0 || new < 0)
-        return old < 0 ? old : new;
     if (!found(sweep, STORE_FAULT_VOLUME_RENAME, row->name))
         return 0;
-    if (old && new) {
-        log_error("volumes %s and %s are both there, and one was to become the other", row->name,
-                  row->renaming);
-        sweep->left++;
-        return 0;
-    }
-    mended(sweep, row->name, catalog_end_rename_volume(store->catalog, row->name, new));
+    int ended = end_begun_rename(sweep->store, row);
+    sweep->left += ended == 0;
+    if (ended < 0)
+        mended(sweep, row->name, ended);
     return 0;
 }
 

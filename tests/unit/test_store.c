@@ -485,6 +485,21 @@ static void a_begun_rename_is_what_its_directory_says(void **state)
     }
 }
 
+static void whoever_opens_a_store_ends_a_begun_rename(void **state)
+{
+    (void)state;
+    struct store *store = open_here();
+    kit_file("store/volumes/new/_data/file", "text");
+    add_volume_row(store, word("old"));
+    assert_int_equal(catalog_begin_rename_volume(store->catalog, "old", "new"), 0);
+    store_close(store);
+    store = open_here();
+    assert_true(has_volume_row(store, "new"));
+    assert_false(has_volume_row(store, "old"));
+    assert_sound(store);
+    store_close(store);
+}
+
 static void what_a_begun_rename_may_mean_is_never_rubbish(void **state)
 {
     (void)state;
@@ -809,6 +824,7 @@ int main(void)
         kit_test(volumes_and_their_directories_are_kept_together),
         kit_test(a_lost_volume_of_a_mount_is_left),
         kit_test(a_begun_rename_is_what_its_directory_says),
+        kit_test(whoever_opens_a_store_ends_a_begun_rename),
         kit_test(what_a_begun_rename_may_mean_is_never_rubbish),
         kit_test(a_volume_is_served_by_many_and_changed_by_one),
         kit_test(a_directory_whose_daemon_outlived_its_row_is_left),
