@@ -99,18 +99,29 @@ static int check_destination(const struct stack *stack, const struct volume_spec
     return err;
 }
 
+/* The name of the mount's image, where it has one: it says more than its id to who reads it later.
+ * The caller's; NULL: the mount has no image. */
+static char *image_word(const struct addition *addition)
+{
+    cleanup(image_row_finish) struct image_row image = {0};
+    const char *id = addition->mount->image;
+    int err = id ? catalog_find_image(addition->store->catalog, id, &image) : -ENOENT;
+    return err ? NULL : strdup(image.name_count > 0 ? image.names[0] : id);
+}
+
 static int make_volume(struct addition *addition, const struct stack *stack)
 {
     bool existed = false;
     struct volume_spec *spec = &addition->row.spec;
     cleanup_volume_row struct volume_row row = {0};
+    cleanup_free char *image = image_word(addition);
     const struct volume_wish wish = {
         .name = spec->source,
         .driver = spec->driver,
         .options = &spec->options,
         .labels = &spec->labels,
         .mount = addition->mount->name,
-        .image = addition->mount->image,
+        .image = image,
         .destination = spec->destination,
         .stack = stack,
         .content = spec->nocopy || spec->subpath ? NULL : spec->destination,

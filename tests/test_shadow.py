@@ -6,8 +6,7 @@ import subprocess
 
 import pytest
 
-from harness import need_root
-from storekit import Store, wait_for
+from storekit import Store
 
 
 @pytest.fixture

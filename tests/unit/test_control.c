@@ -219,6 +219,7 @@ static void a_silent_client_holds_nobody_up(void **state)
     cleanup_store struct store *store = open_store("store");
     struct control *control = serve_echo(store);
     cleanup_fd int silent = connect_raw(store);
+    assert_true(silent >= 0);
     cleanup_fd int half = connect_raw(store);
     assert_int_equal(send(half, "{\"do\":", 6, 0), 6);
     assert_answered(store);
@@ -231,6 +232,7 @@ static void a_silent_client_does_not_delay_the_end(void **state)
     cleanup_store struct store *store = open_store("store");
     struct control *control = serve_echo(store);
     cleanup_fd int silent = connect_raw(store);
+    assert_true(silent >= 0);
     int64_t before = moment_steady();
     control_stop(control);
     assert_true(moment_steady() - before < MOMENT_SECOND / 2);
@@ -290,6 +292,7 @@ static void a_daemon_that_hangs_is_waited_for_so_long(void **state)
     json_t *answer;
     cleanup_store struct store *store = open_store("store");
     cleanup_fd int listener = listen_raw(store);
+    assert_true(listener >= 0);
     assert_int_equal(control_ask(store, &row, json_object(), 1, &answer), -ETIMEDOUT);
     assert_null(answer);
 }
@@ -314,6 +317,7 @@ static void what_is_no_answer_is_an_error(void **state)
     };
     cleanup_store struct store *store = open_store("store");
     cleanup_fd int listener = listen_raw(store);
+    assert_true(listener >= 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         json_t *answer;
         assert_int_equal(ask_rude(store, listener, cases[i].text, &answer), cases[i].err);
