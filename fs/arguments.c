@@ -57,7 +57,7 @@ static const struct argument *find_argument(const struct syntax *syntax, int cod
 
 /* ---- values ---- */
 
-static int add_word(struct words *words, const char *word)
+int words_add(struct words *words, const char *word)
 {
     const char **at = reallocarray(words->at, words->count + 1, sizeof(*at));
     if (!at)
@@ -146,7 +146,7 @@ static int take_value(const struct syntax *syntax, const struct argument *argume
     case ARGUMENT_STRING:
         return *(const char **)member = value, 0;
     case ARGUMENT_LIST:
-        return add_word(member, value);
+        return words_add(member, value);
     case ARGUMENT_SIZE:
         return take_size(syntax, argument, value, member);
     case ARGUMENT_CHOICE:
@@ -217,7 +217,7 @@ static int take_words(const struct syntax *syntax, int count, char **words, void
     }
     int err = 0;
     for (int i = 0; i < count && !err; i++)
-        err = add_word((struct words *)(void *)((char *)options + syntax->words_at), words[i]);
+        err = words_add((struct words *)(void *)((char *)options + syntax->words_at), words[i]);
     return err;
 }
 

@@ -19,6 +19,8 @@ struct words {
     unsigned count;
 };
 
+must_check int words_add(struct words *words, const char *word);
+
 enum argument_kind {
     ARGUMENT_FLAG,   /* bool */
     ARGUMENT_STRING, /* const char *; the last one said counts */

@@ -190,9 +190,6 @@ static int add_places(struct bubble *bubble, const struct bubble_wish *wish)
     if (!err && look(wish, "/etc/resolv.conf") == S_IFREG)
         err = add_all(bubble, (const char *const[]){"--ro-bind-try", "/etc/resolv.conf",
                                                     "/etc/resolv.conf", NULL});
-    bool volumes = wish->config && wish->tmpfs_volumes;
-    for (size_t i = 0; volumes && i < wish->config->volumes.count && !err; i++)
-        err = add_place(bubble, wish, "--tmpfs", wish->config->volumes.at[i]);
     return err;
 }
 

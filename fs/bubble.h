@@ -32,8 +32,7 @@ struct bubble_wish {
     const char *const *words;        /* of the program, in place of the config's Cmd */
     unsigned count;
     struct bubble_user user;
-    bool map_user;      /* we are root of a user namespace, and the user is to be seen as theirs */
-    bool tmpfs_volumes; /* the config's Volumes are empty, and forgotten */
+    bool map_user; /* we are root of a user namespace, and the user is to be seen as theirs */
 };
 
 /* Ends with NULL; owned, and each string of it. */

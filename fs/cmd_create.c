@@ -7,6 +7,7 @@
 #include "arguments.h"
 #include "log.h"
 #include "named.h"
+#include "volumewish.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 struct wishes {
     const char *root, *name;
     struct words lowers, options, words;
+    struct volume_words volumes;
 };
 
 static const struct argument TABLE[] = {
@@ -34,6 +36,7 @@ static const struct argument TABLE[] = {
      .at = offsetof(struct wishes, options),
      .value = "OPTION[,...]",
      .help = "for every mount of it, see plyfs(1)"},
+    VOLUME_ARGUMENTS(struct wishes, volumes),
 };
 
 static const struct syntax SYNTAX = {
@@ -44,8 +47,9 @@ static const struct syntax SYNTAX = {
     .words_at = offsetof(struct wishes, words),
     ARGUMENTS(TABLE),
     .about = "Makes a mount with a name and a writable layer of its own, of an image or of\n"
-             "directories, and prints its name. plyfs mount NAME MOUNTPOINT mounts it.\n",
-    .example = "plyfs create --name web debian:12",
+             "directories, and prints its name. plyfs mount NAME MOUNTPOINT mounts it.\n"
+             "Volumes are explained in plyfs-volumes(7).\n",
+    .example = "plyfs create --name web -v data:/var/lib/data debian:12",
 };
 
 /* Options are tried on a struct of their own before they are kept. */
@@ -73,11 +77,14 @@ static int join_options(const struct words *said, char **joined)
     return *joined ? err : -ENOMEM;
 }
 
+/* Everything that can be read without the store is read before it is opened. */
 static int create(const struct wishes *wishes)
 {
     cleanup_free char *options = NULL;
     cleanup_store struct store *store = NULL;
     cleanup_mount_row struct mount_row row = {0};
+    cleanup_volume_specs struct volume_specs specs = {0};
+    cleanup_volume_rows struct volume_rows volumes = {0};
     bool image = wishes->words.count > 0;
     if (image == (wishes->lowers.count > 0)) {
         log_error(image ? "create: either an image or --lower, not both"
@@ -86,13 +93,19 @@ static int create(const struct wishes *wishes)
     }
     int err = join_options(&wishes->options, &options);
     if (!err)
+        err = volume_words_parse(&wishes->volumes, &specs);
+    if (!err)
         err = named_open_store(wishes->root, !image, &store);
+    if (!err)
+        err = volume_words_resolve(store, &wishes->volumes, &specs,
+                                   image ? wishes->words.at[0] : NULL, &volumes);
     const struct named_wish wish = {
         .name = wishes->name,
         .image = image ? wishes->words.at[0] : NULL,
         .lowers = wishes->lowers.at,
         .lower_count = wishes->lowers.count,
         .options = options,
+        .volumes = &volumes,
     };
     if (!err)
         err = named_create(store, &wish, &row);
@@ -101,14 +114,16 @@ static int create(const struct wishes *wishes)
     return err;
 }
 
+/* With volumes the status is 125, as where a container cannot be made. */
 static int run_create(int argc, char **argv)
 {
     struct wishes wishes = {0};
     int err = arguments_parse(&SYNTAX, argc, argv, &wishes);
     if (!err)
         err = create(&wishes);
+    int failed = volume_words_any(&wishes.volumes) ? 125 : 1;
     arguments_finish(&SYNTAX, &wishes);
-    return err < 0 ? 1 : 0;
+    return err < 0 ? failed : 0;
 }
 
 const struct command command_create = {

@@ -6,12 +6,14 @@
  */
 #include "command.h"
 
+#include "live.h"
 #include "log.h"
 #include "named.h"
 #include "options.h"
 #include "plan.h"
 #include "ready.h"
 #include "serve.h"
+#include "volumewish.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -31,6 +33,11 @@ enum {
     OPT_ROOT,
     OPT_NAME,
     OPT_EPHEMERAL,
+    OPT_MOUNT,
+    OPT_TMPFS,
+    OPT_VOLUMES_FROM,
+    OPT_IMAGE_VOLUME,
+    OPT_STRICT,
     OPT_HELP
 };
 
@@ -47,6 +54,12 @@ static const struct option LONG_OPTIONS[] = {
     {"name", required_argument, NULL, OPT_NAME},
     {"rm", no_argument, NULL, OPT_EPHEMERAL},
     {"ephemeral", no_argument, NULL, OPT_EPHEMERAL},
+    {"volume", required_argument, NULL, 'v'},
+    {"mount", required_argument, NULL, OPT_MOUNT},
+    {"tmpfs", required_argument, NULL, OPT_TMPFS},
+    {"volumes-from", required_argument, NULL, OPT_VOLUMES_FROM},
+    {"image-volume", required_argument, NULL, OPT_IMAGE_VOLUME},
+    {"strict", no_argument, NULL, OPT_STRICT},
     {"foreground", no_argument, NULL, 'f'},
     {"debug", no_argument, NULL, 'd'},
     {"help", no_argument, NULL, OPT_HELP},
@@ -59,6 +72,7 @@ struct request {
     const char *word; /* the name or image */
     const char *root, *name;
     bool ephemeral, helped;
+    struct volume_words volumes;
     char *store;          /* where it is; NULL when none is needed */
     struct mount_row row; /* of the named mount */
     bool fresh;           /* it was made for this */
@@ -78,6 +92,36 @@ static int take_profile(const char *value, enum profile *profile)
         return 0;
     log_error("--profile: '%s' is not a profile; there are stateless, tracked and auto", value);
     return -EINVAL;
+}
+
+static int take_image_volumes(const char *value, int *way)
+{
+    for (int i = 0; IMAGE_VOLUMES_WORDS[i]; i++) {
+        if (strcmp(IMAGE_VOLUMES_WORDS[i], value) == 0)
+            return *way = i, 0;
+    }
+    log_error("--image-volume: '%s' is not a way; there are bind, tmpfs and ignore", value);
+    return -EINVAL;
+}
+
+static int take_volume_option(struct volume_words *volumes, int option, const char *value)
+{
+    switch (option) {
+    case 'v':
+        return words_add(&volumes->shorts, value);
+    case OPT_MOUNT:
+        return words_add(&volumes->longs, value);
+    case OPT_TMPFS:
+        return words_add(&volumes->tmpfs, value);
+    case OPT_VOLUMES_FROM:
+        return words_add(&volumes->from, value);
+    case OPT_IMAGE_VOLUME:
+        return take_image_volumes(value, &volumes->image_volumes);
+    case OPT_STRICT:
+        return volumes->strict = true, 0;
+    default:
+        return -EINVAL;
+    }
 }
 
 static int take_option(struct request *request, int option, const char *value)
@@ -113,7 +157,7 @@ static int take_option(struct request *request, int option, const char *value)
     case 'd':
         return options->debug = true, 0;
     default:
-        return -EINVAL;
+        return take_volume_option(&request->volumes, option, value);
     }
 }
 
@@ -138,7 +182,7 @@ static int take_arguments(struct request *request, int argc, char **argv, const 
 {
     int option, err = 0;
     optind = 1;
-    while (!err && (option = getopt_long(argc, argv, ":o:fd", LONG_OPTIONS, NULL)) != -1) {
+    while (!err && (option = getopt_long(argc, argv, ":o:v:fd", LONG_OPTIONS, NULL)) != -1) {
         if (option == OPT_HELP) {
             fputs(usage, stdout);
             request->helped = true;
@@ -156,18 +200,39 @@ static int take_arguments(struct request *request, int argc, char **argv, const 
 
 /* ---- named mounts ---- */
 
+static int make_named(struct store *store, struct request *request, struct volume_specs *specs)
+{
+    const struct options *options = &request->options;
+    cleanup_volume_rows struct volume_rows volumes = {0};
+    int err = volume_words_resolve(store, &request->volumes, specs, request->word, &volumes);
+    const struct named_wish wish = {
+        .name = request->name,
+        .image = request->word,
+        .lowers = (const char *const *)options->lowers,
+        .lower_count = request->word ? 0 : options->lower_count,
+        .ephemeral = request->ephemeral,
+        .volumes = &volumes,
+    };
+    if (!err)
+        err = named_create(store, &wish, &request->row);
+    request->fresh = err == 0;
+    return err;
+}
+
 /* The mount of that name, or one made now from the image of that name. */
-static int find_or_make(struct store *store, struct request *request)
+static int find_or_make(struct store *store, struct request *request, struct volume_specs *specs)
 {
     int err = request->name || request->ephemeral
                   ? -ENOENT
                   : named_find(store, request->word, true, &request->row);
-    if (err != -ENOENT)
-        return err;
-    const struct named_wish wish = {
-        .name = request->name, .image = request->word, .ephemeral = request->ephemeral};
-    err = named_create(store, &wish, &request->row);
-    request->fresh = err == 0;
+    if (err == -ENOENT)
+        return make_named(store, request, specs);
+    if (!err && volume_words_any(&request->volumes)) {
+        log_error("%s is there already, with the volumes that were said when it was made; plyfs "
+                  "attach gives it another while it is mounted",
+                  request->row.name);
+        return -EINVAL;
+    }
     return err;
 }
 
@@ -177,6 +242,7 @@ static int merge_row(struct store *store, struct request *request, int argc, cha
     struct options *options = &request->options;
     bool drop_in = options->drop_in;
     options_finish(options);
+    volume_words_finish(&request->volumes);
     options->drop_in = drop_in;
     int err = *request->row.options ? options_take(options, request->row.options) : 0;
     if (!err)
@@ -189,15 +255,36 @@ static int merge_row(struct store *store, struct request *request, int argc, cha
     return err ? err : named_fill(store, &request->row, options);
 }
 
-static int prepare_named(struct request *request, int argc, char **argv)
+static int prepare_named(struct request *request, struct volume_specs *specs, int argc, char **argv)
 {
     cleanup_store struct store *store = NULL;
     int err = named_open_store(request->root, false, &store);
     if (err)
         return err;
     request->store = strdup(store->path);
-    err = request->store ? find_or_make(store, request) : -ENOMEM;
+    err = request->store ? find_or_make(store, request, specs) : -ENOMEM;
     return err ? err : merge_row(store, request, argc, argv);
+}
+
+/* Directories with volumes that a store has to keep: that is a named mount too. */
+static int prepare_directories(struct request *request, struct volume_specs *specs)
+{
+    struct options *options = &request->options;
+    cleanup_store struct store *store = NULL;
+    if (options->upper || options->work || options->drop_in) {
+        log_error("volumes of a store need a mount that the store keeps, with an upper of its own: "
+                  "leave out --upper and --work, or show directories of the host alone");
+        return -EINVAL;
+    }
+    int err = options_check(options);
+    if (!err)
+        err = named_open_store(request->root, true, &store);
+    if (err)
+        return err;
+    request->store = strdup(store->path);
+    err = request->store ? make_named(store, request, specs) : -ENOMEM;
+    options_drop_lowers(options);
+    return err ? err : named_fill(store, &request->row, options);
 }
 
 /* The store is opened for a moment: the daemon holds its lock and nothing else of it. */
@@ -223,7 +310,7 @@ static int tell_ended(const struct request *request, bool failed)
     if (err)
         return err;
     if (request->row.ephemeral || (request->fresh && failed))
-        return named_forget(store, &request->row);
+        return named_forget(store, &request->row, true);
     return catalog_set_unmounted(store->catalog, request->row.id);
 }
 
@@ -236,17 +323,28 @@ static int lock_named(const struct request *request, int *lock)
 
 /* ---- serving ---- */
 
-static int open_and_serve(struct request *request)
+static int begin_live(void *context, struct mount *mount)
+{
+    return live_begin(context, mount);
+}
+
+static void end_live(void *context)
+{
+    live_end(context);
+}
+
+static int open_and_serve(struct request *request, struct live *live)
 {
     struct mount mount;
     int locks[2];
+    const struct serve_guest guest = {.begin = begin_live, .end = end_live, .context = live};
     int err = plan_open(&request->options, &mount, locks);
     if (err)
         return err;
-    if (request->store)
+    if (live)
         err = tell_mounted(request);
     if (!err)
-        err = serve_run(&request->options, &mount);
+        err = serve_run(&request->options, &mount, live ? &guest : NULL);
     /* The locks go first: whoever mounts the same upper next should not wait for memory to be
      * freed. */
     own_close(&locks[0]);
@@ -260,11 +358,16 @@ static int mount_and_serve(struct request *request)
 {
     cleanup_fd int lock = -1;
     if (!request->store)
-        return open_and_serve(request);
+        return open_and_serve(request, NULL);
+    struct live live = {.store = request->store, .row = &request->row};
     int err = lock_named(request, &lock);
     if (err)
         return err;
-    err = open_and_serve(request);
+    request->options.attachable = true;
+    err = live_prepare(&live, &request->options.routes);
+    if (!err)
+        err = open_and_serve(request, &live);
+    live_finish(&live);
     int told = tell_ended(request, err != 0);
     return err ? err : told;
 }
@@ -273,7 +376,27 @@ static void request_finish(struct request *request)
 {
     options_finish(&request->options);
     mount_row_finish(&request->row);
+    volume_words_finish(&request->volumes);
     free(request->store);
+}
+
+static int prepare_volumes(struct request *request, int argc, char **argv)
+{
+    cleanup_volume_specs struct volume_specs specs = {0};
+    bool named = request->name || request->ephemeral;
+    int err = volume_words_parse(&request->volumes, &specs);
+    if (err)
+        return err;
+    if (request->word)
+        return prepare_named(request, &specs, argc, argv);
+    if (volume_words_need_store(&request->volumes, &specs))
+        return prepare_directories(request, &specs);
+    if (named) {
+        log_error(
+            "--name and --rm are for an image: plyfs mount [--name N] [--rm] IMAGE MOUNTPOINT");
+        return -EINVAL;
+    }
+    return volume_words_route(&request->volumes, &specs, &request->options.routes);
 }
 
 static int prepare(struct request *request, int argc, char **argv, const char *usage)
@@ -281,33 +404,36 @@ static int prepare(struct request *request, int argc, char **argv, const char *u
     int err = take_arguments(request, argc, argv, usage);
     if (err || request->helped)
         return err;
-    if (!request->word && (request->name || request->ephemeral)) {
-        log_error(
-            "--name and --rm are for an image: plyfs mount [--name N] [--rm] IMAGE MOUNTPOINT");
-        return -EINVAL;
-    }
-    if (request->word)
-        err = prepare_named(request, argc, argv);
+    err = prepare_volumes(request, argc, argv);
     return err ? err : options_check(&request->options);
 }
 
+static int serve(struct request *request)
+{
+    log_enable_debug(request->options.debug);
+    umask(022);
+    int err = 0;
+    if (!request->options.foreground && !request->options.debug)
+        err = ready_background();
+    if (!err)
+        err = mount_and_serve(request);
+    ready_tell(err ? 1 : 0);
+    return err;
+}
+
+/* The status is 125 where volumes were asked for and nothing was mounted for that, as where a
+ * container cannot be made. */
 static int run(int argc, char **argv, bool drop_in, const char *usage)
 {
     struct request request = {.helped = false};
     options_init(&request.options);
     request.options.drop_in = drop_in;
     int err = prepare(&request, argc, argv, usage);
-    if (!err && !request.helped) {
-        log_enable_debug(request.options.debug);
-        umask(022);
-        if (!request.options.foreground && !request.options.debug)
-            err = ready_background();
-        if (!err)
-            err = mount_and_serve(&request);
-        ready_tell(err ? 1 : 0);
-    }
+    int status = !err ? 0 : volume_words_any(&request.volumes) ? 125 : 1;
+    if (!err && !request.helped && serve(&request) != 0)
+        status = 1;
     request_finish(&request);
-    return err ? 1 : 0;
+    return status;
 }
 
 static const char USAGE[] =
@@ -334,6 +460,14 @@ static const char USAGE[] =
     "  --root DIR            the store (else $PLYFS_ROOT, else the user's own)\n"
     "  --name NAME           what the mount made of an image is called\n"
     "  --rm, --ephemeral     forget it, with every change, when it is unmounted\n"
+    "  -v, --volume [SRC:]DST[:MODE]\n"
+    "                        a volume, or a directory or file of the host, at DST\n"
+    "  --mount KEY=VALUE,... the same by keys: type, src, dst, ro...\n"
+    "  --tmpfs DST[:OPTIONS] an empty directory that ends with the mount\n"
+    "  --volumes-from MOUNT[:MODE]\n"
+    "                        the volumes of another mount\n"
+    "  --image-volume=WAY    what the image's volumes are: bind, tmpfs, ignore (bind)\n"
+    "  --strict              a directory of the host that is missing is an error\n"
     "  -o OPTION[,...]       further options, see plyfs(1)\n"
     "  -f, --foreground      stay in the foreground\n"
     "  -d, --debug           stay in the foreground and tell what happens\n"

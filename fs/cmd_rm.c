@@ -56,8 +56,10 @@ static int take_down(struct store *store, const struct mount_row *row)
     return err;
 }
 
-static int remove_mount(struct store *store, const struct mount_row *row, bool force)
+static int remove_mount(struct store *store, const struct mount_row *row,
+                        const struct wishes *wishes)
 {
+    bool force = wishes->force;
     enum named_state state;
     cleanup_fd int lock = -1;
     int err = named_state(store, row, &state);
@@ -72,7 +74,7 @@ static int remove_mount(struct store *store, const struct mount_row *row, bool f
         err = take_down(store, row);
     if (!err)
         err = named_lock(store, row, &lock);
-    return err ? err : named_forget(store, row);
+    return err ? err : named_forget(store, row, wishes->volumes || row->ephemeral);
 }
 
 static int remove_one(struct store *store, const struct wishes *wishes, const char *word)
@@ -80,7 +82,7 @@ static int remove_one(struct store *store, const struct wishes *wishes, const ch
     cleanup_mount_row struct mount_row row = {0};
     int err = named_find(store, word, wishes->force, &row);
     if (!err)
-        err = remove_mount(store, &row, wishes->force);
+        err = remove_mount(store, &row, wishes);
     else if (err == -ENOENT && wishes->force)
         err = 0;
     return err;

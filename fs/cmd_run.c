@@ -10,6 +10,7 @@
 #include "bubble.h"
 #include "log.h"
 #include "named.h"
+#include "volumewish.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -22,14 +23,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { VOLUMES_IGNORE, VOLUMES_TMPFS };
-static const char *const VOLUME_WAYS[] = {
-    [VOLUMES_IGNORE] = "ignore", [VOLUMES_TMPFS] = "tmpfs", NULL};
-
 struct wishes {
     const char *root, *name;
     bool ephemeral;
-    int volumes;
+    struct volume_words volumes;
     struct words words;
 };
 
@@ -44,12 +41,7 @@ static const struct argument TABLE[] = {
      .kind = ARGUMENT_FLAG,
      .at = offsetof(struct wishes, ephemeral),
      .help = "forget every change when the program ends"},
-    {.name = "image-volume",
-     .kind = ARGUMENT_CHOICE,
-     .at = offsetof(struct wishes, volumes),
-     .value = "WAY",
-     .help = "what the image's volumes are",
-     .choices = VOLUME_WAYS},
+    VOLUME_ARGUMENTS(struct wishes, volumes),
     ARGUMENT_ROOT(struct wishes, root),
 };
 
@@ -195,14 +187,22 @@ static int call_self(const char *const *words)
 static int show_tree(const struct run *run)
 {
     const struct wishes *wishes = run->wishes;
-    const char *words[12] = {"plyfs", "mount", "--root", run->store};
-    unsigned count = 4;
+    cleanup_free const char **words =
+        calloc(11 + volume_words_write(&wishes->volumes, NULL), sizeof(*words));
+    if (!words)
+        return -ENOMEM;
+    unsigned count = 0;
+    words[count++] = "plyfs";
+    words[count++] = "mount";
+    words[count++] = "--root";
+    words[count++] = run->store;
     if (wishes->ephemeral)
         words[count++] = "--rm";
     if (wishes->name) {
         words[count++] = "--name";
         words[count++] = wishes->name;
     }
+    count += volume_words_write(&wishes->volumes, words + count);
     words[count++] = "--";
     words[count++] = wishes->words.at[0];
     words[count] = run->at;
@@ -308,7 +308,6 @@ static int run_program(const struct run *run)
     struct bubble_wish wish = {
         .path = run->at,
         .config = run->configured ? &run->config : NULL,
-        .tmpfs_volumes = wishes->volumes == VOLUMES_TMPFS,
     };
     cleanup_fd int root = open(run->at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)

@@ -75,8 +75,11 @@ json_t *describe_mount_fully(struct store *store, const struct mount_row *row, i
     json_t *line = describe_mount(store, row, err);
     if (!line)
         return NULL;
+    cleanup_volume_rows struct volume_rows volumes = {0};
     options_init(&layers);
     *err = named_fill(store, row, &layers);
+    if (!*err)
+        *err = volume_rows_load(store, row->id, &volumes);
     if (!*err) {
         bool live = !json_is_null(json_object_get(line, "Mountpoint"));
         json_object_set_new(line, "Layers", strings(layers.lowers, layers.lower_count));
@@ -84,6 +87,7 @@ json_t *describe_mount_fully(struct store *store, const struct mount_row *row, i
         json_object_set_new(line, "WorkDir", report_text(layers.work));
         json_object_set_new(line, "ImageId", report_text(row->image));
         json_object_set_new(line, "Options", report_text(row->options));
+        json_object_set_new(line, "Mounts", volume_rows_json(store, &volumes));
         json_object_set_new(line, "Pid", live ? json_integer(row->pid) : json_null());
     }
     options_finish(&layers);

@@ -14,7 +14,7 @@
  * upper), Ephemeral. NULL and *err. */
 must_check json_t *describe_mount(struct store *store, const struct mount_row *row, int *err);
 
-/* The same and what only inspect tells: Layers, UpperDir, WorkDir, Options, Pid. */
+/* The same and what only inspect tells: Layers, UpperDir, WorkDir, Options, Pid, Mounts. */
 must_check json_t *describe_mount_fully(struct store *store, const struct mount_row *row, int *err);
 
 #endif

@@ -32,6 +32,7 @@ static const struct command *const COMMANDS[] = {
     /* the store */
     &command_image,
     &command_layer,
+    &command_volume,
     &command_prune,
     &command_doctor,
     NULL,

@@ -9,6 +9,7 @@
 #include "imageword.h"
 #include "log.h"
 #include "moment.h"
+#include "newvolumes.h"
 #include "upper.h"
 
 #include <fcntl.h>
@@ -285,14 +286,42 @@ static int make_directories(struct store *store, const struct mount_row *row, in
     return err;
 }
 
-static int publish(struct store *store, struct stage *stage, const struct mount_row *row)
+static int add_rows(struct store *store, struct stage *stage, const struct mount_row *row,
+                    struct newvolumes *volumes)
+{
+    int err = newvolumes_publish(volumes, stage);
+    if (err == -EEXIST)
+        return -EAGAIN;
+    if (!err)
+        err = catalog_add_mount(store->catalog, row);
+    for (unsigned i = 0; !err && i < volumes->rows->count; i++)
+        err = catalog_add_mount_volume(store->catalog, row->id, &volumes->rows->at[i]);
+    return err;
+}
+
+/* All rows in one transaction, so that a mount that cannot be made leaves no volume behind. */
+static int publish_rows(struct store *store, struct stage *stage, const struct mount_row *row,
+                        struct newvolumes *volumes)
+{
+    int err = catalog_begin(store->catalog);
+    if (err)
+        return err;
+    err = add_rows(store, stage, row, volumes);
+    if (err)
+        catalog_rollback(store->catalog);
+    return err ? err : catalog_commit(store->catalog);
+}
+
+/* -EAGAIN: somebody made a volume of that name meanwhile, which is used then. */
+static int publish(struct store *store, struct stage *stage, const struct mount_row *row,
+                   struct newvolumes *volumes)
 {
     int err = store_publishing(store);
     if (err)
         return err;
     err = store_publish(store, stage, "mount", store->mounts, row->id);
     if (!err) {
-        err = catalog_add_mount(store->catalog, row);
+        err = publish_rows(store, stage, row, volumes);
         if (err)
             (void)!store_discard(store, store->mounts, row->id);
     }
@@ -300,7 +329,26 @@ static int publish(struct store *store, struct stage *stage, const struct mount_
     return err;
 }
 
-static int make_and_publish(struct store *store, const struct mount_row *row)
+/* The layers without an upper: what volumes are filled from, and what they hide. */
+static int open_layers(struct store *store, const struct mount_row *row, struct named_view *view)
+{
+    struct options options;
+    unsigned culprit = 0;
+    options_init(&options);
+    *view = (struct named_view){.fds = fdcache_create(256)};
+    int err = view->fds ? named_fill(store, row, &options) : -ENOMEM;
+    if (!err) {
+        err = stack_open(&view->stack, (const char *const *)options.lowers, options.lower_count,
+                         false, view->fds, &culprit);
+        if (err)
+            log_error("cannot open the layer %s: %s", options.lowers[culprit], strerror(-err));
+    }
+    options_finish(&options);
+    return err;
+}
+
+static int make_and_publish(struct store *store, const struct mount_row *row,
+                            struct newvolumes *volumes)
 {
     struct stage stage = STAGE_NONE;
     int err = store_stage(store, &stage);
@@ -310,37 +358,99 @@ static int make_and_publish(struct store *store, const struct mount_row *row)
         cleanup_fd int at = fd_open_name(stage.dir, "mount", O_RDONLY | O_DIRECTORY, 0);
         err = at < 0 ? at : make_directories(store, row, at);
     }
-    if (!err)
-        err = publish(store, &stage, row);
+    if (!err) {
+        err = newvolumes_stage(volumes, &stage);
+        if (!err)
+            err = publish(store, &stage, row, volumes);
+        if (err)
+            newvolumes_discard(volumes);
+    }
     store_unstage(store, &stage);
+    return err;
+}
+
+static void tell_failure(const struct store *store, const struct mount_row *row, int err)
+{
+    if (err == -EEXIST)
+        log_error("the name %s is taken; plyfs rm %s removes what has it, or choose another",
+                  row->name, row->name);
+    else
+        log_error("cannot make the mount %s in the store %s: %s", row->name, store->path,
+                  strerror(-err));
+}
+
+/* Who loses the race for a volume's name uses that of the winner. */
+static int make_with_volumes(struct store *store, const struct mount_row *row,
+                             struct volume_rows *rows)
+{
+    struct named_view view = {.fds = NULL};
+    struct newvolumes volumes = {.store = store, .rows = rows, .mount = row, .layers = &view.stack};
+    int tries = 3, err = rows->count > 0 ? open_layers(store, row, &view) : 0;
+    if (!err) {
+        do {
+            newvolumes_finish(&volumes);
+            err = make_and_publish(store, row, &volumes);
+        } while (err == -EAGAIN && --tries > 0);
+    }
+    if (!err)
+        newvolumes_tell(&volumes);
+    else if (!volumes.told)
+        tell_failure(store, row, err);
+    newvolumes_finish(&volumes);
+    named_view_close(&view);
     return err;
 }
 
 int named_create(struct store *store, const struct named_wish *wish, struct mount_row *row)
 {
+    struct volume_rows none = {0};
     *row = (struct mount_row){0};
     int err = fill_row(store, wish, row);
     if (err)
         return err;
-    err = make_and_publish(store, row);
-    if (err == -EEXIST)
-        log_error("the name %s is taken; plyfs rm %s removes what has it, or choose another",
-                  row->name, row->name);
-    else if (err)
-        log_error("cannot make the mount %s in the store %s: %s", row->name, store->path,
-                  strerror(-err));
-    return err;
+    return make_with_volumes(store, row, wish->volumes ? wish->volumes : &none);
 }
 
-int named_forget(struct store *store, const struct mount_row *row)
+static int find_user(void *context, const char *mount)
 {
-    int err = catalog_remove_mount(store->catalog, row->id);
+    (void)context, (void)mount;
+    return 1;
+}
+
+static bool is_used(struct store *store, const char *volume)
+{
+    return catalog_each_volume_user(store->catalog, volume, find_user, NULL) != 0;
+}
+
+/* What another mount has stays, and nothing is said of it. */
+static void forget_volumes(struct store *store, const struct volume_rows *rows)
+{
+    for (unsigned i = 0; i < rows->count; i++) {
+        const struct mount_volume_row *row = &rows->at[i];
+        struct volume_row volume = {0};
+        if (row->anonymous && row->spec.kind == VOLUME_KIND_VOLUME &&
+            !is_used(store, row->spec.source) &&
+            volume_find(store, row->spec.source, true, &volume) == 0)
+            (void)!volume_remove(store, &volume);
+        volume_row_finish(&volume);
+    }
+}
+
+int named_forget(struct store *store, const struct mount_row *row, bool volumes)
+{
+    cleanup_volume_rows struct volume_rows rows = {0};
+    int err = volumes ? volume_rows_load(store, row->id, &rows) : 0;
+    if (err)
+        return err;
+    err = catalog_remove_mount(store->catalog, row->id);
     if (err == -ENOENT)
         return 0; /* somebody else was faster */
     if (!err)
         err = store_discard(store, store->mounts, row->id);
     if (err)
         log_error("cannot remove the mount %s: %s", row->name, strerror(-err));
+    else
+        forget_volumes(store, &rows);
     return err;
 }
 

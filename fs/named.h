@@ -12,6 +12,7 @@
 #include "own.h"
 #include "stack.h"
 #include "store.h"
+#include "volumerows.h"
 
 #include <stdbool.h>
 
@@ -36,9 +37,12 @@ struct named_wish {
     unsigned lower_count;
     const char *options; /* as behind -o; or NULL */
     bool ephemeral;
+    /* What is to be routed in it, or NULL; anonymous volumes in it get their names. */
+    struct volume_rows *volumes;
 };
 
-/* Makes one. The row is the caller's to finish. -EEXIST: the name is taken. */
+/* Makes one, with its volumes, or nothing of it all. The row is the caller's to finish. -EEXIST:
+ * the name is taken. */
 must_check int named_create(struct store *store, const struct named_wish *wish,
                             struct mount_row *row);
 
@@ -56,8 +60,9 @@ must_check int named_lock(const struct store *store, const struct mount_row *row
 /* Waits until its daemon has ended. -ETIMEDOUT after `seconds`. */
 must_check int named_wait(const struct store *store, const struct mount_row *row, int seconds);
 
-/* Removes it: the row, then the directory. It must not be mounted. */
-must_check int named_forget(struct store *store, const struct mount_row *row);
+/* Removes it: the row, then the directory. It must not be mounted. `volumes`: also its anonymous
+ * volumes that no other mount has. */
+must_check int named_forget(struct store *store, const struct mount_row *row, bool volumes);
 
 /* Its layers and its upper, open to be read, mounted or not. */
 struct named_view {

@@ -46,6 +46,7 @@ static const struct known KNOWN[] = {
     {"timeout", KIND_SECONDS, AT(timeout)},
     {"threads", KIND_NUMBER, AT(threads)},
     {"spin", KIND_CHOICE, AT(spin)},
+    {"passthrough", KIND_CHOICE, AT(passthrough)},
     {"threaded", KIND_IGNORED, 0},
     {"userxattr", KIND_FLAG, AT(userxattr)},
     {"volatile", KIND_FLAG, AT(is_volatile)},
@@ -84,11 +85,18 @@ void options_init(struct options *options)
     *options = (struct options){.timeout = -1};
 }
 
-void options_finish(struct options *options)
+void options_drop_lowers(struct options *options)
 {
     for (unsigned i = 0; i < options->lower_count; i++)
         free(options->lowers[i]);
     free(options->lowers);
+    options->lowers = NULL;
+    options->lower_count = 0;
+}
+
+void options_finish(struct options *options)
+{
+    options_drop_lowers(options);
     free(options->upper);
     free(options->work);
     free(options->mountpoint);

@@ -21,7 +21,7 @@ struct options {
     char *fsname, *subtype;
     char *kernel; /* options for mount(2) as they came, comma-separated; or NULL */
     enum profile profile;
-    enum choice redirect, metacopy, index, writeback, uring, acl, spin;
+    enum choice redirect, metacopy, index, writeback, uring, acl, spin, passthrough;
     double timeout;   /* seconds; negative: without end */
     unsigned threads; /* 0: as many as fit the machine */
     bool read_only, foreground, debug;
@@ -44,6 +44,9 @@ must_check int options_take(struct options *options, const char *text);
 
 /* Adds one lower layer, beneath the ones there are. */
 must_check int options_add_lower(struct options *options, const char *path);
+
+/* Takes all of them away again. */
+void options_drop_lowers(struct options *options);
 
 /* Replaces a string. */
 must_check int options_set_string(char **slot, const char *value);

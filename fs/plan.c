@@ -308,7 +308,7 @@ static void settle_rules(const struct options *options, struct tree *tree, struc
 {
     const struct stack *stack = &tree->stack;
     const bool routed = options->routes.count > 0;
-    rules->passthrough = passthrough_allowed();
+    rules->passthrough = options->passthrough != CHOICE_OFF && passthrough_allowed();
     tree->passthrough = files_may_pass(stack);
     rules->profile = options->profile;
     /* In a volume a change of the host is to be seen while a file is open. */

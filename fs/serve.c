@@ -577,7 +577,25 @@ static bool may_spin(const struct options *options)
            CPU_COUNT(&set) > 1;
 }
 
-int serve_run(const struct options *options, struct mount *mount)
+static int serve_session(struct session *session, const struct options *options, int signals,
+                         const struct serve_guest *guest)
+{
+    struct mount *mount = session->mount;
+    mount->session = session->fuse;
+    mount->name_changed = forget_name;
+    mount->attributes_changed = forget_attributes;
+    int err = guest ? guest->begin(guest->context, mount) : 0;
+    if (err)
+        return err;
+    session->vigil = session->spin ? vigil_start() : NULL;
+    serve_threads(session, options, signals);
+    vigil_stop(session->vigil);
+    if (guest)
+        guest->end(guest->context);
+    return 0;
+}
+
+int serve_run(const struct options *options, struct mount *mount, const struct serve_guest *guest)
 {
     struct session session = {.mount = mount, .rings = mount->rules.uring};
     session.spin = !session.rings && may_spin(options);
@@ -598,12 +616,7 @@ int serve_run(const struct options *options, struct mount *mount)
     caller_init();
     int err = open_session(options, mount, &session);
     if (!err) {
-        mount->session = session.fuse;
-        mount->name_changed = forget_name;
-        mount->attributes_changed = forget_attributes;
-        session.vigil = session.spin ? vigil_start() : NULL;
-        serve_threads(&session, options, signals);
-        vigil_stop(session.vigil);
+        err = serve_session(&session, options, signals, guest);
         fuse_session_unmount(session.fuse);
         fuse_session_destroy(session.fuse);
     }

@@ -11,7 +11,14 @@
 
 /* Mounts on options->mountpoint and serves until the mount is gone. SIGTERM, SIGINT and SIGHUP
  * unmount (lazily when somebody is still inside); a second one ends at once. 0, or -errno when the
- * mount could not be made (told on stderr). */
-must_check int serve_run(const struct options *options, struct mount *mount);
+ * mount could not be made (told on stderr). `guest` may be NULL. */
+struct serve_guest {
+    /* Called when requests are about to be served, and when the last was: 0, or what ends it. */
+    int (*begin)(void *context, struct mount *mount);
+    void (*end)(void *context);
+    void *context;
+};
+must_check int serve_run(const struct options *options, struct mount *mount,
+                         const struct serve_guest *guest);
 
 #endif

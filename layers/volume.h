@@ -15,7 +15,7 @@
 #include "own.h"
 #include "stack.h"
 #include "store.h"
-#include "volumefill.h"
+#include "volumeinplace.h"
 #include "volumeplace.h"
 #include "volumespec.h"
 

@@ -18,6 +18,9 @@
 #include "localoptions.h"
 #include "log.h"
 #include "moment.h"
+#include "plugin.h"
+#include "volumeinplace.h"
+#include "volumelook.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -89,10 +92,21 @@ static void leave_gate(int gate)
     flock(gate, LOCK_UN);
 }
 
+/* Tells what went wrong where nobody has. */
+static int cannot_use(const char *name, int err)
+{
+    if (err)
+        log_error("volume %s: cannot be used: %s", name, strerror(-err));
+    return err;
+}
+
 static int take_lock(struct store *store, struct volume_use *use)
 {
     use->lock = store_lock_volume(store, use->name, LOCK_SH);
-    return use->lock == -EWOULDBLOCK ? -EBUSY : use->lock < 0 ? use->lock : 0;
+    if (use->lock != -EWOULDBLOCK)
+        return cannot_use(use->name, use->lock < 0 ? use->lock : 0);
+    log_error("volume %s: another command is changing it", use->name);
+    return -EBUSY;
 }
 
 /* ---- local: mounting ---- */
@@ -110,10 +124,10 @@ static int mount_once(const char *name, const struct local_options *local, const
     bool answers;
     int mounted = hostmount_is_mounted(path, &answers);
     if (mounted < 0 || (mounted && answers))
-        return mounted < 0 ? mounted : 0;
+        return cannot_use(name, mounted < 0 ? mounted : 0);
     int err = mounted ? unmount_dead(name, path) : 0;
     if (err)
-        return err;
+        return cannot_use(name, err);
     const struct hostmount mount = {
         .type = local->type, .flags = local->flags, .device = local->device, .path = path};
     err = hostmount_mount(&mount, MOUNT_SECONDS);
@@ -126,11 +140,9 @@ static int mount_once(const char *name, const struct local_options *local, const
 static int use_mount(struct store *store, const struct local_options *local, struct volume_use *use)
 {
     cleanup_free char *path = strdup(use->path);
-    if (!path)
-        return -ENOMEM;
-    use->gate = open_gate(store, use->name);
+    use->gate = path ? open_gate(store, use->name) : -ENOMEM;
     if (use->gate < 0)
-        return use->gate;
+        return cannot_use(use->name, use->gate);
     int err = take_lock(store, use);
     if (!err)
         err = mount_once(use->name, local, use->path);
@@ -157,6 +169,14 @@ static void release_mount(const struct volume_use *use)
 
 /* ---- local: use ---- */
 
+/* A first content that was interrupted is finished, or undone. The device is opened by its path: it
+ * is the user's own word, symlinks and all. */
+static int mend_bind(const char *device)
+{
+    cleanup_fd int dir = open(device, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dir < 0 ? -errno : volumeinplace_mend(dir);
+}
+
 static int use_local(struct store *store, const struct local_options *local, struct volume_use *use)
 {
     use->path = local->kind == LOCAL_BIND ? strdup(local->device)
@@ -166,11 +186,14 @@ static int use_local(struct store *store, const struct local_options *local, str
     if (use->limit)
         use->usage = path_in_volume(store, use->name, "usage");
     if (!use->path || (use->limit && !use->usage))
-        return -ENOMEM;
+        return cannot_use(use->name, -ENOMEM);
     if (local->kind == LOCAL_MOUNT)
         return use_mount(store, local, use);
     int err = take_lock(store, use);
-    return err ? err : check_directory(use->path);
+    if (err)
+        return err;
+    err = local->kind == LOCAL_BIND ? mend_bind(use->path) : check_directory(use->path);
+    return cannot_use(use->name, err);
 }
 
 static int remove_local(const struct store *store, const struct volume_row *row)
@@ -186,24 +209,94 @@ static int remove_local(const struct store *store, const struct volume_row *row)
     return err;
 }
 
+/* ---- plug-ins ---- */
+
+static int tell_fault(const char *name, int err, const struct plugin_fault *fault)
+{
+    if (err)
+        log_error("volume %s: %s", name, fault->words);
+    return err;
+}
+
+static int check_plugin(const struct volume_row *row)
+{
+    struct plugin_fault fault;
+    cleanup_plugin struct plugin *plugin = NULL;
+    return tell_fault(row->name, plugin_open(row->driver, 0, &plugin, &fault), &fault);
+}
+
+static int create_at_plugin(const struct volume_row *row)
+{
+    struct plugin_fault fault;
+    cleanup_plugin struct plugin *plugin = NULL;
+    int err = plugin_open(row->driver, 0, &plugin, &fault);
+    if (!err)
+        err = plugin_create(plugin, row->name, &row->options, &fault);
+    return tell_fault(row->name, err, &fault);
+}
+
+/* One that the plug-in has no more is removed. */
+static int remove_at_plugin(const struct volume_row *row)
+{
+    struct plugin_fault fault;
+    cleanup_plugin struct plugin *plugin = NULL;
+    int err = plugin_open(row->driver, 0, &plugin, &fault);
+    if (!err)
+        err = plugin_get(plugin, row->name, NULL, &fault);
+    if (err == -EREMOTEIO)
+        return 0;
+    if (!err)
+        err = plugin_remove(plugin, row->name, &fault);
+    return tell_fault(row->name, err, &fault);
+}
+
+static int use_plugin(struct store *store, struct volume_use *use)
+{
+    struct plugin_fault fault;
+    cleanup_plugin struct plugin *plugin = NULL;
+    int err = take_lock(store, use);
+    if (!err)
+        err = cannot_use(use->name, store_new_id(use->id));
+    if (err)
+        return err;
+    err = plugin_open(use->driver, 0, &plugin, &fault);
+    if (!err)
+        err = plugin_mount(plugin, use->name, use->id, &use->path, &fault);
+    if (err)
+        return tell_fault(use->name, err, &fault);
+    err = check_directory(use->path);
+    if (err)
+        log_error("volume %s: plugin \"%s\" says that it is in %s: %s", use->name, use->driver,
+                  use->path, strerror(-err));
+    return err;
+}
+
+static void release_plugin(const struct volume_use *use)
+{
+    struct plugin_fault fault;
+    cleanup_plugin struct plugin *plugin = NULL;
+    int err = plugin_open(use->driver, 0, &plugin, &fault);
+    if (!err)
+        err = plugin_unmount(plugin, use->name, use->id, &fault);
+    if (err)
+        log_warning("volume %s: it is not unmounted: %s", use->name, fault.words);
+}
+
 /* ---- drivers ---- */
 
 int volumedriver_check(const struct volume_row *row)
 {
-    if (is_local(row->driver))
-        return check_local(row);
-    log_error("plug-in \"%s\" not found", row->driver);
-    return -ENOENT;
+    return is_local(row->driver) ? check_local(row) : check_plugin(row);
 }
 
 int volumedriver_create(const struct volume_row *row)
 {
-    return is_local(row->driver) ? 0 : volumedriver_check(row);
+    return is_local(row->driver) ? 0 : create_at_plugin(row);
 }
 
 int volumedriver_remove(const struct store *store, const struct volume_row *row)
 {
-    return is_local(row->driver) ? remove_local(store, row) : volumedriver_check(row);
+    return is_local(row->driver) ? remove_local(store, row) : remove_at_plugin(row);
 }
 
 static void finish(struct volume_use *use)
@@ -223,9 +316,9 @@ static int begin_use(struct store *store, const struct volume_row *row, struct v
     use->name = strdup(row->name);
     use->driver = strdup(row->driver);
     if (!use->name || !use->driver)
-        return -ENOMEM;
+        return cannot_use(row->name, -ENOMEM);
     if (!is_local(row->driver))
-        return volumedriver_check(row);
+        return use_plugin(store, use);
     cleanup_local_options struct local_options local = {0};
     int err = read_options(row, &local);
     return err ? err : use_local(store, &local, use);
@@ -236,15 +329,11 @@ int volumedriver_use(struct store *store, const struct volume_row *row, const ch
 {
     *use = (struct volume_use){.lock = -1, .gate = -1};
     int err = begin_use(store, row, use);
-    if (err == -EBUSY)
-        log_error("volume %s: another command is changing it", row->name);
-    else if (err)
-        log_error("volume %s: cannot be used: %s", row->name, strerror(-err));
     if (err) {
         volumedriver_release(use);
         return err;
     }
-    log_debug("volume %s: %s, for %s", row->name, use->path, mount);
+    log_debug("volume %s: %s, for %s", row->name, use->path, mount ? mount : "nobody");
     /* When it was used is for people: no reason to do without it. */
     err = catalog_set_volume_used(store->catalog, row->name, moment_now());
     if (err)
@@ -254,37 +343,18 @@ int volumedriver_use(struct store *store, const struct volume_row *row, const ch
 
 void volumedriver_release(struct volume_use *use)
 {
-    if (!use->name)
-        return;
     if (use->mounted)
         release_mount(use);
-    finish(use);
-}
-
-/* ---- trouble ---- */
-
-static char *trouble_of(int err)
-{
-    char *words = NULL;
-    if (err && asprintf(&words, "unreachable: %s", strerror(-err)) < 0)
-        return NULL;
-    return words;
-}
-
-static char *local_trouble(const struct store *store, const struct volume_row *row)
-{
-    cleanup_local_options struct local_options local = {0};
-    struct volume_fault fault;
-    int err = local_options_read(&row->options, &local, &fault);
-    cleanup_free char *path =
-        local.kind == LOCAL_BIND ? strdup(local.device) : path_in_volume(store, row->name, "_data");
-    if (!err)
-        err = path ? check_directory(path) : -ENOMEM;
-    return trouble_of(err);
+    else if (use->path && !is_local(use->driver))
+        release_plugin(use);
+    if (use->name)
+        finish(use);
 }
 
 char *volumedriver_trouble(const struct store *store, const struct volume_row *row, int seconds)
 {
-    (void)seconds;
-    return is_local(row->driver) ? local_trouble(store, row) : trouble_of(-ENOENT);
+    struct volumelook *look = volumelook_create(store, seconds);
+    char *trouble = look ? volumelook_at(look, row) : NULL;
+    volumelook_destroy(look);
+    return trouble;
 }

@@ -37,7 +37,7 @@ struct volume_use {
     char *name, *driver;
     char *mounted;          /* where something is to be unmounted by the last user, or NULL */
     int gate;               /* the volume's directory, locked while it is mounted or unmounted */
-    int lock;               /* shared, on the volume's "lock"; -1 of a plug-in's */
+    int lock;               /* shared, on the volume's "lock" */
     char id[STORE_ID_SIZE]; /* what the plug-in was told, and is told again at the end */
 };
 
@@ -50,7 +50,8 @@ must_check int volumedriver_use(struct store *store, const struct volume_row *ro
 void volumedriver_release(struct volume_use *use);
 
 /* What the plug-in, or the directory, says of a volume now, for listings: NULL, or a word of why it
- * cannot be reached ("unreachable: ..."), the caller's to free. Waits `seconds` at most. */
+ * cannot be reached ("unreachable: ..."), the caller's to free. Waits `seconds` at most. Of many
+ * volumes: volumelook.h. */
 char *volumedriver_trouble(const struct store *store, const struct volume_row *row, int seconds);
 
 #endif

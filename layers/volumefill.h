@@ -13,10 +13,6 @@
 
 #include <stdint.h>
 
-/* Makes content in an empty directory. What it returns, if not 0, is the answer of whoever called
- * it, who tells nothing: it has told. */
-typedef int volume_filler(void *context, int tree);
-
 /* Copies what is shown at `path` (as rootpath_find() takes it) into the empty directory `to`, which
  * becomes like it, even when it is empty: 1. Where nothing is there, or no directory: 0, and
  * nothing was done. `seen` is told the bytes so far; it may be NULL. Where an owner or a device

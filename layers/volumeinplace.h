@@ -10,12 +10,16 @@
  *
  * Whoever works there holds a lock on the directory itself. So what a crash left can be told and
  * finished or undone by whoever comes next, and nothing that somebody else put there is removed.
+ * After a crash the directory's own times may be those of the finishing.
  */
 #ifndef PLYFS_VOLUMEINPLACE_H
 #define PLYFS_VOLUMEINPLACE_H
 
 #include "own.h"
-#include "volumefill.h"
+
+/* Makes content in an empty directory. What it returns, if not 0, is the answer of whoever called
+ * it, who tells nothing: it has told. */
+typedef int volume_filler(void *context, int tree);
 
 /* Finishes or undoes what a crash left in `dir` (open for reading). Before its content is used. */
 must_check int volumeinplace_mend(int dir);

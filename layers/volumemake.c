@@ -7,6 +7,7 @@
 #include "entries.h"
 #include "fd.h"
 #include "log.h"
+#include "volumefill.h"
 
 #include <string.h>
 

@@ -14,6 +14,7 @@
 #include "fdcache.h"
 #include "log.h"
 #include "volumechange.h"
+#include "volumefill.h"
 #include "volumemake.h"
 
 #include <fcntl.h>

@@ -26,6 +26,7 @@ module  libarchive    libarchive-dev
 module  zlib          zlib1g-dev
 module  libcrypto     libssl-dev
 module  jansson       libjansson-dev
+module  libcurl       libcurl4-openssl-dev
 module  cmocka        libcmocka-dev
 '
 # Only where libfuse must be built from source.
@@ -69,6 +70,7 @@ command debootstrap   debootstrap
 command buildah       buildah
 command podman        podman
 command skopeo        skopeo
+command rclone        rclone
 '
 
 present() {

@@ -564,7 +564,7 @@ ACCEPTED = ["rw", "ro", "dev", "suid", "nodev", "nosuid", "noexec", "exec", "noa
             "xino=auto", "noacl", "timeout=10", "writeback=0", "writeback=1", "static_nlink",
             "redirect_dir=on", "redirect_dir=off", "metacopy=on", "metacopy=off", "index=on",
             "index=off", "userxattr", "profile=stateless", "profile=tracked", "profile=auto",
-            "max_idle_threads=4", "spin=on", "spin=off"]
+            "max_idle_threads=4", "spin=on", "spin=off", "passthrough=on", "passthrough=off"]
 
 
 @pytest.mark.parametrize("option", ACCEPTED)

@@ -19,7 +19,7 @@ COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|("(?:\\.|[^"\\\n])*")', re.S)
 
 # A library that one file alone may include, so that what it replaces is replaced in one place.
 ONE_DOOR = {"sqlite3.h": "layers/catalogdb", "xxhash.h": "layers/hash", "archive.h": "layers/tarball",
-            "archive_entry.h": "layers/tarball"}
+            "archive_entry.h": "layers/tarball", "curl/curl.h": "layers/pluginpost"}
 REPLY = "fs/reply.c"
 
 LONGEST = 100

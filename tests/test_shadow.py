@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from storekit import Store
+from test_layer import complete
 
 
 @pytest.fixture
@@ -231,3 +232,84 @@ def test_an_anonymous_volume_stays_after_a_detach(store, web):
     assert name in done.stderr and "stays" in done.stderr
     assert (store.path / "volumes" / name / "_data/same").read_text() == "same"
     assert rows(store, "shadow", web) == []
+
+
+def test_the_shell_completes_mounts_and_the_destinations_of_their_volumes(store, web, host):
+    store.plyfs("attach", web, f"{host}:/site")
+    store.plyfs("attach", web, "data:/etc")
+    for command in ("shadow", "ls", "cat", "attach", "detach"):
+        assert complete(store, f"plyfs {command} w") == ["web"], command
+    assert complete(store, "plyfs detach web /") == ["/etc", "/site"]
+    assert complete(store, "plyfs ls --u") == ["--under"]
+
+
+# ---- attach and detach, mounted -----------------------------------------------------------------
+
+def test_a_volume_is_seen_as_soon_as_it_is_attached_and_what_it_hid_when_it_is_detached(store, web, host):
+    at = store.mount(web)
+    assert (at / "site/index").read_text() == "top index"
+    store.plyfs("attach", web, f"{host}:/site")
+    assert sorted(os.listdir(at / "site")) == ["index", "new", "same"]
+    assert (at / "site/index").read_text() == "host index"
+    (at / "site/index").write_text("written")
+    assert (host / "index").read_text() == "written"
+    assert store.plyfs("cat", "--under", web, "/site/index").stdout == "top index"
+    assert states(store, web, "/site")["/site/index"] == "differs"
+    store.plyfs("detach", web, "/site")
+    assert (at / "site/index").read_text() == "top index" and not (at / "site/new").exists()
+    store.plyfs("umount", web)
+    assert store.diff(web) == []
+
+
+def test_what_was_attached_is_there_at_the_next_mount(store, web, host):
+    at = store.mount(web)
+    store.plyfs("attach", web, f"{host}:/site:ro")
+    store.plyfs("umount", web)
+    store.mount(web, at)
+    assert (at / "site/index").read_text() == "host index"
+    with pytest.raises(OSError, match="Read-only"):
+        (at / "site/index").write_text("written")
+    store.plyfs("umount", web)
+
+
+def test_who_is_in_a_volume_is_named_when_it_cannot_be_detached(store, web, host):
+    at = store.mount(web)
+    store.plyfs("attach", web, f"{host}:/site")
+    with open(at / "site/index") as held:
+        done = store.refused("detach", web, "/site", words="cannot detach /site from web")
+        assert f"({os.getpid()})" in done.stderr and "--lazy" in done.stderr
+        assert (at / "site/index").read_text() == "host index" and len(rows(store, "shadow", web)) == 1
+        store.plyfs("detach", "--lazy", web, "/site")
+        assert (at / "site/index").read_text() == "top index"
+        assert held.read() == "host index"
+    assert rows(store, "shadow", web) == []
+    store.plyfs("umount", web)
+
+
+def test_what_the_daemon_cannot_show_leaves_nothing_behind(store, web, host):
+    store.mount(web)
+    store.refused("attach", web, f"{host}:/etc/conf", words="cannot attach /etc/conf to web")
+    assert rows(store, "shadow", web) == []
+    store.plyfs("umount", web)
+
+
+def test_a_volume_that_is_attached_live_is_filled_with_what_it_hides(store, web):
+    at = store.mount(web)
+    (at / "site/made").write_text("made")
+    store.plyfs("attach", web, "data:/site")
+    assert (at / "site/index").read_text() == "top index" and (at / "site/made").read_text() == "made"
+    (at / "site/more").write_text("more")
+    assert (store.path / "volumes/data/_data/more").read_text() == "more"
+    store.plyfs("detach", web, "/site")
+    assert not (at / "site/more").exists() and (at / "site/made").exists()
+    store.plyfs("umount", web)
+
+
+def test_a_tmpfs_comes_and_goes(store, web):
+    at = store.mount(web)
+    store.plyfs("attach", web, "type=tmpfs,target=/scratch")
+    (at / "scratch/file").write_text("file")
+    store.plyfs("detach", web, "/scratch")
+    assert not (at / "scratch").exists()
+    store.plyfs("umount", web)
+    assert store.diff(web) == []

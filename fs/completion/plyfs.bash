@@ -4,7 +4,7 @@
 
 _plyfs_options='allow_other allow_root dev nodev suid nosuid exec noexec atime noatime diratime
     nodiratime sync async dirsync ro rw fsname= subtype= fsync=0 volatile noacl userxattr debug
-    threads= spin=on spin=off timeout= writeback=on writeback=off io_uring=on io_uring=off profile=auto
+    threads= spin=on spin=off passthrough=on passthrough=off timeout= writeback=on writeback=off io_uring=on io_uring=off profile=auto
     profile=stateless profile=tracked redirect_dir=on redirect_dir=off metacopy=on metacopy=off
     index=on index=off default_permissions xino= static_nlink threaded= max_idle_threads= clone_fd
     private'
@@ -18,6 +18,19 @@ _plyfs_words() {
 _plyfs_directories() {
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -d -- "$1")
+}
+
+# Readline replaces only what stands behind the last word break, and = and : are such.
+_plyfs_behind_break() {
+    local break word=$1 longest='' cut
+    for break in '=' ':'; do
+        [[ $COMP_WORDBREAKS == *"$break"* && $word == *"$break"* ]] && {
+            cut=${word%"$break"*}$break
+            [[ -z $longest || ${#cut} -gt ${#longest} ]] && longest=$cut
+        }
+    done
+    [[ -n $longest ]] && COMPREPLY=("${COMPREPLY[@]#"$longest"}")
+    return 0
 }
 
 # The word after -o: the last of the options between commas, or a path in it.
@@ -44,16 +57,50 @@ _plyfs_mount_options() {
         mapfile -t COMPREPLY < <(compgen -W "$known" -P "$before" -- "$last")
         ;;
     esac
-    # Readline replaces only what stands behind the last word break, and = and : are such.
-    local break word=$1 longest='' cut
-    for break in '=' ':'; do
-        [[ $COMP_WORDBREAKS == *"$break"* && $word == *"$break"* ]] && {
-            cut=${word%"$break"*}$break
-            [[ -z $longest || ${#cut} -gt ${#longest} ]] && longest=$cut
-        }
-    done
-    [[ -n $longest ]] && COMPREPLY=("${COMPREPLY[@]#"$longest"}")
-    return 0
+    _plyfs_behind_break "$1"
+}
+
+# The word after -v: the name of a volume or a directory, and behind its second colon a mode.
+_plyfs_volume() {
+    local before
+    compopt -o nospace
+    case $1 in
+    *:*:*)
+        before=${1%"${1##*[:,]}"}
+        mapfile -t COMPREPLY < <(compgen -W 'ro rw nocopy z Z rprivate rshared rslave' -P "$before" \
+            -- "${1##*[:,]}")
+        ;;
+    *:*) ;;
+    /* | .*) mapfile -t COMPREPLY < <(compgen -d -S / -- "$1") ;;
+    *) mapfile -t COMPREPLY < <(compgen -W "$(_plyfs_names volume)" -S : -- "$1") ;;
+    esac
+    _plyfs_behind_break "$1"
+}
+
+# The word after --mount: the last of its fields, or the value of that.
+_plyfs_volume_record() {
+    local before='' last=${1##*,} known='type= source= target= readonly volume-nocopy volume-subpath=
+        volume-driver= volume-opt= volume-label= bind-propagation= bind-recursive= bind-create-src
+        tmpfs-size= tmpfs-mode= image-subpath='
+    [[ $1 == *,* ]] && before=${1%,*},
+    before+=${last%"${last#*=}"}
+    compopt -o nospace
+    case $last in
+    type=*) known='volume bind tmpfs image' ;;
+    source=* | src=*)
+        if [[ ,$1 == *,type=bind,* ]]; then
+            mapfile -t COMPREPLY < <(compgen -d -P "$before" -S / -- "${last#*=}")
+            _plyfs_behind_break "$1"
+            return
+        fi
+        known=$(_plyfs_names volume)
+        [[ ,$1 == *,type=image,* ]] && known=$(_plyfs_names image)
+        ;;
+    *=*) known='' ;;
+    *) before=${1%"$last"} ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$known" -P "$before" -- "${last#*=}")
+    _plyfs_behind_break "$1"
 }
 
 # The commands that `plyfs --help` or `plyfs GROUP --help` lists.
@@ -89,6 +136,7 @@ _plyfs_names() {
     case $1 in
     layer) "${program[@]}" layer ls "${store[@]}" --format '{{.Id}} {{.Name}}' ;;
     image) "${program[@]}" image ls "${store[@]}" --format '{{.Id}} {{.Names}}' | tr , ' ' ;;
+    volume) "${program[@]}" volume ls "${store[@]}" -q ;;
     mount) "${program[@]}" ps -a "${store[@]}" --format '{{.Name}}' ;;
     esac 2> /dev/null
 }
@@ -114,9 +162,18 @@ _plyfs_operands() {
             _plyfs_words "$("${program[@]}" shadow "${store[@]}" --format '{{.Destination}}' \
                 "${words[2]}" 2> /dev/null)" "$current"
         else
-            compopt -o filenames
-            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            _plyfs_volume "$current"
         fi
+        ;;
+    'volume inspect' | 'volume rm' | 'volume rename' | 'volume clone' | 'volume export' | 'volume diff' | \
+        'volume reseed')
+        _plyfs_words "$(_plyfs_names volume)" "$current"
+        ;;
+    'volume import')
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(
+            compgen -W "$(_plyfs_names volume)" -- "$current"
+            compgen -f -- "$current")
         ;;
     run) _plyfs_words "$(_plyfs_names mount) $(_plyfs_names image)" "$current" ;;
     umount)
@@ -149,7 +206,7 @@ _plyfs() {
     # The command is the first word, and for a group the first two.
     if [[ ${#words[@]} -gt 2 && ${words[1]} != -* ]]; then
         command=("${words[1]}")
-        if [[ ${words[1]} == layer || ${words[1]} == image ]]; then
+        if [[ ${words[1]} == layer || ${words[1]} == image || ${words[1]} == volume ]]; then
             if [[ ${#words[@]} -eq 3 ]]; then
                 _plyfs_words "$(_plyfs_commands "${program[@]}" "${words[1]}")" "$current"
                 return
@@ -169,10 +226,27 @@ _plyfs() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --format | --filter | --name | --max-size) [[ ${#command[@]} -gt 0 ]] && return ;;
+    --format | --filter | --name | --max-size | --label | --opt | --driver | --uid | --gid | --mode) [[ ${#command[@]} -gt 0 ]] && return ;;
+    --volume | -v)
+        if [[ ${command[*]} != rm ]]; then
+            _plyfs_volume "$current"
+            return
+        fi
+        ;;
+    --mount) _plyfs_volume_record "$current"; return ;;
+    --volumes-from)
+        _plyfs_words "$(_plyfs_names mount)" "$current"
+        return
+        ;;
+    --image)
+        _plyfs_words "$(_plyfs_names image)" "$current"
+        return
+        ;;
     -o)
         if [[ ${command[*]} == mount ]]; then
             _plyfs_mount_options "$current" own
+        elif [[ ${command[*]} == 'volume create' ]]; then
+            _plyfs_words 'type= device= o= size=' "$current"
         elif [[ ${#command[@]} -eq 0 ]]; then
             _plyfs_mount_options "$current" drop-in
         else

@@ -89,24 +89,6 @@ static void the_environment_is_handed_over_in_words(void **state)
     oci_config_finish(&config);
 }
 
-static void volumes_are_tmpfs_only_where_that_is_asked_for(void **state)
-{
-    (void)state;
-    kit_dir("root");
-    struct oci_config config = parsed();
-    struct bubble_wish wish = wish_in("root");
-    struct bubble bubble;
-    wish.config = &config;
-    assert_int_equal(bubble_make(&wish, &bubble), 0);
-    for (size_t i = 0; i < bubble.count; i++)
-        assert_string_not_equal(bubble.argv[i], "--tmpfs");
-    bubble_finish(&bubble);
-    wish.tmpfs_volumes = true;
-    assert_made(wish, " --tmpfs /data ");
-    close(wish.root);
-    oci_config_finish(&config);
-}
-
 static void a_user_of_a_user_namespace_is_mapped(void **state)
 {
     (void)state;
@@ -139,25 +121,6 @@ static void a_place_that_leads_out_of_the_image_is_refused(void **state)
         assert_refused(wish);
         close(wish.root);
     }
-}
-
-static void a_volume_that_leads_out_of_the_image_is_refused(void **state)
-{
-    (void)state;
-    static const char *const PATHS[] = {"/data/x", "/missing/../../oldroot", "/..", "data/../../x"};
-    kit_symlink("root/data", "/oldroot");
-    struct oci_config config = parsed();
-    for (size_t i = 0; i < 4; i++) {
-        struct oci_config other = config;
-        const char *paths[] = {PATHS[i], NULL};
-        other.volumes = (struct oci_words){paths, 1};
-        struct bubble_wish wish = wish_in("root");
-        wish.config = &other;
-        wish.tmpfs_volumes = true;
-        assert_refused(wish);
-        close(wish.root);
-    }
-    oci_config_finish(&config);
 }
 
 static void the_resolver_is_the_hosts_only_where_the_image_has_a_file_for_it(void **state)
@@ -239,10 +202,8 @@ int main(void)
         kit_test(the_tree_is_the_root_and_a_shell_the_program),
         kit_test(the_config_says_what_runs_and_words_replace_its_cmd),
         kit_test(the_environment_is_handed_over_in_words),
-        kit_test(volumes_are_tmpfs_only_where_that_is_asked_for),
         kit_test(a_user_of_a_user_namespace_is_mapped),
         kit_test(a_place_that_leads_out_of_the_image_is_refused),
-        kit_test(a_volume_that_leads_out_of_the_image_is_refused),
         kit_test(the_resolver_is_the_hosts_only_where_the_image_has_a_file_for_it),
         kit_test(a_user_is_a_number_or_a_name_of_the_image),
         kit_test(a_user_that_the_image_does_not_know_is_refused),

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: rows of the catalog become routes, and their volumes are held meanwhile.
+ */
+#include "inuse.h"
+
+#include "log.h"
+#include "volume.h"
+#include "volumedriver.h"
+
+#include <string.h>
+
+struct inuse_item {
+    struct inuse_item *next;
+    char *destination;
+    struct volume_use use;
+};
+
+static void item_free(struct inuse_item *item)
+{
+    volumedriver_release(&item->use);
+    free(item->destination);
+    free(item);
+}
+
+void inuse_drop(struct inuse *inuse, const char *destination)
+{
+    struct inuse_item **at = &inuse->first;
+    while (*at && strcmp((*at)->destination, destination) != 0)
+        at = &(*at)->next;
+    struct inuse_item *item = *at;
+    if (!item)
+        return;
+    *at = item->next;
+    item_free(item);
+}
+
+void inuse_end(struct inuse *inuse)
+{
+    while (inuse->first) {
+        struct inuse_item *item = inuse->first;
+        inuse->first = item->next;
+        item_free(item);
+    }
+}
+
+static int copy_text(char **slot, const char *text)
+{
+    *slot = text ? strdup(text) : NULL;
+    return text && !*slot ? -ENOMEM : 0;
+}
+
+/* One of the words of a mode like "ro,cached". */
+static bool has_word(const char *mode, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = mode; at && *at; at = strchr(at, ','), at += at != NULL) {
+        if (strncmp(at, word, length) == 0 && (at[length] == 0 || at[length] == ','))
+            return true;
+    }
+    return false;
+}
+
+/* A named volume, and every anonymous one, is held by an item of its own. */
+static int use_volume(struct store *store, const struct mount_row *row,
+                      const struct volume_spec *spec, struct inuse *inuse, struct route_wish *wish)
+{
+    cleanup_volume_row struct volume_row volume = {0};
+    int err = volume_find(store, spec->source, false, &volume);
+    struct inuse_item *item = err ? NULL : calloc(1, sizeof(*item));
+    if (!item)
+        return err ? err : -ENOMEM;
+    item->use.lock = -1;
+    err = copy_text(&item->destination, spec->destination);
+    if (!err)
+        err = volumedriver_use(store, &volume, row->id, &item->use);
+    if (!err)
+        err = copy_text(&wish->source, item->use.path);
+    if (!err)
+        err = copy_text(&wish->usage, item->use.usage);
+    if (err) {
+        item_free(item);
+        return err;
+    }
+    wish->limit = item->use.limit;
+    wish->read_only = wish->read_only || item->use.read_only;
+    item->next = inuse->first;
+    inuse->first = item;
+    return 0;
+}
+
+static int fill_wish(struct store *store, const struct mount_row *row,
+                     const struct volume_spec *spec, struct inuse *inuse, struct route_wish *wish)
+{
+    *wish = (struct route_wish){
+        .read_only = spec->read_only,
+        .one_filesystem = spec->one_filesystem,
+        .cached = has_word(spec->mode, "cached") || has_word(spec->mode, "delegated"),
+        .perm = spec->perm,
+    };
+    int err = copy_text(&wish->destination, spec->destination);
+    if (!err)
+        err = copy_text(&wish->subpath, spec->subpath);
+    if (err)
+        return err;
+    switch (spec->kind) {
+    case VOLUME_KIND_VOLUME:
+        return use_volume(store, row, spec, inuse, wish);
+    case VOLUME_KIND_BIND:
+        return copy_text(&wish->source, spec->source);
+    case VOLUME_KIND_TMPFS:
+        wish->limit = spec->size;
+        return 0;
+    case VOLUME_KIND_IMAGE:
+        break;
+    }
+    log_error("cannot mount the image %s on %s: a mount cannot show images yet", spec->source,
+              spec->destination);
+    return -EOPNOTSUPP;
+}
+
+struct adding {
+    struct store *store;
+    const struct mount_row *row;
+    struct inuse *inuse;
+    struct route_wishes *wishes; /* of all of them, or: */
+    const char *destination;     /* of this one, */
+    struct route_wish *wish;     /* here */
+};
+
+static int add_each(void *context, const struct mount_volume_row *line)
+{
+    struct adding *adding = context;
+    struct route_wish wish = {0};
+    if (adding->destination && strcmp(line->spec.destination, adding->destination) != 0)
+        return 0;
+    int err = fill_wish(adding->store, adding->row, &line->spec, adding->inuse, &wish);
+    if (err) {
+        route_wish_finish(&wish);
+        return err;
+    }
+    if (adding->wishes)
+        return route_wishes_add(adding->wishes, &wish);
+    *adding->wish = wish;
+    return 1;
+}
+
+int inuse_begin(struct store *store, const struct mount_row *row, struct inuse *inuse,
+                struct route_wishes *wishes)
+{
+    struct adding adding = {.store = store, .row = row, .inuse = inuse, .wishes = wishes};
+    int err = catalog_each_mount_volume(store->catalog, row->id, add_each, &adding);
+    if (err)
+        inuse_end(inuse);
+    return err;
+}
+
+int inuse_add(struct store *store, const struct mount_row *row, const char *destination,
+              struct inuse *inuse, struct route_wish *wish)
+{
+    struct adding adding = {
+        .store = store, .row = row, .inuse = inuse, .destination = destination, .wish = wish};
+    int err = catalog_each_mount_volume(store->catalog, row->id, add_each, &adding);
+    return err == 1 ? 0 : err == 0 ? -ENOENT : err;
+}

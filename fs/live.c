@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: attach and detach while files are served. The thread of the control socket is the only one
+ * that changes routes and uses, one request after the other.
+ */
+#include "live.h"
+
+#include "log.h"
+#include "quota.h"
+#include "route.h"
+
+#include <string.h>
+#include <time.h>
+
+int live_prepare(struct live *live, struct route_wishes *wishes)
+{
+    cleanup_store struct store *store = NULL;
+    int err = store_open(live->store, false, &store);
+    return err ? err : inuse_begin(store, live->row, &live->inuse, wishes);
+}
+
+void live_finish(struct live *live)
+{
+    inuse_end(&live->inuse);
+}
+
+/* ---- attach and detach ---- */
+
+static json_t *refuse(int err, const struct route_fault *fault)
+{
+    return control_refusal(err, *fault->words ? fault->words : strerror(-err));
+}
+
+static json_t *attach(struct live *live, const char *destination)
+{
+    struct route_wish wish = {0};
+    struct route_fault fault = {0};
+    cleanup_store struct store *store = NULL;
+    int err = store_open(live->store, false, &store);
+    /* What a lazy detach had to leave in use may be free by now. */
+    if (!err && !route_lingers(live->mount, destination))
+        inuse_drop(&live->inuse, destination);
+    if (!err)
+        err = inuse_add(store, live->row, destination, &live->inuse, &wish);
+    if (!err) {
+        err = route_add(live->mount, &wish, &fault);
+        if (err)
+            inuse_drop(&live->inuse, destination);
+    }
+    route_wish_finish(&wish);
+    return err ? refuse(err, &fault) : json_pack("{s:b}", "ok", 1);
+}
+
+/* The kernel lets go of what nobody uses as soon as it is told to; that takes it a moment. */
+static bool wait_until_free(struct live *live, const char *destination)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    for (int tries = 0; tries < 200 && route_lingers(live->mount, destination); tries++)
+        nanosleep(&pause, NULL);
+    return !route_lingers(live->mount, destination);
+}
+
+static json_t *detach(struct live *live, const char *destination, bool lazy)
+{
+    struct route_fault fault;
+    int err = route_remove(live->mount, destination, lazy, &fault);
+    if (err)
+        return refuse(err, &fault);
+    bool free_now = wait_until_free(live, destination);
+    if (free_now)
+        inuse_drop(&live->inuse, destination);
+    return json_pack("{s:b, s:b}", "ok", 1, "lingers", !free_now);
+}
+
+/* ---- telling ---- */
+
+static int tell_route(void *context, const struct route_line *line)
+{
+    const struct tree *tree = line->tree;
+    json_t *route =
+        json_pack("{s:s, s:s, s:s?, s:b, s:b, s:b, s:I, s:I}", "destination", line->destination,
+                  "resolved", line->resolved, "source", line->source, "read_only", tree->read_only,
+                  "cached", tree->cached, "passthrough", tree->passthrough, "known",
+                  (json_int_t)line->nodes, "open", (json_int_t)line->open);
+    if (route && tree->quota) {
+        json_object_set_new(route, "limit", json_integer((json_int_t)quota_limit(tree->quota)));
+        json_object_set_new(route, "used", json_integer((json_int_t)quota_used(tree->quota)));
+    }
+    return json_array_append_new(context, route) == 0 ? 0 : -ENOMEM;
+}
+
+static json_t *tell_routes(struct live *live)
+{
+    const struct rules *rules = &live->mount->rules;
+    json_t *routes = json_array();
+    int err = routes ? route_each(live->mount, tell_route, routes) : -ENOMEM;
+    if (err) {
+        json_decref(routes);
+        return control_refusal(err, strerror(-err));
+    }
+    return json_pack("{s:b, s:s, s:b, s:o}", "ok", 1, "profile",
+                     rules->profile == PROFILE_TRACKED ? "tracked" : "stateless", "passthrough",
+                     rules->passthrough, "routes", routes);
+}
+
+static json_t *answer(void *context, const json_t *request)
+{
+    struct live *live = context;
+    const char *act = json_string_value(json_object_get(request, "do"));
+    const char *destination = json_string_value(json_object_get(request, "destination"));
+    if (act && strcmp(act, "routes") == 0)
+        return tell_routes(live);
+    if (act && destination && strcmp(act, "attach") == 0)
+        return attach(live, destination);
+    if (act && destination && strcmp(act, "detach") == 0)
+        return detach(live, destination, json_is_true(json_object_get(request, "lazy")));
+    return control_refusal(-EINVAL, "the mount knows no such request");
+}
+
+int live_begin(struct live *live, struct mount *mount)
+{
+    cleanup_store struct store *store = NULL;
+    int err = store_open(live->store, false, &store);
+    if (err)
+        return err;
+    live->mount = mount;
+    live->control = control_serve(store, live->row->id, answer, live);
+    return live->control ? 0 : -EIO;
+}
+
+void live_end(struct live *live)
+{
+    control_stop(live->control);
+    live->control = NULL;
+}

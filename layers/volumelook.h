@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Whether volumes can be reached now, for listings: many rows, few plug-ins, and little patience. A
+ * plug-in is activated once, and one that did not answer is not asked a second time.
+ */
+#ifndef PLYFS_VOLUMELOOK_H
+#define PLYFS_VOLUMELOOK_H
+
+#include "own.h"
+#include "store.h"
+
+struct volumelook;
+
+/* Waits `seconds` in all, but up to one for each further plug-in that is slow. The store is
+ * borrowed as long as it lives. NULL when out of memory. */
+struct volumelook *volumelook_create(const struct store *store, int seconds);
+void volumelook_destroy(struct volumelook *look);
+
+/* NULL, or a word of why the volume cannot be reached ("unreachable: ..."), the caller's to free.
+ */
+char *volumelook_at(struct volumelook *look, const struct volume_row *row);
+
+#endif
