@@ -59,14 +59,14 @@ static const char *who_word(unsigned who)
 static int take_change(void *context, const char *path, char kind, unsigned who)
 {
     json_t *rows = context;
-    const char *slash = *path == '/' ? "" : "/";
+    const char *shown = strcmp(path, ".") == 0 ? "" : path;
     if (!rows) {
-        printf("%c %-6s %s", kind, who_word(who), slash);
-        cell_write(stdout, path);
+        printf("%c %-6s /", kind, who_word(who));
+        cell_write(stdout, shown);
         return putchar('\n') == EOF ? -EIO : 0;
     }
     cleanup_free char *whole = NULL;
-    if (asprintf(&whole, "%s%s", slash, path) < 0)
+    if (asprintf(&whole, "/%s", shown) < 0)
         return whole = NULL, -ENOMEM;
     json_t *row = json_pack("{s:s#, s:s, s:o}", "Kind", &kind, (size_t)1, "By", who_word(who),
                             "Path", report_text(whole));
