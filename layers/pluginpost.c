@@ -177,7 +177,6 @@ static int errno_of(CURLcode code, bool *again)
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
-    case CURLE_PARTIAL_FILE:
         *again = true;
         return -ECONNRESET;
     case CURLE_SSL_CONNECT_ERROR:
@@ -214,6 +213,12 @@ static int ask_once(struct pluginpost *post, int64_t end, struct pluginpost_answ
         return -EINVAL;
     CURLcode code = curl_easy_perform(post->curl);
     int err = errno_of(code, again);
+    /* An answer that was begun is all the answer there is; asking again could do the thing twice.
+     */
+    if (*again && post->headed) {
+        *again = false;
+        err = -EBADMSG;
+    }
     if (post->too_much)
         return plugin_wrong(fault, -EBADMSG, "an answer of more than %d bytes", PLUGINPOST_MOST);
     if (err == -ETIMEDOUT)
