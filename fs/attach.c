@@ -9,12 +9,11 @@
 #include "control.h"
 #include "holders.h"
 #include "log.h"
-#include "rootpath.h"
+#include "newvolumes.h"
 #include "volume.h"
+#include "volumewish.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* A plug-in may take two minutes for its mount. */
 enum { PATIENCE = 180, HOLDERS_TOLD = 8 };
@@ -47,132 +46,41 @@ static int ask_daemon(struct store *store, const struct mount_row *mount, json_t
 
 /* ---- attaching ---- */
 
-/* What a new row needs, and what is to be undone when it cannot be. */
+/* One row, and what is made for it. */
 struct addition {
     struct store *store;
     const struct mount_row *mount;
-    struct mount_volume_row row; /* spec borrowed from the caller, but for its source */
-    char *source;                /* of a volume its name; owned */
-    struct volume_row made;      /* made for this; name NULL: none was */
+    struct volume_rows rows;
+    struct newvolumes volumes;
 };
 
-static int make_source(const struct volume_spec *spec)
+static const char *destination_of(const struct addition *addition)
 {
-    struct stat st;
-    if (stat(spec->source, &st) == 0)
-        return 0;
-    if (errno != ENOENT || !spec->make_source) {
-        log_error("invalid mount config for type \"bind\": bind source path does not exist: %s",
-                  spec->source);
-        return -EINVAL;
-    }
-    cleanup_free char *path = strdup(spec->source);
-    if (!path)
-        return -ENOMEM;
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        (void)mkdir(path, 0755); /* the last one tells */
-        *slash = '/';
-    }
-    if (mkdir(path, 0755) < 0) {
-        int err = -errno;
-        log_error("cannot make %s: %s", path, strerror(-err));
-        return err;
-    }
-    log_warning("%s did not exist: an empty directory was made", path);
-    return 0;
+    return addition->rows.at[0].spec.destination;
 }
 
-/* A volume is a directory and hides no file. */
-static int check_destination(const struct stack *stack, const struct volume_spec *spec)
+/* Of the image's own volumes there is nothing to add: the mount has them, or did not want them. */
+static int resolve(struct addition *addition, struct volume_specs *specs)
 {
-    cleanup_rootpath struct rootpath found = ROOTPATH_NONE;
-    int err = rootpath_find(stack, spec->destination, true, &found);
-    bool file =
-        err == -ENOTDIR || (!err && found.entry.present && !S_ISDIR(found.entry.st.st_mode));
-    if (file) {
-        log_error("cannot mount volume over existing file, file exists %s", spec->destination);
-        return -ENOTDIR;
-    }
-    if (err)
-        log_error("cannot look for %s in the layers: %s", spec->destination, strerror(-err));
-    return err;
-}
-
-/* The name of the mount's image, where it has one: it says more than its id to who reads it later.
- * The caller's; NULL: the mount has no image. */
-static char *image_word(const struct addition *addition)
-{
-    cleanup(image_row_finish) struct image_row image = {0};
-    const char *id = addition->mount->image;
-    int err = id ? catalog_find_image(addition->store->catalog, id, &image) : -ENOENT;
-    return err ? NULL : strdup(image.name_count > 0 ? image.names[0] : id);
-}
-
-static int make_volume(struct addition *addition, const struct stack *stack)
-{
-    bool existed = false;
-    struct volume_spec *spec = &addition->row.spec;
-    cleanup_volume_row struct volume_row row = {0};
-    cleanup_free char *image = image_word(addition);
-    const struct volume_wish wish = {
-        .name = spec->source,
-        .driver = spec->driver,
-        .options = &spec->options,
-        .labels = &spec->labels,
-        .mount = addition->mount->name,
-        .image = image,
-        .destination = spec->destination,
-        .stack = stack,
-        .content = spec->nocopy || spec->subpath ? NULL : spec->destination,
-    };
-    int err = check_destination(stack, spec);
+    const struct volume_words nothing = {.image_volumes = IMAGE_VOLUMES_IGNORE};
+    int err = volume_words_resolve(addition->store, &nothing, specs, NULL, &addition->rows);
+    if (!err && addition->rows.count != 1)
+        err = -EINVAL;
     if (!err)
-        err = volume_create(addition->store, &wish, &row, &existed);
-    if (!err && existed && wish.content)
-        err = volume_fill(addition->store, &row, &wish);
-    if (err < 0)
-        return err;
-    addition->row.anonymous = !spec->source;
-    addition->source = strdup(row.name);
-    spec->source = addition->source;
-    if (!existed) {
-        addition->made = row;
-        row = (struct volume_row){0};
-    }
-    return addition->source ? 0 : -ENOMEM;
-}
-
-static int make_volume_of(struct addition *addition)
-{
-    struct named_view view;
-    int err = named_view_open(addition->store, addition->mount, &view);
-    if (err)
-        return err;
-    err = make_volume(addition, &view.stack);
-    named_view_close(&view);
+        addition->rows.at[0].origin = VOLUME_ORIGIN_ATTACHED;
     return err;
 }
 
-static int prepare(struct addition *addition)
+static int add_row(struct addition *addition, struct stage *stage)
 {
-    switch (addition->row.spec.kind) {
-    case VOLUME_KIND_VOLUME:
-        return make_volume_of(addition);
-    case VOLUME_KIND_BIND:
-        return make_source(&addition->row.spec);
-    case VOLUME_KIND_TMPFS:
-    case VOLUME_KIND_IMAGE:
-        break;
-    }
-    return 0;
-}
-
-static int add_row(const struct addition *addition)
-{
-    const char *destination = addition->row.spec.destination;
-    int err =
-        catalog_add_mount_volume(addition->store->catalog, addition->mount->id, &addition->row);
+    struct catalog *catalog = addition->store->catalog;
+    const char *destination = destination_of(addition);
+    int err = newvolumes_publish(&addition->volumes, stage);
+    if (err == -EEXIST)
+        log_error("somebody made the volume for %s meanwhile; try again", destination);
+    if (err)
+        return err;
+    err = catalog_add_mount_volume(catalog, addition->mount->id, &addition->rows.at[0]);
     if (err == -EEXIST)
         log_error("Duplicate mount point: %s; plyfs detach %s %s takes away what is there",
                   destination, addition->mount->name, destination);
@@ -181,22 +89,54 @@ static int add_row(const struct addition *addition)
     return err;
 }
 
-static void remove_row(const struct addition *addition)
+static int publish(struct addition *addition, struct stage *stage)
 {
-    const char *destination = addition->row.spec.destination;
-    int err =
-        catalog_remove_mount_volume(addition->store->catalog, addition->mount->id, destination);
-    if (err)
-        log_error("cannot take %s out of the catalog again: %s", destination, strerror(-err));
-}
-
-static int add_and_show(const struct addition *addition)
-{
-    cleanup_free char *why = NULL;
-    const char *destination = addition->row.spec.destination;
-    int err = add_row(addition);
+    struct store *store = addition->store;
+    int err = store_publishing(store);
     if (err)
         return err;
+    err = catalog_begin(store->catalog);
+    if (!err) {
+        err = add_row(addition, stage);
+        if (err)
+            catalog_rollback(store->catalog);
+        else
+            err = catalog_commit(store->catalog);
+    }
+    store_published(store);
+    return err;
+}
+
+/* The volume, where there is none, and the row, in one transaction. */
+static int make(struct addition *addition)
+{
+    struct stage stage = STAGE_NONE;
+    int err = store_stage(addition->store, &stage);
+    if (!err)
+        err = newvolumes_stage(&addition->volumes, &stage);
+    if (!err)
+        err = publish(addition, &stage);
+    if (err)
+        newvolumes_discard(&addition->volumes);
+    store_unstage(addition->store, &stage);
+    return err;
+}
+
+static void unmake(const struct addition *addition)
+{
+    int err = catalog_remove_mount_volume(addition->store->catalog, addition->mount->id,
+                                          destination_of(addition));
+    if (err)
+        log_error("cannot take %s out of the catalog again: %s", destination_of(addition),
+                  strerror(-err));
+    for (unsigned i = 0; !err && i < addition->volumes.count; i++)
+        (void)!volume_remove(addition->store, &addition->volumes.at[i].row);
+}
+
+static int show(const struct addition *addition)
+{
+    cleanup_free char *why = NULL;
+    const char *destination = destination_of(addition);
     int asked =
         ask_daemon(addition->store, addition->mount,
                    json_pack("{s:s, s:s}", "do", "attach", "destination", destination), &why);
@@ -204,21 +144,42 @@ static int add_and_show(const struct addition *addition)
         return 0;
     log_error("cannot attach %s to %s: %s", destination, addition->mount->name,
               why ? why : strerror(-asked));
-    remove_row(addition);
     return asked;
 }
 
-int attach_add(struct store *store, const struct mount_row *mount, const struct volume_spec *spec)
+/* A volume takes over what the mount shows at its destination now, changes too: what is seen there
+ * stays the same. */
+static int make_and_show(struct addition *addition)
 {
-    struct addition addition = {
-        .store = store, .mount = mount, .row = {.spec = *spec, .origin = VOLUME_ORIGIN_ATTACHED}};
-    int err = prepare(&addition);
+    struct named_view view;
+    int err = named_view_open(addition->store, addition->mount, &view);
+    if (err)
+        return err;
+    addition->volumes = (struct newvolumes){.store = addition->store,
+                                            .rows = &addition->rows,
+                                            .mount = addition->mount,
+                                            .layers = &view.stack};
+    err = make(addition);
+    if (!err) {
+        err = show(addition);
+        if (err)
+            unmake(addition);
+    }
     if (!err)
-        err = add_and_show(&addition);
-    if (err && addition.made.name)
-        (void)!volume_remove(store, &addition.made);
-    volume_row_finish(&addition.made);
-    free(addition.source);
+        newvolumes_tell(&addition->volumes);
+    newvolumes_finish(&addition->volumes);
+    named_view_close(&view);
+    return err;
+}
+
+int attach_add(struct store *store, const struct mount_row *mount, struct volume_specs *specs)
+{
+    struct addition addition = {.store = store, .mount = mount};
+    int err = resolve(&addition, specs);
+    named_flush(store, mount);
+    if (!err)
+        err = make_and_show(&addition);
+    volume_rows_finish(&addition.rows);
     return err;
 }
 

@@ -12,11 +12,11 @@
 
 #include <stdbool.h>
 
-/* Adds what was asked for. A volume that is missing is made, and one without content filled, as
- * when a mount is made. Where the daemon cannot show it nothing stays: neither the row nor a volume
- * that was made for it. */
+/* Adds the one volume of `specs`, which are used up. A volume that is missing is made, and one
+ * without content filled, as when a mount is made. Where the daemon cannot show it nothing stays:
+ * neither the row nor a volume that was made for it. */
 must_check int attach_add(struct store *store, const struct mount_row *mount,
-                          const struct volume_spec *spec);
+                          struct volume_specs *specs);
 
 /* Takes the volume at `destination` (cleaned) away; what it holds stays. -EBUSY: files under it are
  * in use; `lazy` leaves them to those who have them. */

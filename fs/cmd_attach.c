@@ -31,23 +31,32 @@ static const struct syntax SYNTAX = {
     .example = "plyfs attach web ./site:/usr/share/nginx/html:ro",
 };
 
-static int attach(const struct wishes *wishes)
+static int parse(const char *said, struct volume_specs *specs)
 {
     struct volume_fault fault;
+    struct volume_spec spec = {0};
+    cleanup_free char *cwd = getcwd(NULL, 0);
+    int err = volume_spec_parse_any(said, cwd ? cwd : "/", &spec, &fault);
+    if (!err)
+        err = volume_specs_add(specs, &spec, &fault);
+    if (!err)
+        return 0;
+    volume_spec_finish(&spec);
+    log_error("%s", fault.words);
+    return err;
+}
+
+static int attach(const struct wishes *wishes)
+{
     cleanup_store struct store *store = NULL;
     cleanup_mount_row struct mount_row row = {0};
-    cleanup_volume_spec struct volume_spec spec = {0};
-    cleanup_free char *cwd = getcwd(NULL, 0);
-    const char *said = wishes->words.at[1];
-    int err = volume_spec_parse_any(said, cwd ? cwd : "/", &spec, &fault);
-    if (err) {
-        log_error("%s", fault.words);
-        return err;
-    }
-    err = named_open_store(wishes->root, false, &store);
+    cleanup_volume_specs struct volume_specs specs = {0};
+    int err = parse(wishes->words.at[1], &specs);
+    if (!err)
+        err = named_open_store(wishes->root, false, &store);
     if (!err)
         err = named_find(store, wishes->words.at[0], false, &row);
-    return err ? err : attach_add(store, &row, &spec);
+    return err ? err : attach_add(store, &row, &specs);
 }
 
 static int run_attach(int argc, char **argv)

@@ -51,11 +51,13 @@ static json_t *attach(struct live *live, const char *destination)
     return err ? refuse(err, &fault) : json_pack("{s:b}", "ok", 1);
 }
 
-/* The kernel lets go of what nobody uses as soon as it is told to; that takes it a moment. */
-static bool wait_until_free(struct live *live, const char *destination)
+/* The kernel lets go of what nobody uses as soon as it is told to; that takes it a moment. Of what
+ * may be in use it is not waited for long. */
+static bool wait_until_free(struct live *live, const char *destination, bool lazy)
 {
     const struct timespec pause = {.tv_nsec = 5000000};
-    for (int tries = 0; tries < 200 && route_lingers(live->mount, destination); tries++)
+    const int most = lazy ? 4 : 200;
+    for (int tries = 0; tries < most && route_lingers(live->mount, destination); tries++)
         nanosleep(&pause, NULL);
     return !route_lingers(live->mount, destination);
 }
@@ -66,7 +68,7 @@ static json_t *detach(struct live *live, const char *destination, bool lazy)
     int err = route_remove(live->mount, destination, lazy, &fault);
     if (err)
         return refuse(err, &fault);
-    bool free_now = wait_until_free(live, destination);
+    bool free_now = wait_until_free(live, destination, lazy);
     if (free_now)
         inuse_drop(&live->inuse, destination);
     return json_pack("{s:b, s:b}", "ok", 1, "lingers", !free_now);

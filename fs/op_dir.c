@@ -14,10 +14,33 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* Where no volumes can be, the kernel opens and caches directories by itself. */
+/* Where no volumes can be, the kernel opens and caches directories by itself. Where they can, what
+ * it keeps of theirs could not be told from what is there: a directory's mtime does not change with
+ * each change on every filesystem. */
 static bool are_told_of(const struct mount *mount)
 {
-    return mount->rules.coherent && mount->rules.profile == PROFILE_TRACKED;
+    return mount->rules.coherent;
+}
+
+/* A plain tree's directory is kept open as long as the mount has it open, wherever the host moves
+ * it. */
+static int hold_directory(struct mount *mount, const struct node_view *view)
+{
+    const uint64_t key = fdkey(FDKIND_UPPER_DIR, view->index);
+    int err = 0;
+    names_read(mount);
+    struct fdref *ref = find_upper_dir(mount, view->index, &err);
+    names_end(mount);
+    if (!ref || ref->pinned) {
+        fdref_release(mount->fds, ref);
+        return err;
+    }
+    int fd = fcntl(ref->fd, F_DUPFD_CLOEXEC, 3);
+    err = fd < 0 ? -errno : 0;
+    fdref_release(mount->fds, ref);
+    ref = fd < 0 ? NULL : fdcache_pin(mount->fds, key, fd, false);
+    fdref_release(mount->fds, ref);
+    return err ? err : ref ? 0 : -ENOMEM;
 }
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -28,7 +51,13 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (err)
         return reply_error(req, err);
     bool plain = mount_is_plain(mount, &view);
-    node_opened(mount->nodes, view.index, false, 0);
+    node_lock(mount->nodes, view.index);
+    err = plain ? hold_directory(mount, &view) : 0;
+    if (!err)
+        node_opened(mount->nodes, view.index, false, 0);
+    node_unlock(mount->nodes, view.index);
+    if (err)
+        return reply_error(req, err);
     fi->cache_readdir = fi->keep_cache = !plain;
     reply_open(req, fi);
 }
@@ -38,8 +67,14 @@ void op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     (void)fi;
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
-    if (are_told_of(mount) && node_view(mount->nodes, ino, &view) == 0)
+    if (are_told_of(mount) && node_view(mount->nodes, ino, &view) == 0) {
+        node_lock(mount->nodes, view.index);
         (void)node_released(mount->nodes, view.index, false);
+        bool last = node_opens(mount->nodes, view.index).count == 0;
+        if (last && mount_is_plain(mount, &view) && !node_is(&view, NODE_ROUTE))
+            fdcache_drop(mount->fds, fdkey(FDKIND_UPPER_DIR, view.index));
+        node_unlock(mount->nodes, view.index);
+    }
     reply_done(req);
 }
 

@@ -39,8 +39,7 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
     struct mount *mount = userdata;
     struct rules *rules = &mount->rules;
     init_profile(mount, conn);
-    offer(conn, FUSE_CAP_NO_OPENDIR_SUPPORT,
-          !rules->coherent || rules->profile == PROFILE_STATELESS);
+    offer(conn, FUSE_CAP_NO_OPENDIR_SUPPORT, !rules->coherent);
     offer(conn, FUSE_CAP_PARALLEL_DIROPS, true);
     offer(conn, FUSE_CAP_READDIRPLUS, true);
     offer(conn, FUSE_CAP_READDIRPLUS_AUTO, true);

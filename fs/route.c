@@ -328,6 +328,33 @@ static uint32_t mark_way(struct mount *mount, const struct waypoint *point, cons
     return dir;
 }
 
+static bool leads_nowhere_without(const struct waypoint *point, const struct waypoint *child)
+{
+    return point->parent && !point->tree && point->children == child && !child->next;
+}
+
+static bool is_stub(struct mount *mount, uint32_t index)
+{
+    cleanup_view struct node_view view = {0};
+    return node_view_index(mount->nodes, index, &view) == 0 && node_is(&view, NODE_STUB);
+}
+
+/* What the kernel has to ask for again when `way` goes: its name, or the topmost of the stubs that
+ * were shown for its sake alone. */
+static uint32_t mark_end(struct mount *mount, const struct waypoint *way, const char **name)
+{
+    uint32_t dir = mark_way(mount, way, name);
+    for (const struct waypoint *at = way; leads_nowhere_without(at->parent, at); at = at->parent) {
+        const char *above = NULL;
+        uint32_t holder = mark_way(mount, at->parent, &above);
+        if (above != at->parent->name || !is_stub(mount, node_at(mount, holder, at->parent)))
+            continue;
+        dir = holder;
+        *name = above;
+    }
+    return dir;
+}
+
 /* The kernel is told outside the lock: it may have to wait for a lookup that wants it. */
 static void tell_kernel(struct mount *mount, uint32_t dir, const char *name)
 {
@@ -477,7 +504,7 @@ static int remove_locked(struct mount *mount, const char *destination, bool lazy
     if (err)
         return err;
     struct tree *tree = mount->trees[way->tree];
-    *dir = mark_way(mount, way, &changed);
+    *dir = mark_end(mount, way, &changed);
     snprintf(name, NAME_MAX + 1, "%s", changed);
     routes->left[way->tree] = steal_ptr(&way->destination);
     atomic_fetch_add(&routes->lingering, 1);

@@ -32,18 +32,21 @@ OPTIONS = {
 class Tree:
     """A union with host directories over some of its paths."""
 
-    def __init__(self, sandbox, world, files=None, routes=("host:/data",)):
+    def __init__(self, sandbox, world, files=None, routes=("host:/data",), upper=None):
         need_fuse()
         need_root()
         self.sandbox, self.world = sandbox, world
         self.low = pathlib.Path(sandbox.directory("low"))
-        self.upper = pathlib.Path(sandbox.directory("upper"))
+        self.upper = upper or pathlib.Path(sandbox.directory("upper"))
         self.host = pathlib.Path(sandbox.directory("host"))
         self.at = pathlib.Path(sandbox.directory("merged"))
-        for name, text in (files or {"data/hidden": "hidden", "other/file": "other"}).items():
+        for name, what in (files or {"data/hidden": "hidden", "other/file": "other"}).items():
             path = self.low / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            if isinstance(what, pathlib.PurePath):
+                path.symlink_to(what)
+            else:
+                path.write_text(what)
         self.before = digest(self.low)
         self.routes = [self.absolute(route) for route in routes]
         self.binds = []
@@ -212,6 +215,8 @@ def test_an_append_goes_behind_what_the_host_has_added(tree):
 
 
 def test_an_open_file_lives_on_when_the_host_renames_replaces_or_removes_it(tree):
+    if tree.world == "stateless":
+        pytest.skip("about plyfs's own form")  # it is not told of opens
     (tree.host / "f").write_text("one")
     with open(tree.data / "f", "r+b", buffering=0) as mine:
         os.rename(tree.host / "f", tree.host / "g")
@@ -416,28 +421,27 @@ def test_a_path_that_no_layer_has_comes_to_be_when_something_is_made_on_it(sandb
         assert not (tree.upper / "no/such/path").exists()
         assert sorted(os.listdir(tree.at / "no/such")) == ["file", "path"]
         assert stat.S_IMODE(os.stat(tree.at / "no").st_mode) == 0o700
-    with Tree(sandbox, world, routes=()) as tree:
-        assert os.listdir(tree.at / "no/such") == ["file"]
+    with Tree(sandbox, world, routes=(), upper=tree.upper) as again:
+        assert os.listdir(again.at / "no/such") == ["file"]
 
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_volumes_nest_and_the_deepest_wins(sandbox, world):
-    inner, innermost = sandbox.directory("inner"), sandbox.directory("innermost")
-    host = pathlib.Path(sandbox.directory("host"))
-    (host / "sub").mkdir()
-    (host / "sub/below").touch()
-    (pathlib.Path(inner) / "deep").mkdir()
-    pathlib.Path(inner, "inner").touch()
-    pathlib.Path(innermost, "innermost").touch()
-    name, last = pathlib.Path(inner).name, pathlib.Path(innermost).name
-    with Tree(sandbox, world,
-              routes=("host:/data", f"{name}:/data/sub", f"{last}:/data/sub/deep")) as tree:
+    outer, inner, innermost = (pathlib.Path(sandbox.directory(name))
+                               for name in ("outer", "inner", "innermost"))
+    (outer / "sub").mkdir()
+    (outer / "sub/below").touch()
+    (inner / "deep").mkdir()
+    (inner / "inner").touch()
+    (innermost / "innermost").touch()
+    routes = (f"{outer.name}:/data", f"{inner.name}:/data/sub", f"{innermost.name}:/data/sub/deep")
+    with Tree(sandbox, world, routes=routes) as tree:
         assert os.listdir(tree.data) == ["sub"]
         assert sorted(os.listdir(tree.data / "sub")) == ["deep", "inner"]
         assert os.listdir(tree.data / "sub/deep") == ["innermost"]
         (tree.data / "sub/deep/new").touch()
-        assert pathlib.Path(innermost, "new").exists()
-        assert os.listdir(host / "sub") == ["below"]
+        assert (innermost / "new").exists()
+        assert os.listdir(outer / "sub") == ["below"]
         assert refusal(os.rename, tree.data / "sub/inner", tree.data / "inner") == "EXDEV"
 
 
@@ -466,13 +470,9 @@ def test_a_single_file_is_bound(sandbox, world):
 
 @pytest.mark.parametrize("world", PLYFS_WORLDS)
 def test_a_symlink_of_the_image_is_resolved_inside(sandbox, world):
-    low = pathlib.Path(sandbox.directory("low"))
-    (low / "run").mkdir()
-    (low / "var").mkdir()
-    (low / "var/run").symlink_to("/run")
-    (low / "out").symlink_to("../../../../../etc")
-    with Tree(sandbox, world, {"run/f": "f"},
-              routes=("host:/var/run/app", "host:/out")) as tree:
+    files = {"run/f": "f", "var/run": pathlib.PurePath("/run"),
+             "out": pathlib.PurePath("../../../../../etc")}
+    with Tree(sandbox, world, files, routes=("host:/var/run/app", "host:/out")) as tree:
         (tree.host / "here").touch()
         assert os.listdir(tree.at / "run/app") == ["here"]
         assert os.listdir(tree.at / "etc") == ["here"]
@@ -596,10 +596,12 @@ def test_a_volume_that_is_a_link_to_elsewhere_does_not_lead_out(sandbox, world):
         secret.mkdir()
         (secret / "f").write_text("secret")
         (tree.host / "d").mkdir()
+        (tree.host / "d/f").write_text("mine")
         held = os.open(tree.data / "d", os.O_RDONLY)
+        (tree.host / "d/f").unlink()
         (tree.host / "d").rmdir()
         (tree.host / "d").symlink_to(secret)
-        assert refusal(os.stat, "f", dir_fd=held) in ("ENOENT", "ESTALE")
+        assert refusal(os.stat, "f", dir_fd=held) == "ENOENT"
         os.close(held)
 
 
@@ -622,4 +624,3 @@ def test_a_tmpfs_dies_with_its_mount(sandbox, world):
         assert os.listdir(upper) == []
 
 
-# ---- a limit of plyfs's own ---------------------------------------------------------------------

@@ -217,12 +217,17 @@ def test_what_cannot_be_said_is_refused(store, web, sandbox):
     store.refused("attach", web, "data:/etc/conf", words="cannot mount volume over existing file, file exists /etc/conf")
     store.refused("detach", web, "/site", words="web has no volume at /site")
     store.refused("detach", web, "site", words="mount path must be absolute")
+    store.refused("attach", web, f"{sandbox.path}:/etc/conf", words="cannot mount volume over existing file")
     assert rows(store, "shadow", web) == [] and not list((store.path / "volumes").iterdir())
+
+
+def test_attaching_tells_what_is_hidden(store, web, host):
+    assert "volume /site hides 6 files, 17B" in store.plyfs("attach", web, f"{host}:/site").stderr
 
 
 def test_a_missing_bind_source_is_made_with_a_warning(store, web, sandbox):
     done = store.plyfs("attach", web, f"{sandbox.path}/a/b:/site")
-    assert "did not exist" in done.stderr and (sandbox.path / "a/b").is_dir()
+    assert "was not there" in done.stderr and (sandbox.path / "a/b").is_dir()
 
 
 def test_an_anonymous_volume_stays_after_a_detach(store, web):
@@ -286,10 +291,12 @@ def test_who_is_in_a_volume_is_named_when_it_cannot_be_detached(store, web, host
     store.plyfs("umount", web)
 
 
-def test_what_the_daemon_cannot_show_leaves_nothing_behind(store, web, host):
+def test_what_the_daemon_cannot_show_leaves_nothing_behind(store, web):
     store.mount(web)
-    store.refused("attach", web, f"{host}:/etc/conf", words="cannot attach /etc/conf to web")
-    assert rows(store, "shadow", web) == []
+    store.refused("attach", web, "type=image,source=none,target=/img", words="cannot attach /img to web")
+    options = "volume-nocopy,volume-opt=type=nosuchtype,volume-opt=device=none"
+    store.refused("attach", web, f"type=volume,source=data,target=/data,{options}", words="cannot attach /data to web")
+    assert rows(store, "shadow", web) == [] and not list((store.path / "volumes").iterdir())
     store.plyfs("umount", web)
 
 
