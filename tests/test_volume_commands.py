@@ -675,6 +675,33 @@ def test_reseed_asks_on_a_terminal(seeded):
     assert not (seeded.data("data") / "added").exists()
 
 
+# ---- mounted volumes ----------------------------------------------------------------------------
+
+def test_a_volume_that_is_mounted_is_exported_but_neither_replaced_nor_renamed(volumes):
+    volumes.used_by("web", "data")
+    at = volumes.mount("web")
+    (at / "data/file").write_text("text")
+    assert "file" in contents(volumes.export("data"))
+    done = volumes.feed(archive(("other", "x")), "-f", "data", check=False)
+    assert done.returncode == 1 and b"mounted" in done.stderr, done.stderr
+    volumes.refuse("rename", "data", "other", says="mounted")
+    volumes.refuse("rm", "-f", "data", says="remove data: volume is in use - [web]")
+    assert volumes("prune", "-af").stdout == "Total reclaimed space: 0B\n"
+    assert (at / "data/file").read_text() == "text"
+    assert volumes.rows()[0]["UsedAt"] and volumes.inspect("data")["Status"]["UsedBy"] == ["web"]
+    volumes.plyfs("umount", "web")
+    volumes.feed(archive(("other", "x")), "-f", "data")
+    assert os.listdir(volumes.mount("web") / "data") == ["other"]
+    volumes.plyfs("umount", "web")
+
+
+def test_a_reseed_of_what_is_mounted_is_refused(seeded):
+    at = seeded.mount("web")
+    seeded.refuse("reseed", "-f", "data", says="mounted")
+    assert sorted(os.listdir(at / "data")) == ["changed", "gone", "kept"]
+    seeded.plyfs("umount", "web")
+
+
 # ---- the shell ----------------------------------------------------------------------------------
 
 def complete(volumes, line):
