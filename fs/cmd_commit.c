@@ -13,7 +13,9 @@
 #include "named.h"
 #include "ocicommit.h"
 #include "progress.h"
+#include "volumerows.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -59,6 +61,8 @@ struct work {
     struct oci_config base_config, config;
     struct layer_row layer;
     char name[IMAGENAME_SIZE]; /* of the new image; or "" */
+    char *volumes;             /* an instruction for the mount's anonymous volumes; or NULL */
+    struct words changes;      /* that, and those that were said */
 };
 
 static void work_finish(struct work *work)
@@ -68,6 +72,8 @@ static void work_finish(struct work *work)
     layer_row_finish(&work->layer);
     oci_config_finish(&work->base_config);
     oci_config_finish(&work->config);
+    free(work->volumes);
+    free(work->changes.at);
 }
 
 static int find_base(struct work *work)
@@ -90,6 +96,46 @@ static int find_base(struct work *work)
     if (err)
         log_error("cannot commit %s: the config of its image makes no sense: %s", work->mount.name,
                   fault.words);
+    return err;
+}
+
+/* "VOLUME [...]" for what was asked for without a name: it belongs to what the mount is, where a
+ * named volume or a directory of the host belongs to how it was called. */
+static int write_volumes(struct work *work, const struct volume_rows *rows)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; list && i < rows->count; i++) {
+        const struct mount_volume_row *row = &rows->at[i];
+        if (!row->anonymous || row->origin != VOLUME_ORIGIN_ASKED)
+            continue;
+        if (json_array_append_new(list, json_string(row->spec.destination)) < 0)
+            log_warning("commit: the volume at %s is left out: an image's config is UTF-8",
+                        row->spec.destination);
+    }
+    bool none = json_array_size(list) == 0;
+    char *text = list && !none ? json_dumps(list, 0) : NULL;
+    json_decref(list);
+    if (!text)
+        return list && none ? 0 : -ENOMEM;
+    int err = asprintf(&work->volumes, "VOLUME %s", text) < 0 ? -ENOMEM : 0;
+    free(text);
+    if (err)
+        work->volumes = NULL;
+    return err;
+}
+
+/* What was said comes last, and has the last word. */
+static int gather_changes(struct work *work)
+{
+    cleanup_volume_rows struct volume_rows rows = {0};
+    const struct words *said = &work->wishes->changes;
+    int err = volume_rows_load(work->store, work->mount.id, &rows);
+    if (!err)
+        err = write_volumes(work, &rows);
+    if (!err && work->volumes)
+        err = words_add(&work->changes, work->volumes);
+    for (unsigned i = 0; i < said->count && !err; i++)
+        err = words_add(&work->changes, said->at[i]);
     return err;
 }
 
@@ -122,8 +168,8 @@ static int make_config(struct work *work, const char *diff_id)
         .created = moment_now(),
         .created_by = "plyfs commit",
         .comment = work->wishes->message,
-        .changes = work->wishes->changes.at,
-        .change_count = work->wishes->changes.count,
+        .changes = work->changes.at,
+        .change_count = work->changes.count,
     };
     int err = oci_config_commit(&commit, &work->config, &fault);
     if (err)
@@ -168,6 +214,8 @@ static int add_image(struct work *work)
 static int commit(struct work *work)
 {
     int err = find_base(work);
+    if (!err)
+        err = gather_changes(work);
     if (!err)
         err = try_changes(work);
     if (!err)

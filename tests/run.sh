@@ -25,7 +25,7 @@ END
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
-sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image volume_commands"
+sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image volumes volume_commands"
 
 suites() {
     echo unit
