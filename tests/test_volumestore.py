@@ -231,6 +231,40 @@ def test_a_kill_in_the_middle_of_reseed_leaves_the_old_content_or_the_new(store,
     assert_consistent(store)
 
 
+# ---- doctor and prune ----------------------------------------------------------------------------
+
+def test_doctor_tells_what_does_not_fit_of_volumes_and_mends_it(store):
+    for name in ("lost", "sound"):
+        store.plyfs("volume", "create", name)
+    (store.path / "volumes" / "lost").rename(store.path / "volumes" / "unknown")
+    done = store.plyfs("doctor", check=False)
+    assert done.returncode == 1
+    assert sorted(line.partition(" ")[0] for line in done.stdout.splitlines()) == ["lost", "unknown"]
+    assert store.plyfs("doctor", "--repair").stdout.count("mended") == 2
+    assert names(store) == {"sound"}
+    assert_consistent(store)
+
+
+def test_prune_takes_rubbish_and_no_volume(store):
+    store.plyfs("volume", "create", "sound")
+    (store.path / "volumes" / "unknown").mkdir()
+    (store.path / "volumes" / "unknown" / "file").write_text("text")
+    assert "unknown" in store.plyfs("prune", "-f").stdout
+    assert names(store) == {"sound"}
+    assert_consistent(store)
+
+
+def test_a_lost_volume_that_a_mount_has_is_told_and_stays(store, lower):
+    store.plyfs(*create_with(lower, "box", "data"))
+    (store.path / "volumes" / "data").rename(store.sandbox.path / "elsewhere")
+    done = store.plyfs("doctor", "--repair", check=False)
+    assert done.returncode == 1
+    assert "volume data is lost, and a mount has it" in done.stderr
+    (store.sandbox.path / "elsewhere").rename(store.path / "volumes" / "data")
+    assert_consistent(store)
+    assert content(store, "data") == facts(lower / "data")
+
+
 # ---- many hands -----------------------------------------------------------------------------------
 
 def test_two_creates_of_one_volume_with_content_copy_once(store, lower):
