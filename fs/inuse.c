@@ -54,7 +54,8 @@ static int copy_text(char **slot, const char *text)
 static bool has_word(const char *mode, const char *word)
 {
     size_t length = strlen(word);
-    for (const char *at = mode; at && *at; at = strchr(at, ','), at += at != NULL) {
+    for (const char *at = mode; at; at = strchr(at, ',')) {
+        at += *at == ',';
         if (strncmp(at, word, length) == 0 && (at[length] == 0 || at[length] == ','))
             return true;
     }

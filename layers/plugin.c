@@ -76,6 +76,7 @@ static int ask(struct plugin *plugin, const char *path, int seconds, json_t *que
     int err = pluginpost_ask(plugin->post, path, text, end < plugin->end ? end : plugin->end, &got,
                              &broken);
     cleanup_free char *body = got.body;
+    (void)body; /* only freed by that name */
     if (err)
         return plugin_wrong(fault, err, "plugin \"%s\": %s: %s", plugin->name, path + 1,
                             broken.words[0] ? broken.words : strerror(-err));
