@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: count. Taking and giving are one atomic addition each; counting anew walks the tree, at
- * most once a second.
+ * Duty: count. Taking and giving are one atomic addition each; counting anew walks the tree, and
+ * takes a tenth of the time at most.
  */
 #include "quota.h"
 
@@ -29,7 +29,7 @@ struct quota {
     uint64_t limit;
     struct counter *counter;
     pthread_mutex_t counting; /* one thread counts anew */
-    int64_t counted;          /* when, protected by counting */
+    int64_t counted, took;    /* when and how long, nanoseconds; protected by counting */
 };
 
 uint64_t quota_weight(off_t size)
@@ -147,13 +147,17 @@ static bool try_to_take(struct quota *quota, uint64_t bytes, uint64_t *room)
     return false;
 }
 
-/* Whoever waits for another's count takes that one. */
+/* Who goes on writing into a full volume is not to walk all of it each time: a tenth of the time is
+ * enough. */
 static void count_anew(struct quota *quota)
 {
+    enum { REST = 10 };
     pthread_mutex_lock(&quota->counting);
-    if (quota->counted == 0 || moment_steady() - quota->counted > MOMENT_SECOND) {
+    int64_t now = moment_steady();
+    if (quota->counted == 0 || now - quota->counted >= REST * quota->took) {
         (void)!count(quota);
         quota->counted = moment_steady();
+        quota->took = quota->counted - now;
     }
     pthread_mutex_unlock(&quota->counting);
 }
