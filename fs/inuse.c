@@ -4,6 +4,7 @@
  */
 #include "inuse.h"
 
+#include "imageword.h"
 #include "log.h"
 #include "volume.h"
 #include "volumedriver.h"
@@ -90,6 +91,24 @@ static int use_volume(struct store *store, const struct mount_row *row,
     return 0;
 }
 
+/* The catalog keeps an image that a mount has a route to, and its layers with it. */
+static int use_image(struct store *store, const struct volume_spec *spec, struct route_wish *wish)
+{
+    cleanup_image_row struct image_row image = {0};
+    const char *name;
+    int err = imageword_find(store, spec->source, &image, &name);
+    if (err)
+        return err;
+    wish->layers = calloc(image.layer_count, sizeof(*wish->layers));
+    for (unsigned i = image.layer_count; wish->layers && i > 0; i--) {
+        char *path = store_layer_path(store, image.layers[i - 1]);
+        if (!path)
+            return -ENOMEM;
+        wish->layers[wish->layer_count++] = path;
+    }
+    return wish->layer_count > 0 ? copy_text(&wish->source, spec->source) : -ENOMEM;
+}
+
 static int fill_wish(struct store *store, const struct mount_row *row,
                      const struct volume_spec *spec, struct inuse *inuse, struct route_wish *wish)
 {
@@ -113,11 +132,9 @@ static int fill_wish(struct store *store, const struct mount_row *row,
         wish->limit = spec->size;
         return 0;
     case VOLUME_KIND_IMAGE:
-        break;
+        return use_image(store, spec, wish);
     }
-    log_error("cannot mount the image %s on %s: a mount cannot show images yet", spec->source,
-              spec->destination);
-    return -EOPNOTSUPP;
+    return -EINVAL;
 }
 
 struct adding {

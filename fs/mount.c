@@ -163,6 +163,8 @@ void tree_destroy(struct tree *tree)
     if (!tree)
         return;
     quota_close(tree->quota);
+    free(tree->source);
+    free(tree->subpath);
     if (tree->stack.layers)
         stack_close(&tree->stack);
     free(tree);

@@ -11,6 +11,7 @@
 #include "fd.h"
 #include "find.h"
 #include "quota.h"
+#include "resolve.h"
 #include "rootpath.h"
 #include "scratch.h"
 
@@ -152,8 +153,9 @@ bool route_holds(struct mount *mount, uint8_t tree)
 static bool shows_directory(const struct mount *mount, const struct waypoint *point)
 {
     struct stat st;
-    return !point->tree || (fstat(mount->trees[point->tree]->stack.layers[0].root, &st) == 0 &&
-                            S_ISDIR(st.st_mode));
+    const struct tree *tree = point->tree ? mount->trees[point->tree] : NULL;
+    return !tree || !tree->stack.plain ||
+           (fstat(tree->stack.layers[0].root, &st) == 0 && S_ISDIR(st.st_mode));
 }
 
 int route_each_name(struct mount *mount, const struct node_view *dir,
@@ -238,17 +240,12 @@ static bool may_pass(int root)
            st.f_type != FUSE_SUPER_MAGIC;
 }
 
-static int open_tree(struct mount *mount, const struct route_wish *wish, uint8_t slot,
-                     struct tree **made, struct route_fault *fault)
+static int open_plain(const struct mount *mount, const struct route_wish *wish, uint8_t slot,
+                      struct tree *tree, struct route_fault *fault)
 {
     int root = open_root(wish, fault);
     if (root < 0)
         return root;
-    struct tree *tree = calloc(1, sizeof(*tree));
-    if (!tree) {
-        close(root);
-        return -ENOMEM;
-    }
     int err = stack_open_plain(&tree->stack, root, wish->source ? wish->source : "tmpfs",
                                (uint8_t)(STACK_PLAIN_TAG + slot), mount->fds);
     tree->read_only = wish->read_only;
@@ -256,40 +253,149 @@ static int open_tree(struct mount *mount, const struct route_wish *wish, uint8_t
     tree->passthrough = !err && may_pass(root);
     if (!err && wish->source && wish->limit > 0)
         err = quota_open(root, wish->limit, wish->usage, &tree->quota);
-    if (err) {
-        tree_destroy(tree);
-        return tell_fault(fault, wish, err, strerror(-err));
-    }
     /* What is passed on is not counted. */
     if (tree->quota)
         tree->passthrough = false;
+    return err;
+}
+
+/* Sealed layers as one tree: an image. */
+static int open_union(const struct mount *mount, const struct route_wish *wish, uint8_t slot,
+                      struct tree *tree)
+{
+    unsigned culprit;
+    int err = stack_open(&tree->stack, (const char *const *)wish->layers, wish->layer_count, false,
+                         mount->fds, &culprit);
+    tree->stack.tag = (uint8_t)(STACK_PLAIN_TAG + slot);
+    tree->stack.able.space = mount->trees[0]->stack.able.space;
+    tree->read_only = true;
+    tree->passthrough = !err && may_pass(tree->stack.layers[1].root);
+    tree->subpath = wish->subpath ? strdup(wish->subpath) : NULL;
+    return !err && wish->subpath && !tree->subpath ? -ENOMEM : err;
+}
+
+static int open_tree(struct mount *mount, const struct route_wish *wish, uint8_t slot,
+                     struct tree **made, struct route_fault *fault)
+{
+    struct tree *tree = calloc(1, sizeof(*tree));
+    if (!tree)
+        return -ENOMEM;
+    int err = wish->layer_count > 0 ? open_union(mount, wish, slot, tree)
+                                    : open_plain(mount, wish, slot, tree, fault);
+    tree->source = wish->source ? strdup(wish->source) : NULL;
+    if (!err && wish->source && !tree->source)
+        err = -ENOMEM;
+    if (err) {
+        tree_destroy(tree);
+        return *fault->words ? err : tell_fault(fault, wish, err, strerror(-err));
+    }
     *made = tree;
     return 0;
 }
 
+static int root_of(const struct tree *tree, struct entry *entry)
+{
+    const struct stack *stack = &tree->stack;
+    *entry = (struct entry){0};
+    if (stack->plain) {
+        int err = fd_stat(stack->layers[0].root, "", &entry->st);
+        entry->present = !err;
+        entry->ino = err ? 0 : stack_upper_ino(stack, &entry->st);
+        return err;
+    }
+    if (!tree->subpath)
+        return resolve_root(stack, entry);
+    cleanup_rootpath struct rootpath found = ROOTPATH_NONE;
+    int err = rootpath_find(stack, tree->subpath, true, &found);
+    if (err)
+        return err;
+    *entry = found.entry;
+    found.entry = (struct entry){0};
+    return !entry->present ? -ENOENT : S_ISDIR(entry->st.st_mode) ? 0 : -ENOTDIR;
+}
+
+int route_root(struct mount *mount, uint8_t tree, struct entry *entry)
+{
+    return root_of(mount->trees[tree], entry);
+}
+
 /* ---- changing the table ---- */
 
-/* Where the destination is once its symlinks are resolved, and whether what is there now and what
- * is to be shown go together. */
+/* What is at `rest` of a routed tree now: its type, 0 for nothing, or -errno. */
+static int type_beneath(const struct tree *tree, const char *rest)
+{
+    struct stat st;
+    if (!tree->stack.plain) {
+        cleanup_rootpath struct rootpath found = ROOTPATH_NONE;
+        int err = rootpath_find(&tree->stack, rest, true, &found);
+        return err ? err : found.entry.present ? (int)(found.entry.st.st_mode & S_IFMT) : 0;
+    }
+    cleanup_fd int fd = fd_open_beneath(tree->stack.layers[0].root, rest, O_PATH);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    return fstat(fd, &st) < 0 ? -errno : (int)(st.st_mode & S_IFMT);
+}
+
+/* The deepest route that `path` lies beneath, and what of the path is behind it; NULL for none. */
+static const struct waypoint *route_above(struct mount *mount, const char *path, const char **rest)
+{
+    const struct waypoint *deepest = NULL;
+    struct waypoint *at = &mount->routes->top;
+    char name[NAME_MAX + 1];
+    for (const char *part = path; at && *part;) {
+        size_t length = strcspn(part, "/");
+        snprintf(name, sizeof(name), "%.*s", (int)length, part);
+        part += length + (part[length] == '/');
+        at = child_of(at, name);
+        if (at && at->tree && *part) {
+            deepest = at;
+            *rest = part;
+        }
+    }
+    return deepest;
+}
+
+/* Where the destination is once its symlinks are resolved. A path that is said as beneath another
+ * route's is beneath that, whatever it hides. */
+static int resolve_path(struct mount *mount, const char *destination, char **path, int *type)
+{
+    const char *rest;
+    if (route_above(mount, destination + 1, &rest)) {
+        *path = strdup(destination + 1);
+        return *path ? 0 : -ENOMEM;
+    }
+    cleanup_rootpath struct rootpath found = ROOTPATH_NONE;
+    int err = rootpath_find(&mount->trees[0]->stack, destination, true, &found);
+    if (!err) {
+        *type = found.entry.present ? (int)(found.entry.st.st_mode & S_IFMT) : 0;
+        *path = steal_ptr(&found.path);
+    }
+    return err;
+}
+
+/* Finds the place of a route, and refuses one where what is there now and what is to be shown do
+ * not go together. */
 static int resolve_destination(struct mount *mount, const struct route_wish *wish, bool is_dir,
                                char **path, struct route_fault *fault)
 {
-    struct rootpath found = ROOTPATH_NONE;
-    const struct stack *union_stack = &mount->trees[0]->stack;
-    int err = rootpath_find(union_stack, wish->destination, true, &found);
+    int type = 0;
+    const char *rest;
+    int err = resolve_path(mount, wish->destination, path, &type);
+    const struct waypoint *above = err ? NULL : route_above(mount, *path, &rest);
+    if (above) {
+        type = type_beneath(mount->trees[above->tree], rest);
+        err = type < 0 ? type : 0;
+    }
     if (err)
         return tell_fault(fault, wish, err, strerror(-err));
-    if (!*found.path)
-        err = tell_fault(fault, wish, -EINVAL, "that is the root of the mount");
-    else if (found.entry.present && is_dir && !S_ISDIR(found.entry.st.st_mode))
-        err = tell_fault(fault, wish, -ENOTDIR,
-                         "cannot mount volume over existing file, file exists");
-    else if (found.entry.present && !is_dir && S_ISDIR(found.entry.st.st_mode))
-        err = tell_fault(fault, wish, -EISDIR, "a file cannot be shown over a directory");
-    else
-        *path = steal_ptr(&found.path);
-    rootpath_finish(&found);
-    return err;
+    if (!**path)
+        return tell_fault(fault, wish, -EINVAL, "that is the root of the mount");
+    if (type && is_dir && !S_ISDIR(type))
+        return tell_fault(fault, wish, -ENOTDIR,
+                          "cannot mount volume over existing file, file exists");
+    if (type && !is_dir && S_ISDIR(type))
+        return tell_fault(fault, wish, -EISDIR, "a file cannot be shown over a directory");
+    return 0;
 }
 
 static uint8_t free_slot(const struct mount *mount)
@@ -435,10 +541,12 @@ static int add_locked(struct mount *mount, const struct route_wish *wish, uint32
     int err = open_tree(mount, wish, slot, &tree, fault);
     if (err)
         return err;
-    struct stat st;
-    err = fstat(tree->stack.layers[0].root, &st) < 0 ? -errno : 0;
-    if (!err)
-        err = resolve_destination(mount, wish, S_ISDIR(st.st_mode), &path, fault);
+    cleanup_entry struct entry root = {0};
+    err = root_of(tree, &root);
+    if (err)
+        (void)tell_fault(fault, wish, err, strerror(-err));
+    else
+        err = resolve_destination(mount, wish, S_ISDIR(root.st.st_mode), &path, fault);
     if (!err) {
         err = enlist(mount, path, wish->destination, slot, tree, &way);
         if (err)
@@ -553,11 +661,10 @@ static int tell_beneath(struct mount *mount, const struct waypoint *point, char 
             return -ENAMETOOLONG;
         if (at->tree) {
             const struct tree *tree = mount->trees[at->tree];
-            const char *source = tree->stack.layers[0].path;
             const struct route_line line = {
                 .destination = at->destination,
                 .resolved = path,
-                .source = strcmp(source, "tmpfs") == 0 ? NULL : source,
+                .source = tree->source,
                 .tree = tree,
                 .nodes = node_tree_count(mount->nodes, at->tree),
                 .open = node_tree_opens(mount->nodes, at->tree, name),

@@ -75,6 +75,9 @@ enum way { WAY_NONE, WAY_ON, WAY_ROUTE };
 must_check enum way route_look(struct mount *mount, const struct node_view *dir, const char *name,
                                uint8_t *tree);
 
+/* What is shown at the root of a routed tree. */
+must_check int route_root(struct mount *mount, uint8_t tree, struct entry *entry);
+
 /* Whether a directory with this node would hold a route somewhere beneath. */
 bool route_holds(struct mount *mount, uint8_t tree);
 

@@ -10,6 +10,9 @@ void route_wish_finish(struct route_wish *wish)
     free(wish->source);
     free(wish->subpath);
     free(wish->usage);
+    for (unsigned i = 0; i < wish->layer_count; i++)
+        free(wish->layers[i]);
+    free(wish->layers);
     *wish = (struct route_wish){0};
 }
 

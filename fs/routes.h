@@ -15,7 +15,9 @@
 struct route_wish {
     char *destination; /* absolute, cleaned; symlinks in it are resolved inside the mount */
     char *source;  /* a directory or a file of the host; NULL: a tmpfs that ends with the mount */
-    char *subpath; /* beneath source, found without leaving it; or NULL */
+    char **layers; /* instead of source: sealed layers, topmost first, shown as one tree */
+    unsigned layer_count;
+    char *subpath; /* beneath source, or in the layers, found without leaving them; or NULL */
     bool read_only;
     bool one_filesystem; /* what is mounted beneath source is left out */
     bool cached;         /* the host's changes may be seen a second late */

@@ -4,7 +4,6 @@
  */
 #include "shown.h"
 
-#include "fd.h"
 #include "find.h"
 #include "hash.h"
 #include "resolve.h"
@@ -35,13 +34,9 @@ static int find_in_tree(struct mount *mount, const struct node_view *dir, const 
 
 static int find_root_of(struct mount *mount, uint8_t tree, struct shown *shown)
 {
-    const struct stack *stack = &mount->trees[tree]->stack;
-    int err = fd_stat(stack->layers[0].root, "", &shown->entry.st);
-    shown->entry.present = !err;
-    shown->entry.ino = err ? 0 : stack_upper_ino(stack, &shown->entry.st);
     shown->tree = tree;
     shown->flags = NODE_ROUTE | (route_holds(mount, tree) ? (unsigned)NODE_WAY : 0);
-    return err;
+    return route_root(mount, tree, &shown->entry);
 }
 
 /* A directory on the way that no layer has. Its number is always the same, and no file's. */
@@ -88,7 +83,7 @@ void shown_finish(struct mount *mount, struct shown *shown)
     shown->crossing = false;
 }
 
-/* The root of a routed tree is reached by its descriptor alone, which stays as long as its node. */
+/* The root of a plain tree is reached by its descriptor alone, which stays as long as its node. */
 static int pin_root(struct mount *mount, const struct node_view *view)
 {
     const uint64_t key = fdkey(FDKIND_UPPER_DIR, view->index);
@@ -116,7 +111,7 @@ int shown_intern(struct mount *mount, const struct node_view *dir, const char *n
     if (shown->flags)
         node_set_flags(mount->nodes, (uint32_t)id, shown->flags, 0);
     err = node_view(mount->nodes, id, view);
-    if (!err && (shown->flags & NODE_ROUTE))
+    if (!err && (shown->flags & NODE_ROUTE) && mount_is_plain(mount, view))
         err = pin_root(mount, view);
     if (err)
         node_forget(mount->nodes, id, 1);

@@ -140,7 +140,7 @@ void stack_close(struct stack *stack)
     *stack = (struct stack){.stage = -1, .index = -1};
 }
 
-/* A plain stack's numbers, apart from those of the union and of every other. */
+/* The numbers of a stack that is routed to, apart from those of the union and of every other. */
 static uint64_t tag_ino(uint8_t tag, uint64_t real)
 {
     return real >> 56 == 0 ? real | (uint64_t)tag << 56
@@ -168,9 +168,8 @@ static uint64_t compose_ino(const struct stack *stack, unsigned fs, uint64_t rea
 
 uint64_t stack_ino(const struct stack *stack, unsigned layer, uint64_t real)
 {
-    if (stack->plain)
-        return tag_ino(stack->tag, real);
-    return compose_ino(stack, stack->layers[layer].fs, real);
+    uint64_t ino = compose_ino(stack, stack->layers[layer].fs, real);
+    return stack->tag ? tag_ino(stack->tag, ino) : ino;
 }
 
 int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlset attrs,

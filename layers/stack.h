@@ -47,7 +47,7 @@ struct features {
     bool sync; /* false: volatile, nothing is synced */
 };
 
-/* The first free byte for the numbers of a plain stack; below are the filesystems of a union. */
+/* The first tag; below are the filesystems of a union. */
 enum { STACK_PLAIN_TAG = 0x80 };
 
 struct stack {
@@ -55,7 +55,7 @@ struct stack {
     bool writable;  /* slot 0 is there */
     /* One layer that is shown as it is: no name in it is a whiteout, no attribute a book. */
     bool plain;
-    uint8_t tag; /* of a plain stack: the highest byte of its inode numbers */
+    uint8_t tag; /* of one that is routed to: the highest byte of its inode numbers; else 0 */
     struct layer *layers;
     unsigned backing_count;
     struct backing backings[256];

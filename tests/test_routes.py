@@ -445,6 +445,23 @@ def test_volumes_nest_and_the_deepest_wins(sandbox, world):
         assert refusal(os.rename, tree.data / "sub/inner", tree.data / "inner") == "EXDEV"
 
 
+@pytest.mark.parametrize("route, words", (("file:/data", "directory"), ("host:/other/file", "file"),
+                                          ("host:/other/file/x", "Not a directory"),
+                                          ("host:/data/theirs", "file"), ("host:/", "/"),
+                                          ("host:/data/theirs/x", "Not a directory")))
+def test_what_does_not_go_together_is_refused(sandbox, route, words):
+    """A directory over a file, a file over a directory, also inside another volume."""
+    (sandbox.path / "file").write_text("file")
+    outer = pathlib.Path(sandbox.directory("outer"))
+    (outer / "theirs").write_text("file")
+    tree = Tree(sandbox, "tracked", routes=(f"{outer.name}:/data", route)
+                if route.startswith("host:/data/") else (route,))
+    done = run(PLYFS, "mount", "--lower", tree.low, "--upper", tree.upper,
+               *(word for route in tree.routes for word in ("-v", route)), tree.at, check=False)
+    assert done.returncode != 0 and words in done.stderr, done
+    assert not os.path.ismount(tree.at)
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_a_single_file_is_bound(sandbox, world):
     source = pathlib.Path(sandbox.path / "file")
