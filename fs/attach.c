@@ -186,14 +186,38 @@ int attach_add(struct store *store, const struct mount_row *mount, struct volume
 /* ---- detaching ---- */
 
 static void tell_refusal(const struct mount_row *mount, const char *destination, int err,
-                         const char *why)
+                         const char *why, const char *holders)
 {
-    cleanup_free char *holders = NULL;
-    if (err == -EBUSY && mount->mountpoint)
-        holders = holders_words(mount->mountpoint, destination, HOLDERS_TOLD);
     log_error("cannot detach %s from %s: %s%s%s%s", destination, mount->name,
               why ? why : strerror(-err), holders ? "; in use by " : "", holders ? holders : "",
               err == -EBUSY ? "; --lazy detaches it nevertheless" : "");
+}
+
+/* Where the daemon shows a destination once its symlinks are resolved: the caller's to free; NULL
+ * when it does not show it. */
+static char *shown_at(struct store *store, const struct mount_row *mount, const char *destination)
+{
+    size_t at;
+    json_t *answer = NULL, *route;
+    char *resolved = NULL;
+    int err = control_ask(store, mount, json_pack("{s:s}", "do", "routes"), PATIENCE, &answer);
+    json_array_foreach(err ? NULL : json_object_get(answer, "routes"), at, route)
+    {
+        const char *asked = json_string_value(json_object_get(route, "destination"));
+        const char *path = json_string_value(json_object_get(route, "resolved"));
+        if (!resolved && asked && path && strcmp(asked, destination) == 0)
+            resolved = strdup(path);
+    }
+    json_decref(answer);
+    return resolved;
+}
+
+/* Who is inside, in words. The daemon knows of open files; of working directories it does not. */
+static char *find_holders(struct store *store, const struct mount_row *mount,
+                          const char *destination)
+{
+    cleanup_free char *resolved = mount->mountpoint ? shown_at(store, mount, destination) : NULL;
+    return resolved ? holders_words(mount->mountpoint, resolved, HOLDERS_TOLD) : NULL;
 }
 
 struct known {
@@ -216,14 +240,18 @@ static int remember(void *context, const struct mount_volume_row *row)
 static int detach(struct store *store, const struct mount_row *mount, const char *destination,
                   bool lazy)
 {
-    cleanup_free char *why = NULL;
+    cleanup_free char *why = NULL, *holders = lazy ? NULL : find_holders(store, mount, destination);
+    if (holders) {
+        tell_refusal(mount, destination, -EBUSY, NULL, holders);
+        return -EBUSY;
+    }
     int asked = ask_daemon(
         store, mount,
         json_pack("{s:s, s:s, s:b}", "do", "detach", "destination", destination, "lazy", lazy),
         &why);
     /* One that the daemon does not show has a row alone, which goes. */
     if (asked < 0 && asked != -ENOENT) {
-        tell_refusal(mount, destination, asked, why);
+        tell_refusal(mount, destination, asked, why, NULL);
         return asked;
     }
     int err = catalog_remove_mount_volume(store->catalog, mount->id, destination);

@@ -47,8 +47,9 @@ static bool link_holds(struct search *search, int dir, const char *name)
     if (length < 0)
         return false;
     search->path[length] = 0;
+    /* What a volume shows has a number of the upper half (stack.h); what it hides has not. */
     return is_inside(search, search->path) && fstatat(dir, name, &st, 0) == 0 &&
-           st.st_dev == search->dev;
+           st.st_dev == search->dev && st.st_ino >> 63;
 }
 
 static DIR *open_names(int dir, const char *name)

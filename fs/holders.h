@@ -17,9 +17,9 @@ struct holder {
     const char *path; /* what it holds, as it sees it */
 };
 
-/* Calls `each` once for every process that holds something at or beneath `inside`, an absolute path
- * in the filesystem that is mounted on `mountpoint`, until it returns something else than 0. A
- * process of another mount namespace is found too, where that filesystem is its root. */
+/* Calls `each` once for every process that holds something of a volume at or beneath `inside`, an
+ * absolute path in the filesystem that is mounted on `mountpoint`, until it returns something else
+ * than 0. A process of another mount namespace is found too, where that filesystem is its root. */
 must_check int holders_each(const char *mountpoint, const char *inside,
                             int (*each)(void *context, const struct holder *holder), void *context);
 

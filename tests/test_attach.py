@@ -108,7 +108,7 @@ def test_what_was_not_there_comes_and_goes(scene):
 def test_an_open_file_keeps_a_volume_where_it_is(scene):
     scene.attach()
     with open(scene.data / "dir/f1", encoding="ascii") as file:
-        done = scene.store.refused("detach", "scene", "/data", words="open")
+        done = scene.store.refused("detach", "scene", "/data", words="in use by")
         assert str(os.getpid()) in done.stderr
         assert (scene.data / "dir/f1").read_text() == "host!"
         assert file.read() == "host!"
