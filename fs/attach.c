@@ -200,11 +200,12 @@ static char *shown_at(struct store *store, const struct mount_row *mount, const 
     size_t at;
     json_t *answer = NULL, *route;
     char *resolved = NULL;
-    int err = control_ask(store, mount, json_pack("{s:s}", "do", "routes"), PATIENCE, &answer);
-    json_array_foreach(err ? NULL : json_object_get(answer, "routes"), at, route)
+    int err = control_ask(store, mount, json_pack("{s:s}", "do", "state"), PATIENCE, &answer);
+    const json_t *state = err ? NULL : json_object_get(answer, "state");
+    json_array_foreach(json_object_get(state, "Volumes"), at, route)
     {
-        const char *asked = json_string_value(json_object_get(route, "destination"));
-        const char *path = json_string_value(json_object_get(route, "resolved"));
+        const char *asked = json_string_value(json_object_get(route, "Destination"));
+        const char *path = json_string_value(json_object_get(route, "Resolved"));
         if (!resolved && asked && path && strcmp(asked, destination) == 0)
             resolved = strdup(path);
     }

@@ -6,9 +6,13 @@
  *
  *   {"do": "attach", "destination": "/data"}                the row is in the catalog already
  *   {"do": "detach", "destination": "/data", "lazy": false}
- *   {"do": "routes"}                                        what is routed now
+ *   {"do": "state"}
  *
- * and back {"ok": true, ...} or {"ok": false, "errno": "EBUSY", "why": "words"}.
+ * and back {"ok": true, ...} or {"ok": false, "errno": "EBUSY", "why": "words"}. With a state comes
+ * "state": {"Profile": "tracked", "Passthrough", "Uring", "Attributes": "trusted", "user" or
+ * "none", "Whiteouts": "device" or "file", "Volumes": [{"Destination", "Resolved" (symlinks
+ * followed), "Source" (null of a tmpfs), "ReadOnly", "Cached", "Passthrough", "Open" (files and
+ * directories), and with a limit "Limit" and "Used", bytes}]}.
  */
 #ifndef PLYFS_CONTROL_H
 #define PLYFS_CONTROL_H

@@ -4,6 +4,7 @@
  */
 #include "describe.h"
 
+#include "control.h"
 #include "fd.h"
 #include "report.h"
 #include "usage.h"
@@ -69,6 +70,17 @@ static json_t *strings(char *const *at, unsigned count)
     return list;
 }
 
+/* What its daemon says of itself; null where none serves it, or does not answer in time. */
+static json_t *ask_state(struct store *store, const struct mount_row *row)
+{
+    enum { PATIENCE = 5 };
+    json_t *answer = NULL;
+    int err = control_ask(store, row, json_pack("{s:s}", "do", "state"), PATIENCE, &answer);
+    json_t *state = err ? NULL : json_incref(json_object_get(answer, "state"));
+    json_decref(answer);
+    return state ? state : json_null();
+}
+
 json_t *describe_mount_fully(struct store *store, const struct mount_row *row, int *err)
 {
     struct options layers;
@@ -88,6 +100,7 @@ json_t *describe_mount_fully(struct store *store, const struct mount_row *row, i
         json_object_set_new(line, "ImageId", report_text(row->image));
         json_object_set_new(line, "Options", report_text(row->options));
         json_object_set_new(line, "Mounts", volume_rows_json(store, &volumes));
+        json_object_set_new(line, "Served", live ? ask_state(store, row) : json_null());
         json_object_set_new(line, "Pid", live ? json_integer(row->pid) : json_null());
     }
     options_finish(&layers);

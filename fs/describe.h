@@ -14,7 +14,8 @@
  * upper), Ephemeral. NULL and *err. */
 must_check json_t *describe_mount(struct store *store, const struct mount_row *row, int *err);
 
-/* The same and what only inspect tells: Layers, UpperDir, WorkDir, Options, Pid, Mounts. */
+/* The same and what only inspect tells: Layers, UpperDir, WorkDir, ImageId, Options, Pid, Mounts,
+ * and Served: what its daemon says of itself (control.h), or null. */
 must_check json_t *describe_mount_fully(struct store *store, const struct mount_row *row, int *err);
 
 #endif

@@ -79,30 +79,40 @@ static json_t *detach(struct live *live, const char *destination, bool lazy)
 static int tell_route(void *context, const struct route_line *line)
 {
     const struct tree *tree = line->tree;
-    json_t *route =
-        json_pack("{s:s, s:s, s:s?, s:b, s:b, s:b, s:I, s:I}", "destination", line->destination,
-                  "resolved", line->resolved, "source", line->source, "read_only", tree->read_only,
-                  "cached", tree->cached, "passthrough", tree->passthrough, "known",
-                  (json_int_t)line->nodes, "open", (json_int_t)line->open);
+    json_t *route = json_pack("{s:s, s:s, s:s?, s:b, s:b, s:b, s:I}", "Destination",
+                              line->destination, "Resolved", line->resolved, "Source", line->source,
+                              "ReadOnly", tree->read_only, "Cached", tree->cached, "Passthrough",
+                              tree->passthrough, "Open", (json_int_t)line->open);
     if (route && tree->quota) {
-        json_object_set_new(route, "limit", json_integer((json_int_t)quota_limit(tree->quota)));
-        json_object_set_new(route, "used", json_integer((json_int_t)quota_used(tree->quota)));
+        json_object_set_new(route, "Limit", json_integer((json_int_t)quota_limit(tree->quota)));
+        json_object_set_new(route, "Used", json_integer((json_int_t)quota_used(tree->quota)));
     }
     return json_array_append_new(context, route) == 0 ? 0 : -ENOMEM;
 }
 
-static json_t *tell_routes(struct live *live)
+/* What was found out when it was mounted. */
+static json_t *describe(const struct mount *mount, json_t *routes)
 {
-    const struct rules *rules = &live->mount->rules;
+    static const char *const SPACES[] = {
+        [OVLSPACE_TRUSTED] = "trusted", [OVLSPACE_USER] = "user", [OVLSPACE_NONE] = "none"};
+    const struct rules *rules = &mount->rules;
+    const struct abilities *able = &mount->trees[0]->stack.able;
+    return json_pack("{s:s, s:b, s:b, s:s, s:s, s:o}", "Profile",
+                     rules->profile == PROFILE_TRACKED ? "tracked" : "stateless", "Passthrough",
+                     rules->passthrough, "Uring", rules->uring, "Attributes", SPACES[able->space],
+                     "Whiteouts", able->whiteform == WHITEFORM_DEVICE ? "device" : "file",
+                     "Volumes", routes);
+}
+
+static json_t *tell_state(struct live *live)
+{
     json_t *routes = json_array();
     int err = routes ? route_each(live->mount, tell_route, routes) : -ENOMEM;
     if (err) {
         json_decref(routes);
         return control_refusal(err, strerror(-err));
     }
-    return json_pack("{s:b, s:s, s:b, s:o}", "ok", 1, "profile",
-                     rules->profile == PROFILE_TRACKED ? "tracked" : "stateless", "passthrough",
-                     rules->passthrough, "routes", routes);
+    return json_pack("{s:b, s:o}", "ok", 1, "state", describe(live->mount, routes));
 }
 
 static json_t *answer(void *context, const json_t *request)
@@ -110,8 +120,8 @@ static json_t *answer(void *context, const json_t *request)
     struct live *live = context;
     const char *act = json_string_value(json_object_get(request, "do"));
     const char *destination = json_string_value(json_object_get(request, "destination"));
-    if (act && strcmp(act, "routes") == 0)
-        return tell_routes(live);
+    if (act && strcmp(act, "state") == 0)
+        return tell_state(live);
     if (act && destination && strcmp(act, "attach") == 0)
         return attach(live, destination);
     if (act && destination && strcmp(act, "detach") == 0)

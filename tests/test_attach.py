@@ -5,6 +5,7 @@ The kernel is the specification: what readers may meet while a volume comes and 
 meet while mount --bind and umount -l do the same."""
 import contextlib
 import errno
+import json
 import os
 import pathlib
 import subprocess
@@ -103,6 +104,25 @@ def test_what_was_not_there_comes_and_goes(scene):
         assert not (scene.at / "not").exists()
         assert "not" not in os.listdir(scene.at)
     assert scene.store.diff("scene") == []
+
+
+def served(store):
+    return json.loads(store.plyfs("inspect", "scene").stdout)[0]["Served"]
+
+
+def test_inspect_tells_what_the_daemon_does(scene):
+    state = served(scene.store)
+    assert state["Profile"] in ("tracked", "stateless") and state["Volumes"] == []
+    assert (state["Whiteouts"], state["Attributes"]) == ("device", "trusted")
+    scene.attach()
+    with open(scene.data / "dir/f1", encoding="ascii"):
+        volume, = served(scene.store)["Volumes"]
+    assert volume["Destination"] == volume["Resolved"] == "/data"
+    assert (volume["Source"], volume["ReadOnly"], volume["Cached"]) == (str(scene.host), False, False)
+    assert volume["Open"] == (1 if state["Profile"] == "tracked" else 0)
+    scene.detach()
+    umount(scene.at)
+    assert served(scene.store) is None
 
 
 def test_an_open_file_keeps_a_volume_where_it_is(scene):
