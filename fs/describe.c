@@ -6,6 +6,7 @@
 
 #include "control.h"
 #include "fd.h"
+#include "imageword.h"
 #include "report.h"
 #include "usage.h"
 
@@ -22,15 +23,8 @@ static json_t *time_of(int64_t when)
 /* The image's first name, for people; its id where it has none. */
 static json_t *image_of(struct store *store, const struct mount_row *row)
 {
-    struct image_row image = {0};
-    if (!row->image)
-        return json_null();
-    const char *name = row->image;
-    if (catalog_find_image(store->catalog, row->image, &image) == 0 && image.name_count > 0)
-        name = image.names[0];
-    json_t *text = report_text(name);
-    image_row_finish(&image);
-    return text;
+    cleanup_free char *name = row->image ? imageword_call(store, row->image) : NULL;
+    return report_text(name ? name : row->image);
 }
 
 static int upper_size(const struct store *store, const struct mount_row *row, uint64_t *bytes)

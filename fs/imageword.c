@@ -50,6 +50,15 @@ int imageword_find(const struct store *store, const char *word, struct image_row
     return err;
 }
 
+char *imageword_call(const struct store *store, const char *word)
+{
+    cleanup_image_row struct image_row row = {0};
+    if (find(store, word, &row) != 0)
+        return NULL;
+    const char *name = name_in(&row, word);
+    return strdup(name ? name : row.name_count > 0 ? row.names[0] : row.id);
+}
+
 static json_t *names_json(const struct image_row *row)
 {
     json_t *names = json_array();

@@ -16,6 +16,10 @@
 must_check int imageword_find(const struct store *store, const char *word, struct image_row *row,
                               const char **name);
 
+/* What people call the image that a word means: the name that the word is, else its first name,
+ * else its id. The caller's to free; NULL: there is none, or out of memory. Nothing is told. */
+char *imageword_call(const struct store *store, const char *word);
+
 /* Id, Names, Created, ImportedAt, Platform, Layers (how many), Size. NULL when out of memory. */
 json_t *imageword_json(const struct image_row *row);
 

@@ -380,11 +380,12 @@ static void tell_failure(const struct store *store, const struct mount_row *row,
 }
 
 /* Who loses the race for a volume's name uses that of the winner. */
-static int make_with_volumes(struct store *store, const struct mount_row *row,
+static int make_with_volumes(struct store *store, const struct mount_row *row, const char *image,
                              struct volume_rows *rows)
 {
     struct named_view view = {.fds = NULL};
-    struct newvolumes volumes = {.store = store, .rows = rows, .mount = row, .layers = &view.stack};
+    struct newvolumes volumes = {
+        .store = store, .rows = rows, .mount = row, .image = image, .layers = &view.stack};
     int tries = 3, err = rows->count > 0 ? open_layers(store, row, &view) : 0;
     if (!err) {
         do {
@@ -408,7 +409,7 @@ int named_create(struct store *store, const struct named_wish *wish, struct moun
     int err = fill_row(store, wish, row);
     if (err)
         return err;
-    return make_with_volumes(store, row, wish->volumes ? wish->volumes : &none);
+    return make_with_volumes(store, row, wish->image, wish->volumes ? wish->volumes : &none);
 }
 
 static int find_user(void *context, const char *mount)

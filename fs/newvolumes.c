@@ -5,6 +5,7 @@
 #include "newvolumes.h"
 
 #include "fd.h"
+#include "imageword.h"
 #include "log.h"
 #include "progress.h"
 #include "rootpath.h"
@@ -66,7 +67,7 @@ static struct volume_wish wish_for(const struct newvolumes *volumes,
         .options = &row->spec.options,
         .labels = &row->spec.labels,
         .mount = volumes->mount->name,
-        .image = volumes->mount->image,
+        .image = volumes->image_name,
         .destination = row->spec.destination,
         .stack = volumes->layers,
         .content = wants_content(row) ? row->spec.destination : NULL,
@@ -153,10 +154,21 @@ static int prepare_volume(struct newvolumes *volumes, struct stage *stage,
     return err;
 }
 
+/* A name is kept, which may come to mean another image: what a volume is compared with follows. */
+static int name_image(struct newvolumes *volumes)
+{
+    const char *word = volumes->image ? volumes->image : volumes->mount->image;
+    free(volumes->image_name);
+    volumes->image_name = word ? imageword_call(volumes->store, word) : NULL;
+    return word && !volumes->image_name ? -ENOMEM : 0;
+}
+
 /* Everything that may be refused is looked at before the first byte is copied. */
 int newvolumes_stage(struct newvolumes *volumes, struct stage *stage)
 {
-    int err = 0;
+    int err = name_image(volumes);
+    if (err)
+        return err;
     for (unsigned i = 0; i < volumes->rows->count && !err; i++)
         err = check_destination(volumes, &volumes->rows->at[i].spec);
     for (unsigned i = 0; i < volumes->rows->count && !err; i++) {
@@ -211,7 +223,9 @@ void newvolumes_finish(struct newvolumes *volumes)
     for (unsigned i = 0; i < volumes->count; i++)
         volume_staged_finish(&volumes->at[i]);
     free(volumes->at);
+    free(volumes->image_name);
     volumes->at = NULL;
+    volumes->image_name = NULL;
     volumes->count = volumes->published = 0;
 }
 

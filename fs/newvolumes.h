@@ -21,11 +21,13 @@ struct newvolumes {
     struct store *store;
     struct volume_rows *rows;      /* borrowed; those of new anonymous volumes get their names */
     const struct mount_row *mount; /* borrowed, as is what follows */
+    const char *image;             /* the word that its image was asked for with; or NULL */
     const struct stack *layers;    /* the mount's, without an upper */
     struct volume_staged *at;
     unsigned count;
     unsigned published;
-    bool told; /* a failure of these functions was told */
+    char *image_name; /* what the volumes keep of the mount's image */
+    bool told;        /* a failure of these functions was told */
 };
 
 must_check int newvolumes_stage(struct newvolumes *volumes, struct stage *stage);

@@ -621,8 +621,6 @@ def seeded(volumes, sandbox):
         run("tar", "-cf", sandbox.path / f"app{version}.tar", "-C", tree, ".")
     volumes.plyfs("image", "import", "app:1", sandbox.path / "app1.tar")
     volumes.plyfs("create", "--name", "web", "-v", "data:/data", "app:1")
-    with sqlite3.connect(volumes.path / "catalog.db") as catalog:
-        catalog.execute("UPDATE volume SET by_image = 'app:1'")
     return volumes
 
 
@@ -664,6 +662,17 @@ def test_reseed_takes_what_the_name_means_now_or_another_image(seeded):
     seeded("reseed", "-f", "--image", "app:2", "data")
     assert sorted(os.listdir(seeded.data("data"))) == ["changed", "fresh", "kept"]
     seeded.refuse("reseed", "-f", "--image", "gone:1", "data", says="gone:1")
+
+
+def test_a_volume_keeps_the_name_of_its_image_and_follows_it(seeded):
+    """Of several names the one that was said; a tag that moved is what reseed takes."""
+    assert [row["Image"] for row in seeded.rows()] == ["app:1"]
+    seeded.plyfs("image", "tag", "app:1", "zz:1")
+    seeded.plyfs("create", "--name", "other", "-v", "second:/data", "zz:1")
+    assert {row["Name"]: row["Image"] for row in seeded.rows()}["second"] == "zz:1"
+    import_upgrade(seeded, "app:1")
+    seeded("reseed", "-f", "data")
+    assert sorted(os.listdir(seeded.data("data"))) == ["changed", "fresh", "kept"]
 
 
 def test_reseed_asks_on_a_terminal(seeded):
