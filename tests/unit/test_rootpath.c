@@ -210,6 +210,22 @@ static void a_walk_tells_what_is_shown_beneath(void **state)
     assert_beneath("u", true, "/", "d d/up");
 }
 
+static void a_sealed_root_has_no_upper_part(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    kit_tree("f 1/d/file x, f u/d/file x");
+    for (int writable = 0; writable < 2; writable++) {
+        cleanup_rootpath struct rootpath found = ROOTPATH_NONE;
+        kit_union_open(&all, writable ? "u:1" : "1", writable);
+        assert_int_equal(rootpath_find(&all.stack, "/", true, &found), 0);
+        cleanup_fd int upper = rootpath_open_upper(&found);
+        assert_int_equal(upper >= 0, writable);
+        assert_true(writable || upper == -ENOENT);
+        kit_union_close(&all);
+    }
+}
+
 static void there_is_no_walk_beneath_a_file(void **state)
 {
     (void)state;
@@ -238,6 +254,7 @@ int main(void)
         kit_test(redirected_and_opaque_directories_are_followed),
         kit_test(what_is_too_long_is_refused),
         kit_test(a_walk_tells_what_is_shown_beneath),
+        kit_test(a_sealed_root_has_no_upper_part),
         kit_test(there_is_no_walk_beneath_a_file),
     };
     return kit_run("rootpath", tests, sizeof(tests) / sizeof(tests[0]));
