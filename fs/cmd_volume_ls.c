@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
  * Duty: `plyfs volume ls`. Filters whose key is one of Docker's are decided here, on the row; what
- * else is a field is report.h's. A driver that does not answer is waited for once.
+ * else is a field is report.h's. Drivers that do not answer hold it up for some seconds in all.
  */
 #include "command.h"
 
 #include "arguments.h"
 #include "log.h"
-#include "moment.h"
 #include "named.h"
 #include "report.h"
-#include "volumedriver.h"
+#include "volumelook.h"
 #include "volumeword.h"
 
 #include <string.h>
 
-/* Seconds that a driver has to answer. */
-enum { PATIENCE = 2 };
+/* Seconds that all drivers together have to answer. */
+enum { PATIENCE = 3 };
 
 /* -q is the name, which Docker shows second. */
 static const struct column COLUMNS[] = {
@@ -161,23 +160,8 @@ struct listing {
     const struct store *store;
     const struct words *filters;
     json_t *rows;
-    json_t *slow; /* by driver: what was said of one that was waited for in vain */
+    struct volumelook *look;
 };
-
-/* What is wrong with a volume, or NULL; the caller's to free. Who let us wait once is not asked
- * again, however many volumes it has. */
-static char *trouble_of(struct listing *listing, const struct volume_row *row)
-{
-    const char *known = json_string_value(json_object_get(listing->slow, row->driver));
-    if (known)
-        return strdup(known);
-    int64_t begun = moment_steady();
-    char *trouble = volumedriver_trouble(listing->store, row, PATIENCE);
-    if (trouble && moment_steady() - begun > MOMENT_SECOND &&
-        json_object_set_new(listing->slow, row->driver, report_text(trouble)) != 0)
-        log_debug("%s: it will be asked once more", row->driver);
-    return trouble;
-}
 
 static int take_volume(void *context, const struct volume_row *row)
 {
@@ -186,7 +170,7 @@ static int take_volume(void *context, const struct volume_row *row)
     int err = volumeword_users(listing->store, row, &candidate.users);
     if (err || !passes(listing->filters, &candidate))
         return err;
-    cleanup_free char *trouble = trouble_of(listing, row);
+    cleanup_free char *trouble = volumelook_at(listing->look, row);
     json_t *line = volumeword_line(listing->store, row, trouble);
     return json_array_append_new(listing->rows, line) == 0 ? 0 : -ENOMEM;
 }
@@ -221,10 +205,12 @@ static int gather(const struct wishes *wishes, json_t *rows)
     int err = named_open_store(wishes->root, true, &store);
     if (err)
         return err;
-    struct listing listing = {
-        .store = store, .filters = &wishes->report.filters, .rows = rows, .slow = json_object()};
-    err = catalog_each_volume(store->catalog, take_volume, &listing);
-    json_decref(listing.slow);
+    struct listing listing = {.store = store,
+                              .filters = &wishes->report.filters,
+                              .rows = rows,
+                              .look = volumelook_create(store, PATIENCE)};
+    err = listing.look ? catalog_each_volume(store->catalog, take_volume, &listing) : -ENOMEM;
+    volumelook_destroy(listing.look);
     if (err)
         log_error("cannot list the volumes of %s: %s", store->path, strerror(-err));
     return err ? err : sort(rows);

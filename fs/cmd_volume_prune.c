@@ -35,7 +35,7 @@ static const struct argument TABLE[] = {
      .kind = ARGUMENT_LIST,
      .at = offsetof(struct wishes, filters),
      .value = "FILTER",
-     .help = "label=KEY[=VALUE]: only those; label!=...: none of those"},
+     .help = "label=KEY[=VALUE]: only those; label!=...: not those"},
     {.name = "force",
      .letter = 'f',
      .kind = ARGUMENT_FLAG,
@@ -78,16 +78,21 @@ static int check_filters(const struct words *filters)
     return 0;
 }
 
-/* Every label must fit, and none that keeps. */
+/* As Docker has it, where the filters of one key are one condition: what goes has every label= and
+ * lacks one label!= at least, if there are any. */
 static bool passes(const struct words *filters, const struct volume_row *row)
 {
+    unsigned keeping = 0, kept = 0;
     for (unsigned i = 0; i < filters->count; i++) {
         bool keeps;
         const char *label = filter_label(filters->at[i], &keeps);
-        if (volumeword_has(&row->labels, label) == keeps)
+        bool has = volumeword_has(&row->labels, label);
+        if (!keeps && !has)
             return false;
+        keeping += keeps;
+        kept += keeps && has;
     }
-    return true;
+    return keeping == 0 || kept < keeping;
 }
 
 struct pruning {

@@ -76,10 +76,15 @@ static char *look_at_local(const struct volumelook *look, const struct volume_ro
 
 /* ---- plug-ins ---- */
 
-static int seconds_left(const struct volumelook *look)
+static const char NO_TIME[] = "not asked: the others took all the time";
+
+/* Seconds that one plug-in has for what it is asked at once. */
+enum { PATIENCE = 1 };
+
+/* Whoever is asked now answers, or does not, before the end. */
+static bool has_time(const struct volumelook *look)
 {
-    int64_t left = (look->end - moment_steady() + MOMENT_SECOND - 1) / MOMENT_SECOND;
-    return left < 1 ? 1 : (int)left;
+    return moment_steady() + PATIENCE * MOMENT_SECOND <= look->end;
 }
 
 /* What is known of a driver; it is asked when it is met for the first time. */
@@ -99,7 +104,9 @@ static struct seen *meet(struct volumelook *look, const char *driver)
     if (!seen->driver)
         return NULL;
     look->count++;
-    if (plugin_open(driver, seconds_left(look), &seen->plugin, &fault) != 0)
+    if (!has_time(look))
+        seen->trouble = unreachable(NO_TIME);
+    else if (plugin_open(driver, PATIENCE, &seen->plugin, &fault) != 0)
         seen->trouble = unreachable(fault.words);
     return seen;
 }
@@ -108,8 +115,10 @@ static char *look_at_plugin(struct volumelook *look, const struct volume_row *ro
 {
     struct plugin_fault fault;
     struct seen *seen = meet(look, row->driver);
+    if (seen && seen->plugin && !has_time(look))
+        return unreachable(NO_TIME);
     if (seen && seen->plugin) {
-        plugin_allow(seen->plugin, seconds_left(look));
+        plugin_allow(seen->plugin, PATIENCE);
         int err = plugin_get(seen->plugin, row->name, NULL, &fault);
         if (!err)
             return NULL;

@@ -11,8 +11,9 @@
 
 struct volumelook;
 
-/* Waits `seconds` in all, but up to one for each further plug-in that is slow. The store is
- * borrowed as long as it lives. NULL when out of memory. */
+/* Waits `seconds` in all, and one at most for one plug-in: of several that are dead the last may
+ * find that no time is left to ask them, which is said. The store is borrowed as long as it lives.
+ * NULL when out of memory. */
 struct volumelook *volumelook_create(const struct store *store, int seconds);
 void volumelook_destroy(struct volumelook *look);
 
