@@ -8,6 +8,7 @@
 #include "quota.h"
 #include "resolve.h"
 #include "route.h"
+#include "tree.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -156,18 +157,6 @@ struct stat mount_stub_stat(const struct mount *mount, uint64_t ino)
                          .st_atim = mount->since,
                          .st_mtim = mount->since,
                          .st_ctim = mount->since};
-}
-
-void tree_destroy(struct tree *tree)
-{
-    if (!tree)
-        return;
-    quota_close(tree->quota);
-    free(tree->source);
-    free(tree->subpath);
-    if (tree->stack.layers)
-        stack_close(&tree->stack);
-    free(tree);
 }
 
 int mount_make_root(struct mount *mount)

@@ -5,10 +5,11 @@
  *
  * Lock order, outermost first:
  *   1. node locks (node.h): directory before file, lower index before higher among files;
- *   2. mount.names (rwlock): held shared by whoever turns a node into a path or a descriptor, for
+ *   2. the lock of the routes (route.h): held shared by whoever asks where a name leads, until the
+ *      node is made; held exclusively while a route comes or goes, never over a word to the kernel;
+ *   3. mount.names (rwlock): held shared by whoever turns a node into a path or a descriptor, for
  *      the few system calls that this takes; held exclusively while a name is moved or removed;
  *      never over a copy of data, never taken twice by one thread;
- *   3. the lock of the routes (route.h), shared by who crosses one, exclusive for who changes them;
  *   4. the mutexes in the node table, the caches and the merges: leaves, nothing is taken inside.
  * All are given back before a reply is sent; after a reply nothing touches the node.
  */
@@ -42,7 +43,6 @@ struct tree {
 };
 
 enum { TREES_MAX = STACK_PLAIN_TAG };
-void tree_destroy(struct tree *tree);
 
 enum profile { PROFILE_AUTO, PROFILE_STATELESS, PROFILE_TRACKED };
 

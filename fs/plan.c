@@ -7,14 +7,13 @@
 #include "fd.h"
 #include "log.h"
 #include "route.h"
+#include "tree.h"
 #include "upper.h"
 
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/vfs.h>
 
 /* ---- overlaps ---- */
 
@@ -283,18 +282,10 @@ static int open_upper(const struct options *options, struct stack *stack, int lo
 
 /* ---- the profile ---- */
 
-/* The kernel hands files to passthrough for the administrator of the machine alone, and never files
- * of a filesystem that is stacked itself. */
+/* The kernel hands files to passthrough for the administrator of the machine alone. */
 static bool passthrough_allowed(void)
 {
     return geteuid() == 0 && in_first_user_namespace();
-}
-
-static bool files_may_pass(const struct stack *stack)
-{
-    struct statfs st;
-    return fstatfs(stack->layers[stack->writable ? 0 : 1].root, &st) == 0 &&
-           st.f_type != OVERLAYFS_SUPER_MAGIC && st.f_type != FUSE_SUPER_MAGIC;
 }
 
 static bool uring_allowed(const struct options *options)
@@ -309,7 +300,7 @@ static void settle_rules(const struct options *options, struct tree *tree, struc
     const struct stack *stack = &tree->stack;
     const bool routed = options->routes.count > 0;
     rules->passthrough = options->passthrough != CHOICE_OFF && passthrough_allowed();
-    tree->passthrough = files_may_pass(stack);
+    tree->passthrough = tree_may_pass(stack->layers[stack->writable ? 0 : 1].root);
     rules->profile = options->profile;
     /* In a volume a change of the host is to be seen while a file is open. */
     bool tracked = routed || (rules->passthrough && tree->passthrough);

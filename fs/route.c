@@ -10,18 +10,12 @@
 
 #include "fd.h"
 #include "find.h"
-#include "quota.h"
-#include "resolve.h"
 #include "rootpath.h"
-#include "scratch.h"
+#include "tree.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <linux/mount.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/vfs.h>
 
 struct waypoint {
     char *name;
@@ -42,7 +36,12 @@ struct routes *routes_create(void)
     struct routes *routes = calloc(1, sizeof(*routes));
     if (!routes)
         return NULL;
-    pthread_rwlock_init(&routes->lock, NULL);
+    pthread_rwlockattr_t attr;
+    pthread_rwlockattr_init(&attr);
+    /* Whoever changes a route must not wait for ever behind lookups. */
+    pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&routes->lock, &attr);
+    pthread_rwlockattr_destroy(&attr);
     return routes;
 }
 
@@ -179,146 +178,6 @@ bool route_pins(struct mount *mount, const struct node_view *dir, const char *na
     return pins;
 }
 
-/* ---- what a route shows ---- */
-
-static int tell_fault(struct route_fault *fault, const struct route_wish *wish, int err,
-                      const char *words)
-{
-    snprintf(fault->words, sizeof(fault->words), "%s cannot be shown at %s: %s",
-             wish->source ? wish->source : "a tmpfs", wish->destination, words);
-    return err;
-}
-
-/* A directory is opened for reading; anything else is only pointed at. */
-static int open_source(const struct route_wish *wish)
-{
-    int fd = open(wish->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOTDIR)
-        fd = open(wish->source, O_PATH | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    if (!wish->subpath)
-        return fd;
-    cleanup_fd int base = fd;
-    fd = fd_open_beneath(base, wish->subpath, O_RDONLY | O_DIRECTORY);
-    return fd == -ENOTDIR ? fd_open_beneath(base, wish->subpath, O_PATH) : fd;
-}
-
-/* A view of the directory in which nothing that is mounted beneath it is seen. */
-static int without_submounts(int fd)
-{
-    cleanup_fd int clone =
-        (int)syscall(SYS_open_tree, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    return clone < 0 ? -errno : fd_open_name(clone, ".", O_RDONLY | O_DIRECTORY, 0);
-}
-
-static int open_root(const struct route_wish *wish, struct route_fault *fault)
-{
-    if (!wish->source) {
-        int fd = scratch_open(wish->limit, wish->perm);
-        return fd < 0 ? tell_fault(fault, wish, fd,
-                                   "a tmpfs needs root, or a kernel that lets users make user "
-                                   "namespaces")
-                      : fd;
-    }
-    cleanup_fd int fd = open_source(wish);
-    if (fd < 0)
-        return tell_fault(fault, wish, fd, strerror(-fd));
-    if (!wish->one_filesystem)
-        return steal_fd(&fd);
-    int alone = without_submounts(fd);
-    return alone < 0 ? tell_fault(fault, wish, alone,
-                                  "to leave out what is mounted beneath it needs root")
-                     : alone;
-}
-
-/* The kernel takes no files of filesystems that are stacked themselves. */
-static bool may_pass(int root)
-{
-    struct statfs st;
-    return fstatfs(root, &st) == 0 && st.f_type != OVERLAYFS_SUPER_MAGIC &&
-           st.f_type != FUSE_SUPER_MAGIC;
-}
-
-static int open_plain(const struct mount *mount, const struct route_wish *wish, uint8_t slot,
-                      struct tree *tree, struct route_fault *fault)
-{
-    int root = open_root(wish, fault);
-    if (root < 0)
-        return root;
-    int err = stack_open_plain(&tree->stack, root, wish->source ? wish->source : "tmpfs",
-                               (uint8_t)(STACK_PLAIN_TAG + slot), mount->fds);
-    tree->read_only = wish->read_only;
-    tree->cached = wish->cached;
-    tree->passthrough = !err && may_pass(root);
-    if (!err && wish->source && wish->limit > 0)
-        err = quota_open(root, wish->limit, wish->usage, &tree->quota);
-    /* What is passed on is not counted. */
-    if (tree->quota)
-        tree->passthrough = false;
-    return err;
-}
-
-/* Sealed layers as one tree: an image. */
-static int open_union(const struct mount *mount, const struct route_wish *wish, uint8_t slot,
-                      struct tree *tree)
-{
-    unsigned culprit;
-    int err = stack_open(&tree->stack, (const char *const *)wish->layers, wish->layer_count, false,
-                         mount->fds, &culprit);
-    tree->stack.tag = (uint8_t)(STACK_PLAIN_TAG + slot);
-    tree->stack.able.space = mount->trees[0]->stack.able.space;
-    tree->read_only = true;
-    tree->passthrough = !err && may_pass(tree->stack.layers[1].root);
-    tree->subpath = wish->subpath ? strdup(wish->subpath) : NULL;
-    return !err && wish->subpath && !tree->subpath ? -ENOMEM : err;
-}
-
-static int open_tree(struct mount *mount, const struct route_wish *wish, uint8_t slot,
-                     struct tree **made, struct route_fault *fault)
-{
-    struct tree *tree = calloc(1, sizeof(*tree));
-    if (!tree)
-        return -ENOMEM;
-    int err = wish->layer_count > 0 ? open_union(mount, wish, slot, tree)
-                                    : open_plain(mount, wish, slot, tree, fault);
-    tree->source = wish->source ? strdup(wish->source) : NULL;
-    if (!err && wish->source && !tree->source)
-        err = -ENOMEM;
-    if (err) {
-        tree_destroy(tree);
-        return *fault->words ? err : tell_fault(fault, wish, err, strerror(-err));
-    }
-    *made = tree;
-    return 0;
-}
-
-static int root_of(const struct tree *tree, struct entry *entry)
-{
-    const struct stack *stack = &tree->stack;
-    *entry = (struct entry){0};
-    if (stack->plain) {
-        int err = fd_stat(stack->layers[0].root, "", &entry->st);
-        entry->present = !err;
-        entry->ino = err ? 0 : stack_upper_ino(stack, &entry->st);
-        return err;
-    }
-    if (!tree->subpath)
-        return resolve_root(stack, entry);
-    cleanup_rootpath struct rootpath found = ROOTPATH_NONE;
-    int err = rootpath_find(stack, tree->subpath, true, &found);
-    if (err)
-        return err;
-    *entry = found.entry;
-    found.entry = (struct entry){0};
-    return !entry->present ? -ENOENT : S_ISDIR(entry->st.st_mode) ? 0 : -ENOTDIR;
-}
-
-int route_root(struct mount *mount, uint8_t tree, struct entry *entry)
-{
-    return root_of(mount->trees[tree], entry);
-}
-
 /* ---- changing the table ---- */
 
 /* What is at `rest` of a routed tree now: its type, 0 for nothing, or -errno. */
@@ -387,14 +246,14 @@ static int resolve_destination(struct mount *mount, const struct route_wish *wis
         err = type < 0 ? type : 0;
     }
     if (err)
-        return tell_fault(fault, wish, err, strerror(-err));
+        return route_wish_refuse(wish, err, strerror(-err), fault);
     if (!**path)
-        return tell_fault(fault, wish, -EINVAL, "that is the root of the mount");
+        return route_wish_refuse(wish, -EINVAL, "that is the root of the mount", fault);
     if (type && is_dir && !S_ISDIR(type))
-        return tell_fault(fault, wish, -ENOTDIR,
-                          "cannot mount volume over existing file, file exists");
+        return route_wish_refuse(wish, -ENOTDIR,
+                                 "cannot mount volume over existing file, file exists", fault);
     if (type && !is_dir && S_ISDIR(type))
-        return tell_fault(fault, wish, -EISDIR, "a file cannot be shown over a directory");
+        return route_wish_refuse(wish, -EISDIR, "a file cannot be shown over a directory", fault);
     return 0;
 }
 
@@ -527,51 +386,59 @@ void route_reap(struct mount *mount)
     pthread_rwlock_unlock(&mount->routes->lock);
 }
 
-static int add_locked(struct mount *mount, const struct route_wish *wish, uint32_t *dir,
-                      char name[NAME_MAX + 1], struct route_fault *fault)
+static uint8_t take_slot(struct mount *mount)
 {
-    cleanup_free char *path = NULL;
-    struct tree *tree = NULL;
-    struct waypoint *way = NULL;
-    const char *changed = NULL;
+    pthread_rwlock_wrlock(&mount->routes->lock);
     reap_locked(mount);
     uint8_t slot = free_slot(mount);
-    if (!slot)
-        return tell_fault(fault, wish, -EMFILE, "there are too many routes already");
-    int err = open_tree(mount, wish, slot, &tree, fault);
-    if (err)
-        return err;
-    cleanup_entry struct entry root = {0};
-    err = root_of(tree, &root);
-    if (err)
-        (void)tell_fault(fault, wish, err, strerror(-err));
-    else
-        err = resolve_destination(mount, wish, S_ISDIR(root.st.st_mode), &path, fault);
-    if (!err) {
-        err = enlist(mount, path, wish->destination, slot, tree, &way);
-        if (err)
-            (void)tell_fault(fault, wish, err,
-                             err == -EEXIST ? "another volume is there" : strerror(-err));
-    }
-    if (err) {
-        tree_destroy(tree);
-        return err;
-    }
-    *dir = mark_way(mount, way, &changed);
-    snprintf(name, NAME_MAX + 1, "%s", changed);
-    return 0;
+    pthread_rwlock_unlock(&mount->routes->lock);
+    return slot;
 }
 
-int route_add(struct mount *mount, const struct route_wish *wish, struct route_fault *fault)
+/* Puts an open tree where it is to be seen, and tells the kernel. It is the table's then. */
+static int publish(struct mount *mount, const char *path, const struct route_wish *wish,
+                   uint8_t slot, struct tree *tree, struct route_fault *fault)
 {
     char name[NAME_MAX + 1];
     uint32_t dir = NODE_NONE;
-    fault->words[0] = 0;
+    const char *changed = NULL;
+    struct waypoint *way;
     pthread_rwlock_wrlock(&mount->routes->lock);
-    int err = add_locked(mount, wish, &dir, name, fault);
+    int err = enlist(mount, path, wish->destination, slot, tree, &way);
+    if (!err) {
+        dir = mark_way(mount, way, &changed);
+        snprintf(name, sizeof(name), "%s", changed);
+    }
     pthread_rwlock_unlock(&mount->routes->lock);
+    if (err)
+        return route_wish_refuse(
+            wish, err, err == -EEXIST ? "another volume is there" : strerror(-err), fault);
+    tell_kernel(mount, dir, name);
+    return 0;
+}
+
+/* What takes time is done before the lock is taken. */
+int route_add(struct mount *mount, const struct route_wish *wish, struct route_fault *fault)
+{
+    cleanup_free char *path = NULL;
+    cleanup_entry struct entry root = {0};
+    struct tree *tree = NULL;
+    fault->words[0] = 0;
+    uint8_t slot = take_slot(mount);
+    if (!slot)
+        return route_wish_refuse(wish, -EMFILE, "there are too many routes already", fault);
+    int err = tree_open(mount, wish, slot, &tree, fault);
+    if (err)
+        return err;
+    err = tree_root(tree, &root);
+    if (err)
+        (void)route_wish_refuse(wish, err, strerror(-err), fault);
+    else
+        err = resolve_destination(mount, wish, S_ISDIR(root.st.st_mode), &path, fault);
     if (!err)
-        tell_kernel(mount, dir, name);
+        err = publish(mount, path, wish, slot, tree, fault);
+    if (err)
+        tree_destroy(tree);
     return err;
 }
 
@@ -586,7 +453,7 @@ static struct waypoint *find_route(struct mount *mount, const char *destination)
     return NULL;
 }
 
-/* Whether files are open in a tree, or routes lie beneath it. */
+/* Whether files are open in a tree. */
 static int check_unused(struct mount *mount, const struct waypoint *way, struct route_fault *fault)
 {
     char name[NAME_MAX + 1];

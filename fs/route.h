@@ -27,18 +27,15 @@
 struct routes *routes_create(void);
 void routes_destroy(struct routes *routes);
 
-struct route_fault {
-    char words[512];
-};
-
-/* Opens what the wish says and shows it. Symlinks on the way are resolved inside the mount. Where
- * it fails, `fault` says why: -EEXIST (routed already), -ENOTDIR (a directory over a file, or a
- * file on the way), -EISDIR (a file over a directory), -EMFILE (too many), and of opening. */
+/* Opens what the wish says and shows it. Symlinks on the way are resolved inside the mount. One
+ * thread at a time adds and removes routes. Where it fails, `fault` says why: -EEXIST (routed
+ * already), -ENOTDIR (a directory over a file, or a file on the way), -EISDIR (a file over a
+ * directory), -EMFILE (too many), and of opening. */
 must_check int route_add(struct mount *mount, const struct route_wish *wish,
                          struct route_fault *fault);
 
-/* Shows again what was hidden. -ENOENT: no such route; -EBUSY: files are open there (`fault` names
- * one) or another route lies beneath; `lazy` leaves open files to their users. */
+/* Shows again what was hidden; a route that lies deeper stays. -ENOENT: no such route; -EBUSY:
+ * files are open there (`fault` names one); `lazy` leaves open files to their users. */
 must_check int route_remove(struct mount *mount, const char *destination, bool lazy,
                             struct route_fault *fault);
 
@@ -74,9 +71,6 @@ void route_leave(struct mount *mount);
 enum way { WAY_NONE, WAY_ON, WAY_ROUTE };
 must_check enum way route_look(struct mount *mount, const struct node_view *dir, const char *name,
                                uint8_t *tree);
-
-/* What is shown at the root of a routed tree. */
-must_check int route_root(struct mount *mount, uint8_t tree, struct entry *entry);
 
 /* Whether a directory with this node would hold a route somewhere beneath. */
 bool route_holds(struct mount *mount, uint8_t tree);

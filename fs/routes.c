@@ -4,6 +4,8 @@
  */
 #include "routes.h"
 
+#include <stdio.h>
+
 void route_wish_finish(struct route_wish *wish)
 {
     free(wish->destination);
@@ -14,6 +16,14 @@ void route_wish_finish(struct route_wish *wish)
         free(wish->layers[i]);
     free(wish->layers);
     *wish = (struct route_wish){0};
+}
+
+int route_wish_refuse(const struct route_wish *wish, int err, const char *why,
+                      struct route_fault *fault)
+{
+    snprintf(fault->words, sizeof(fault->words), "%s cannot be shown at %s: %s",
+             wish->source ? wish->source : "a tmpfs", wish->destination, why);
+    return err;
 }
 
 void route_wishes_finish(struct route_wishes *wishes)

@@ -27,6 +27,14 @@ struct route_wish {
 };
 void route_wish_finish(struct route_wish *wish);
 
+/* Why a wish cannot be fulfilled, in words. */
+struct route_fault {
+    char words[512];
+};
+/* Says so: returns `err`. */
+int route_wish_refuse(const struct route_wish *wish, int err, const char *why,
+                      struct route_fault *fault);
+
 struct route_wishes {
     struct route_wish *at;
     unsigned count;

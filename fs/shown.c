@@ -8,6 +8,7 @@
 #include "hash.h"
 #include "resolve.h"
 #include "route.h"
+#include "tree.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static int find_root_of(struct mount *mount, uint8_t tree, struct shown *shown)
 {
     shown->tree = tree;
     shown->flags = NODE_ROUTE | (route_holds(mount, tree) ? (unsigned)NODE_WAY : 0);
-    return route_root(mount, tree, &shown->entry);
+    return tree_root(mount->trees[tree], &shown->entry);
 }
 
 /* A directory on the way that no layer has. Its number is always the same, and no file's. */
