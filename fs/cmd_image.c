@@ -191,36 +191,46 @@ static const struct syntax RM = {
     .most = ARGUMENTS_ANY,
     .words_at = offsetof(struct wishes, words),
     ARGUMENTS(RM_ARGUMENTS),
-    .about =
-        "Takes names away; an image that has lost its last name, or is meant by its id, is\n"
-        "removed, with the layers that nothing else has. One that a mount was made from stays.\n",
+    .about = "Takes names away; an image that has lost its last name, or is meant by its id, is\n"
+             "removed, with the layers that nothing else has. One that a mount needs stays.\n",
     .example = "plyfs image rm debian:12",
 };
 
 /* Those that keep an image from being removed. */
 struct users {
+    const struct store *store;
     const char *image;
     FILE *names;
 };
 
-static int name_user(void *context, const struct mount_row *mount)
+static int is_route_to(void *context, const struct mount_volume_row *route)
 {
     const struct users *users = context;
-    if (mount->image && strcmp(mount->image, users->image) == 0)
+    return route->spec.kind == VOLUME_KIND_IMAGE && strcmp(route->spec.source, users->image) == 0;
+}
+
+static int name_user(void *context, const struct mount_row *mount)
+{
+    struct users *users = context;
+    bool made_from = mount->image && strcmp(mount->image, users->image) == 0;
+    int uses =
+        made_from ? 1
+                  : catalog_each_mount_volume(users->store->catalog, mount->id, is_route_to, users);
+    if (uses > 0)
         fprintf(users->names, " %s", mount->name);
-    return 0;
+    return uses < 0 ? uses : 0;
 }
 
 static void tell_users(const struct store *store, const char *word, const struct image_row *row)
 {
     cleanup_free char *names = NULL;
     size_t size;
-    struct users users = {row->id, open_memstream(&names, &size)};
+    struct users users = {store, row->id, open_memstream(&names, &size)};
     if (!users.names)
         return;
     int err = catalog_each_mount(store->catalog, name_user, &users);
     if (fclose(users.names) == 0 && !err)
-        log_error("cannot remove %s: mounts were made from it:%s; remove those first", word, names);
+        log_error("cannot remove %s: mounts need it:%s; remove those first", word, names);
 }
 
 static int remove_image(struct store *store, const char *word, const struct image_row *row)

@@ -8,6 +8,7 @@
 #include "imageword.h"
 #include "log.h"
 #include "progress.h"
+#include "rootfs.h"
 #include "rootpath.h"
 #include "shadow.h"
 #include "volumedriver.h"
@@ -40,6 +41,32 @@ static int check_destination(const struct newvolumes *volumes, const struct volu
     }
     rootpath_finish(&found);
     return err;
+}
+
+/* A directory of an image that is shown has to be there. */
+static int check_image_subpath(const struct newvolumes *volumes, const struct volume_spec *spec)
+{
+    cleanup_rootfs struct rootfs rootfs = {0};
+    cleanup_rootpath struct rootpath found = ROOTPATH_NONE;
+    if (spec->kind != VOLUME_KIND_IMAGE || !spec->subpath)
+        return 0;
+    int err = rootfs_open(volumes->store, spec->source, &rootfs);
+    if (!err)
+        err = rootpath_find(&rootfs.stack, spec->subpath, true, &found);
+    if (!err && !found.entry.present)
+        err = -ENOENT;
+    else if (!err && !S_ISDIR(found.entry.st.st_mode))
+        err = -ENOTDIR;
+    if (err)
+        log_error("cannot take %s of the image for %s: %s", spec->subpath, spec->destination,
+                  strerror(-err));
+    return err ? -EINVAL : 0;
+}
+
+static int check_row(const struct newvolumes *volumes, const struct volume_spec *spec)
+{
+    int err = check_image_subpath(volumes, spec);
+    return err ? err : check_destination(volumes, spec);
 }
 
 /* ---- making ---- */
@@ -170,7 +197,7 @@ int newvolumes_stage(struct newvolumes *volumes, struct stage *stage)
     if (err)
         return err;
     for (unsigned i = 0; i < volumes->rows->count && !err; i++)
-        err = check_destination(volumes, &volumes->rows->at[i].spec);
+        err = check_row(volumes, &volumes->rows->at[i].spec);
     for (unsigned i = 0; i < volumes->rows->count && !err; i++) {
         if (volumes->rows->at[i].spec.kind == VOLUME_KIND_VOLUME)
             err = prepare_volume(volumes, stage, &volumes->rows->at[i]);

@@ -4,6 +4,7 @@
  */
 #include "volumerows.h"
 
+#include "imageword.h"
 #include "log.h"
 #include "report.h"
 #include "volume.h"
@@ -136,7 +137,9 @@ static json_t *describe_row(struct store *store, const struct mount_volume_row *
     /* Where a volume is that its driver has not mounted, nobody can say. */
     if (is_volume && catalog_find_volume(store->catalog, spec->source, &volume) == 0)
         (void)!volume_content_path(store, &volume, &content);
-    const char *source = is_volume ? content : spec->source;
+    else if (spec->kind == VOLUME_KIND_IMAGE)
+        content = imageword_call(store, spec->source);
+    const char *source = is_volume || content ? content : spec->source;
     json_object_set_new(line, "Source", report_text(source ? source : ""));
     if (is_volume) {
         json_object_set_new(line, "Name", report_text(spec->source));

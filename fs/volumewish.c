@@ -97,20 +97,6 @@ static int parse_list(const struct words *said, const char *cwd,
     return err;
 }
 
-/* What cannot be done is refused by its name. */
-static int check_kinds(const struct volume_specs *specs)
-{
-    for (unsigned i = 0; i < specs->count; i++) {
-        if (specs->at[i].kind == VOLUME_KIND_IMAGE) {
-            log_error("%s: a mount of the type image is not there yet; plyfs mount %s DIRECTORY "
-                      "shows the image, and -v DIRECTORY:%s:ro shows that",
-                      specs->at[i].destination, specs->at[i].source, specs->at[i].destination);
-            return -EINVAL;
-        }
-    }
-    return 0;
-}
-
 int volume_words_parse(const struct volume_words *words, struct volume_specs *specs)
 {
     cleanup_free char *cwd = getcwd(NULL, 0);
@@ -120,8 +106,6 @@ int volume_words_parse(const struct volume_words *words, struct volume_specs *sp
         err = parse_list(&words->longs, cwd ? cwd : "/", volume_spec_parse_long, specs);
     if (!err)
         err = parse_list(&words->tmpfs, NULL, parse_tmpfs, specs);
-    if (!err)
-        err = check_kinds(specs);
     if (err)
         volume_specs_finish(specs);
     return err;
@@ -130,7 +114,7 @@ int volume_words_parse(const struct volume_words *words, struct volume_specs *sp
 bool volume_words_need_store(const struct volume_words *words, const struct volume_specs *specs)
 {
     for (unsigned i = 0; i < specs->count; i++) {
-        if (specs->at[i].kind == VOLUME_KIND_VOLUME)
+        if (specs->at[i].kind == VOLUME_KIND_VOLUME || specs->at[i].kind == VOLUME_KIND_IMAGE)
             return true;
     }
     return words->from.count > 0;
@@ -195,6 +179,32 @@ static int check_sources(const struct volume_words *words, const struct volume_s
             if (spec->kind == VOLUME_KIND_BIND && may_make == (turn == 1))
                 err = check_source(spec, words->strict);
         }
+    }
+    return err;
+}
+
+/* ---- images ---- */
+
+/* The image is kept by its id: what its name means later does not change the mount. */
+static int take_image_id(const struct store *store, struct volume_spec *spec)
+{
+    cleanup_image_row struct image_row image = {0};
+    const char *name;
+    int err = imageword_find(store, spec->source, &image, &name);
+    if (err)
+        return err == -ENOMEM ? err : -EINVAL;
+    free(spec->source);
+    spec->source = steal_ptr(&image.id);
+    spec->read_only = true;
+    return 0;
+}
+
+static int take_image_ids(const struct store *store, struct volume_specs *specs)
+{
+    int err = 0;
+    for (unsigned i = 0; i < specs->count && !err; i++) {
+        if (specs->at[i].kind == VOLUME_KIND_IMAGE)
+            err = take_image_id(store, &specs->at[i]);
     }
     return err;
 }
@@ -300,6 +310,8 @@ int volume_words_resolve(struct store *store, const struct volume_words *words,
     int err = 0;
     for (unsigned i = 0; i < words->from.count && !err; i++)
         err = take_from(store, words->from.at[i], rows);
+    if (!err)
+        err = take_image_ids(store, specs);
     if (!err)
         err = check_sources(words, specs);
     for (unsigned i = 0; i < specs->count && !err; i++)

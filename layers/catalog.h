@@ -89,7 +89,7 @@ must_check int catalog_find_image(struct catalog *catalog, const char *word, str
 must_check int catalog_tag_image(struct catalog *catalog, const char *id, const char *name);
 /* Takes one name away; -ENOENT when no image has it. */
 must_check int catalog_untag_image(struct catalog *catalog, const char *name);
-/* -EBUSY when a mount was made from it. Layers stay. */
+/* -EBUSY when a mount was made from it, or shows it at a route. Layers stay. */
 must_check int catalog_remove_image(struct catalog *catalog, const char *id);
 must_check int catalog_each_image(struct catalog *catalog,
                                   int (*each)(void *context, const struct image_row *row),
@@ -186,7 +186,7 @@ enum volume_origin {
 };
 
 /* One route of a mount. `spec` says all that is to be done when it is mounted; of a volume `source`
- * is the name of one that has a row, of an anonymous one too. */
+ * is the name of one that has a row, of an anonymous one too, and of an image its id. */
 struct mount_volume_row {
     struct volume_spec spec;
     enum volume_origin origin;

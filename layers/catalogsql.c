@@ -82,16 +82,17 @@ const char *const catalogsql_texts[STATEMENT_COUNT] = {
     [VOLUME_ALL] = "SELECT name FROM volume ORDER BY name",
     [VOLUME_RENAMING] = "SELECT name FROM volume WHERE renaming IS NOT NULL",
 
-    [ROUTE_ADD] = "INSERT INTO mount_volume (mount, destination, kind, volume, source, mode,"
+    [ROUTE_ADD] = "INSERT INTO mount_volume (mount, destination, kind, volume, image, source, mode,"
                   " propagation, subpath, driver, size, perm, read_only, nocopy, make_source,"
                   " one_filesystem, origin, anonymous)"
-                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [ROUTE_ADD_PAIR] = "INSERT INTO mount_volume_pair (mount, destination, kind, key, value)"
                        " VALUES (?, ?, ?, ?, ?)",
     [ROUTE_REMOVE] = "DELETE FROM mount_volume WHERE mount = ? AND destination = ?",
-    [ROUTE_ROW] = "SELECT destination, kind, coalesce(volume, source), mode, propagation, subpath,"
-                  " driver, size, perm, read_only, nocopy, make_source, one_filesystem, origin,"
-                  " anonymous FROM mount_volume WHERE mount = ? AND destination = ?",
+    [ROUTE_ROW] =
+        "SELECT destination, kind, coalesce(volume, image, source), mode, propagation, subpath,"
+        " driver, size, perm, read_only, nocopy, make_source, one_filesystem, origin,"
+        " anonymous FROM mount_volume WHERE mount = ? AND destination = ?",
     [ROUTE_PAIRS] = "SELECT key, value FROM mount_volume_pair"
                     " WHERE mount = ? AND destination = ? AND kind = ?",
     [ROUTE_ALL] = "SELECT destination FROM mount_volume WHERE mount = ?",

@@ -286,13 +286,14 @@ static int add_route_row(struct catalog *catalog, const char *mount,
                          const struct mount_volume_row *row)
 {
     const struct volume_spec *spec = &row->spec;
-    bool volume = spec->kind == VOLUME_KIND_VOLUME;
+    bool volume = spec->kind == VOLUME_KIND_VOLUME, image = spec->kind == VOLUME_KIND_IMAGE;
     cleanup_query struct query query = query_ask(catalog, ROUTE_ADD);
     query_give_text(&query, mount);
     query_give_text(&query, spec->destination);
     query_give_text(&query, kind_word(spec->kind));
     query_give_text(&query, volume ? spec->source : NULL);
-    query_give_text(&query, volume ? NULL : spec->source);
+    query_give_text(&query, image ? spec->source : NULL);
+    query_give_text(&query, volume || image ? NULL : spec->source);
     query_give_text(&query, spec->mode);
     query_give_text(&query, spec->propagation);
     query_give_text(&query, spec->subpath);

@@ -71,9 +71,9 @@ const char *const schema_steps[SCHEMA_VERSION] = {
     "PRAGMA user_version = 2;",
 
     /* Volumes, and the routes of mounts to them. `renaming` is the name that a volume is about to
-     * have: its directory has one or the other. A route to a volume names it as a reference, so
-     * that a rename reaches it and a removal does not pass it; of any other kind it has a source.
-     */
+     * have: its directory has one or the other. A route to a volume or an image names it as a
+     * reference, so that a rename reaches it and a removal does not pass it; one to the host has a
+     * source. */
     "CREATE TABLE volume ("
     "  name TEXT PRIMARY KEY CHECK " IS_VOLUME_NAME(
         "name") ","
@@ -102,7 +102,8 @@ const char *const schema_steps[SCHEMA_VERSION] = {
                                 "  kind TEXT NOT NULL CHECK (kind IN ('volume', 'bind', 'tmpfs', "
                                 "'image')),"
                                 "  volume TEXT REFERENCES volume (name) ON UPDATE CASCADE,"
-                                "  source TEXT CHECK (kind <> 'bind' OR source GLOB '/*'),"
+                                "  image TEXT REFERENCES image (id),"
+                                "  source TEXT CHECK (source GLOB '/*'),"
                                 "  mode TEXT,"
                                 "  propagation TEXT,"
                                 "  subpath TEXT,"
@@ -119,9 +120,11 @@ const char *const schema_steps[SCHEMA_VERSION] = {
                                 "  anonymous INTEGER NOT NULL CHECK (anonymous IN (0, 1)),"
                                 "  PRIMARY KEY (mount, destination),"
                                 "  CHECK ((kind = 'volume') = (volume IS NOT NULL)),"
-                                "  CHECK (kind IN ('bind', 'image') = (source IS NOT NULL))"
+                                "  CHECK ((kind = 'image') = (image IS NOT NULL)),"
+                                "  CHECK ((kind = 'bind') = (source IS NOT NULL))"
                                 ") STRICT, WITHOUT ROWID;"
                                 "CREATE INDEX mount_volume_of_volume ON mount_volume (volume);"
+                                "CREATE INDEX mount_volume_of_image ON mount_volume (image);"
                                 "CREATE TABLE mount_volume_pair ("
                                 "  mount TEXT NOT NULL,"
                                 "  destination TEXT NOT NULL,"

@@ -11,8 +11,8 @@
 
 #include "entries.h"
 #include "fd.h"
-#include "fdcache.h"
 #include "log.h"
+#include "rootfs.h"
 #include "volumechange.h"
 #include "volumefill.h"
 #include "volumemake.h"
@@ -20,62 +20,18 @@
 #include <fcntl.h>
 #include <string.h>
 
-enum { DESCRIPTORS = 256 };
-
-/* ---- the rootfs of an image ---- */
-
-struct rootfs {
-    struct image_row image;
-    struct fdcache *fds;
-    struct stack stack;
-    bool open;
-};
-
-static void rootfs_finish(struct rootfs *rootfs)
-{
-    if (rootfs->open)
-        stack_close(&rootfs->stack);
-    if (rootfs->fds)
-        fdcache_destroy(rootfs->fds);
-    image_row_finish(&rootfs->image);
-}
-#define cleanup_rootfs cleanup(rootfs_finish)
-
-static void paths_finish(char ***paths)
-{
-    for (char **at = *paths; at && *at; at++)
-        free(*at);
-    free(*paths);
-}
-
-static int open_layers(const struct store *store, struct rootfs *rootfs)
-{
-    unsigned culprit, count = rootfs->image.layer_count;
-    cleanup(paths_finish) char **paths = calloc((size_t)count + 1, sizeof(*paths));
-    rootfs->fds = fdcache_create(DESCRIPTORS);
-    if (!paths || !rootfs->fds)
-        return -ENOMEM;
-    /* A stack has its topmost layer first, an image its lowest. */
-    for (unsigned i = 0; i < count; i++) {
-        paths[i] = store_layer_path(store, rootfs->image.layers[count - 1 - i]);
-        if (!paths[i])
-            return -ENOMEM;
-    }
-    rootfs->open = true;
-    return stack_open(&rootfs->stack, (const char *const *)paths, count, false, rootfs->fds,
-                      &culprit);
-}
-
 /* The image `wanted`, or the one that the volume was filled from: by its name as it is tagged now,
  * else by its id. */
-static int find_image(struct store *store, const struct volume_row *row, const char *wanted,
-                      struct image_row *image)
+static int find_rootfs(struct store *store, const struct volume_row *row, const char *wanted,
+                       struct rootfs *rootfs)
 {
     if (wanted)
-        return catalog_find_image(store->catalog, wanted, image);
-    int err = row->by_image ? catalog_find_image(store->catalog, row->by_image, image) : -ENOENT;
-    if (err == -ENOENT && row->copied_image)
-        err = catalog_find_image(store->catalog, row->copied_image, image);
+        return rootfs_open(store, wanted, rootfs);
+    int err = row->by_image ? rootfs_open(store, row->by_image, rootfs) : -ENOENT;
+    if (err == -ENOENT && row->copied_image) {
+        rootfs_finish(rootfs);
+        err = rootfs_open(store, row->copied_image, rootfs);
+    }
     return err;
 }
 
@@ -83,9 +39,7 @@ static int open_rootfs(struct store *store, const struct volume_row *row, const 
                        struct rootfs *rootfs)
 {
     const char *name = wanted ? wanted : row->by_image ? row->by_image : "of its first content";
-    int err = find_image(store, row, wanted, &rootfs->image);
-    if (!err)
-        err = open_layers(store, rootfs);
+    int err = find_rootfs(store, row, wanted, rootfs);
     if (err)
         log_error("volume %s: the image %s: %s", row->name, name, strerror(-err));
     return err;

@@ -293,7 +293,7 @@ def test_who_is_in_a_volume_is_named_when_it_cannot_be_detached(store, web, host
 
 def test_what_the_daemon_cannot_show_leaves_nothing_behind(store, web):
     store.mount(web)
-    store.refused("attach", web, "type=image,source=none,target=/img", words="cannot attach /img to web")
+    store.refused("attach", web, "type=image,source=none,target=/img", words="none: no such image")
     options = "volume-nocopy,volume-opt=type=nosuchtype,volume-opt=device=none"
     store.refused("attach", web, f"type=volume,source=data,target=/data,{options}", words="cannot attach /data to web")
     assert rows(store, "shadow", web) == [] and not list((store.path / "volumes").iterdir())

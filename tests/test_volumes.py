@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What is asked of volumes when a mount is made: grammar, precedence, refusals, first content, and their lives."""
+import errno
 import json
 import os
 import pathlib
@@ -142,7 +143,10 @@ def test_a_path_of_the_host_is_meant_from_where_one_is(store, base, sandbox):
     (["--mount", "dst=/x,volume-subpath=in"], "must not set Subpath when using anonymous volumes"),
     (["--mount", "src=db,dst=/x,volume-subpath=../x"], "subpath must be a relative path"),
     (["--mount", "src=db,dst=/x,volume-subpath=in"], "cannot take in of the volume db"),
-    (["--mount", "type=image,src=base,dst=/x"], "type image"),
+    (["--mount", "type=image,src=none,dst=/x"], "none: no such image"),
+    (["--mount", "type=image,src=base,dst=/x,image-subpath=gone"], "cannot take gone of the image for /x"),
+    (["--mount", "type=image,src=base,dst=/x,image-subpath=etc/conf"], "cannot take etc/conf of the image"),
+    (["--mount", "type=image,src=base,dst=/etc/conf"], "cannot mount volume over existing file"),
     (["--tmpfs", "/x:uid=1"], 'invalid tmpfs option "uid=1"'),
     (["--volumes-from", "nobody"], "no such mount: nobody"),
     (["--volumes-from", "nobody:nocopy"], "invalid mode: nocopy"),
@@ -423,3 +427,69 @@ def test_a_backup_is_made_through_the_volumes_of_another_mount(store, base, sand
     subprocess.run(["tar", "-cf", at / "backup/data.tar", "-C", at / "data", "."], check=True)
     store.plyfs("umount", at)
     assert "./sub/deep" in run("tar", "-tf", host / "data.tar").stdout.splitlines()
+
+
+# ---- images ------------------------------------------------------------------------------------
+
+def read_only(action, *argv):
+    with pytest.raises(OSError) as caught:
+        action(*argv)
+    return caught.value.errno == errno.EROFS
+
+
+def test_an_image_is_shown_as_it_is_and_cannot_be_changed(store, base, sandbox):
+    layers = {path: facts(path) for path in (store.path / "layers").iterdir()}
+    at = mount_with(store, "--name", "web", "--mount", "type=image,src=base,dst=/data/image", "--mount",
+                    "type=image,src=base,dst=/part,image-subpath=data/sub", "base")
+    (at / "data/mine").write_text("mine")
+    assert (at / "data/image/data/file").read_text() == "of the image"
+    assert os.listdir(at / "part") == ["deep"] and (at / "part/deep").read_text() == "deep"
+    assert os.readlink(at / "data/image/data/link") == "nowhere"
+    assert sorted(os.listdir(at / "data/image")) == sorted(os.listdir(base))
+    for top in (at / "data/image/data", at / "part"):
+        assert read_only(os.mkdir, top / "new") and read_only(os.chmod, top, 0o700)
+        assert read_only(os.open, top / "new", os.O_CREAT | os.O_WRONLY)
+    assert read_only(os.open, at / "part/deep", os.O_WRONLY) and read_only(os.unlink, at / "part/deep")
+    assert read_only(os.rename, at / "part/deep", at / "part/new") and read_only(os.utime, at / "part/deep")
+    told = mounts(store)["/part"]
+    assert (told["Type"], told["Source"], told["RW"], told["Subpath"]) == ("image", "base:latest", False, "data/sub")
+    store.plyfs("umount", "web")
+    assert store.diff("web") == ["C /data", "A /data/mine"]
+    assert {path: facts(path) for path in (store.path / "layers").iterdir()} == layers
+
+
+def test_an_image_that_is_shown_stays_and_the_mounts_are_named(store, base, sandbox):
+    """From the moment a mount is made until the last is removed."""
+    create(store, "--mount", "type=image,src=base,dst=/x", name="shows", image="base")
+    low = sandbox.directory()
+    store.plyfs("create", "--name", "dirs", "--lower", low, "--mount", "type=image,src=base,dst=/x")
+    store.plyfs("create", "--name", "copy", "--lower", low, "--volumes-from", "dirs")
+    store.plyfs("rm", "shows")
+    store.refused("image", "rm", "base", words="mounts need it: dirs copy;")
+    store.plyfs("rm", "dirs")
+    store.refused("image", "rm", "base", words="mounts need it: copy;")
+    store.plyfs("rm", "copy")
+    store.plyfs("image", "rm", "base")
+    assert os.listdir(store.path / "layers") == []
+
+
+def test_an_image_is_attached_and_detached(store, base, sandbox):
+    low = sandbox.directory()
+    store.plyfs("create", "--name", "dirs", "--lower", low)
+    at = store.mount("dirs")
+    store.plyfs("attach", "dirs", "type=image,source=base,target=/image")
+    assert (at / "image/etc/conf").read_text() == "conf"
+    store.refused("image", "rm", "base", words="mounts need it: dirs;")
+    store.refused("attach", "dirs", "type=image,source=none,target=/other", words="none: no such image")
+    store.plyfs("detach", "dirs", "/image")
+    assert os.listdir(at) == []
+    store.plyfs("umount", "dirs")
+    store.plyfs("image", "rm", "base")
+
+
+def test_an_image_is_shown_over_directories_without_a_name(store, base, sandbox):
+    low = sandbox.directory()
+    (low / "own").write_text("own")
+    at = mount_with(store, "--lower", low, "--mount", "type=image,source=base,target=/image")
+    assert (at / "own").read_text() == "own" and (at / "image/etc/conf").read_text() == "conf"
+    store.plyfs("umount", at)

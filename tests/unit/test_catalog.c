@@ -565,6 +565,22 @@ static void a_volume_stays_while_a_mount_refers_to_it(void **state)
     assert_int_equal(catalog_remove_volume(catalog, "data"), -ENOENT);
 }
 
+static void an_image_stays_while_a_mount_shows_it(void **state)
+{
+    (void)state;
+    cleanup_catalog struct catalog *catalog = open_with_rows();
+    struct mount_volume_row row = {.spec = {.kind = VOLUME_KIND_IMAGE,
+                                            .source = word(ID("aaaa")),
+                                            .destination = word("/image")}};
+    assert_int_equal(add_mount(catalog, ID("dddd"), word("ark"), NULL), 0);
+    assert_int_equal(catalog_add_mount_volume(catalog, ID("dddd"), &row), 0);
+    assert_int_equal(catalog_remove_mount(catalog, ID("cccc")), 0);
+    assert_int_equal(catalog_remove_image(catalog, ID("aaaa")), -EBUSY);
+    assert_int_equal(catalog_remove_mount_volume(catalog, ID("dddd"), "/image"), 0);
+    assert_int_equal(catalog_remove_image(catalog, ID("aaaa")), 0);
+    assert_int_equal(catalog_add_mount_volume(catalog, ID("dddd"), &row), -ENOENT);
+}
+
 static int note_route(void *context, const struct mount_volume_row *row)
 {
     strcat(strcat(strcat(context, row->spec.destination), "="), row->spec.source);
@@ -983,6 +999,7 @@ int main(void)
         kit_test(what_is_told_of_a_volume_later_is_kept),
         kit_test(a_name_that_no_volume_can_have_is_refused),
         kit_test(a_volume_stays_while_a_mount_refers_to_it),
+        kit_test(an_image_stays_while_a_mount_shows_it),
         kit_test(a_rename_reaches_whoever_refers_to_the_volume),
         kit_test(a_route_comes_back_as_it_was_added),
         kit_test(the_routes_of_a_mount_come_by_depth),
