@@ -47,11 +47,9 @@ static int copy_out(void *context, const struct look *look)
     if (!piece)
         return -ENOMEM;
     for (;;) {
-        ssize_t got = read(fd, piece, PIECE);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = fd_read(fd, piece, PIECE);
         if (got <= 0)
-            return got < 0 ? -errno : 0;
+            return (int)got;
         int err = fd_write_all(STDOUT_FILENO, piece, (size_t)got);
         if (err)
             return err;

@@ -37,23 +37,6 @@ const char *hostside_word(enum hostside_state state)
 
 /* ---- content ---- */
 
-/* Reads until `size` bytes are there or the file ends: how many there were. */
-static ssize_t read_whole(int fd, char *piece, size_t size)
-{
-    size_t length = 0;
-    while (length < size) {
-        ssize_t got = read(fd, piece + length, size - length);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
-        length += (size_t)got;
-    }
-    return (ssize_t)length;
-}
-
 /* 1 or 0, or -errno. */
 static int same_bytes(int left, int right)
 {
@@ -62,7 +45,8 @@ static int same_bytes(int left, int right)
     if (!pieces)
         return -ENOMEM;
     for (;;) {
-        ssize_t a = read_whole(left, pieces, PIECE), b = read_whole(right, pieces + PIECE, PIECE);
+        ssize_t a = fd_read_all(left, pieces, PIECE);
+        ssize_t b = fd_read_all(right, pieces + PIECE, PIECE);
         if (a < 0 || b < 0)
             return a < 0 ? (int)a : (int)b;
         if (a != b || memcmp(pieces, pieces + PIECE, (size_t)a) != 0)

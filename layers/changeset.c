@@ -53,11 +53,9 @@ static int add_content(struct packing *packing, int fd, off_t size)
     if (!piece)
         return -ENOMEM;
     while (size > 0) {
-        ssize_t got = read(fd, piece, size < PIECE ? (size_t)size : PIECE);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = fd_read(fd, piece, size < PIECE ? (size_t)size : PIECE);
         if (got <= 0)
-            return got < 0 ? -errno : -EAGAIN;
+            return got < 0 ? (int)got : -EAGAIN;
         int err = tar_writer_data(packing->writer, piece, (size_t)got);
         if (err)
             return err;

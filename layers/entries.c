@@ -242,18 +242,13 @@ static int read_whole(int dir, const char *name, char **text, size_t *size)
         return err;
     if (!S_ISREG(st.st_mode))
         return -EBADMSG;
-    *size = 0;
     *text = malloc((size_t)st.st_size + 1);
     if (!*text)
         return -ENOMEM;
-    while (*size < (size_t)st.st_size) {
-        ssize_t got = read(fd, *text + *size, (size_t)st.st_size - *size);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? -errno : -EBADMSG;
-        *size += (size_t)got;
-    }
+    ssize_t got = fd_read_all(fd, *text, (size_t)st.st_size);
+    if (got < st.st_size)
+        return got < 0 ? (int)got : -EBADMSG;
+    *size = (size_t)got;
     (*text)[*size] = 0; /* so that the last line ends, whatever it is */
     return 0;
 }

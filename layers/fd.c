@@ -105,6 +105,29 @@ int fd_proc_path(char path[FD_PATH_MAX], int dir, const char *name)
     return *name == 0;
 }
 
+ssize_t fd_read(int fd, void *data, size_t size)
+{
+    for (;;) {
+        ssize_t got = read(fd, data, size);
+        if (got >= 0 || errno != EINTR)
+            return got < 0 ? -errno : got;
+    }
+}
+
+ssize_t fd_read_all(int fd, void *data, size_t size)
+{
+    size_t length = 0;
+    while (length < size) {
+        ssize_t got = fd_read(fd, (char *)data + length, size - length);
+        if (got < 0)
+            return got;
+        if (got == 0)
+            break;
+        length += (size_t)got;
+    }
+    return (ssize_t)length;
+}
+
 int fd_write_all(int fd, const void *data, size_t size)
 {
     const char *at = data;

@@ -37,6 +37,12 @@ must_check int fd_chmod(int dir, const char *name, mode_t mode);
  * followed. Returns whether the caller must follow. */
 int fd_proc_path(char path[FD_PATH_MAX], int dir, const char *name);
 
+/* read(2), begun again where a signal came in between: how many bytes there were, 0 at the end. */
+must_check ssize_t fd_read(int fd, void *data, size_t size);
+
+/* Reads until `size` bytes are there or the file ends: how many there were. */
+must_check ssize_t fd_read_all(int fd, void *data, size_t size);
+
 /* Writes everything, going on after short writes. */
 must_check int fd_write_all(int fd, const void *data, size_t size);
 

@@ -72,11 +72,9 @@ static int put_content(struct work *work, int out, const struct content *content
     if (!buffer)
         return -ENOMEM;
     for (uint64_t left = content->size; left > 0;) {
-        ssize_t got = read(content->fd, buffer, left < room ? (size_t)left : room);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = fd_read(content->fd, buffer, left < room ? (size_t)left : room);
         if (got <= 0)
-            return got < 0 ? -errno : -EIO;
+            return got < 0 ? (int)got : -EIO;
         int err = put_piece(work, out, buffer, (size_t)got);
         if (err)
             return err;

@@ -343,16 +343,11 @@ int imagefiles_read(const struct imagefiles *files, const char *path, size_t mos
     cleanup_free char *read_text = malloc((size_t)st.st_size + 1);
     if (!read_text)
         return -ENOMEM;
-    *size = 0;
-    while (*size < (size_t)st.st_size) {
-        ssize_t got = read(fd, read_text + *size, (size_t)st.st_size - *size);
-        if (got < 0 && errno != EINTR)
-            return -errno;
-        if (got == 0)
-            break;
-        *size += got > 0 ? (size_t)got : 0;
-    }
-    read_text[*size] = 0;
+    ssize_t got = fd_read_all(fd, read_text, (size_t)st.st_size);
+    if (got < 0)
+        return (int)got;
+    read_text[got] = 0;
+    *size = (size_t)got;
     *text = steal_ptr(&read_text);
     return 0;
 }

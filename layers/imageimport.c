@@ -65,11 +65,9 @@ static int copy_all(const struct image_import *import, int from, int to)
     if (!buffer)
         return -ENOMEM;
     for (uint64_t all = 0;;) {
-        ssize_t got = read(from, buffer, room);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = fd_read(from, buffer, room);
         if (got <= 0)
-            return got < 0 ? -errno : 0;
+            return (int)got;
         int err = fd_write_all(to, buffer, (size_t)got);
         if (err)
             return err;

@@ -254,15 +254,6 @@ static int open_file(const struct walk_step *step)
     return fd;
 }
 
-static ssize_t read_piece(int fd, char *block)
-{
-    for (;;) {
-        ssize_t got = read(fd, block, BLOCK);
-        if (got >= 0 || errno != EINTR)
-            return got < 0 ? -errno : got;
-    }
-}
-
 int layertree_content(struct layertree *layer,
                       int (*sink)(void *context, const void *data, size_t size), void *context)
 {
@@ -272,7 +263,7 @@ int layertree_content(struct layertree *layer,
     if (fd < 0)
         return tell(layer, fd);
     for (off_t at = 0;;) {
-        ssize_t got = read_piece(fd, layer->block);
+        ssize_t got = fd_read(fd, layer->block, BLOCK);
         if (got == 0 && at == layer->size)
             return 0;
         if (got <= 0 || got > layer->size - at)

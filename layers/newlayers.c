@@ -199,11 +199,9 @@ static int read_blob(struct newlayers *layers, int fd, const struct layer_claim 
     if (!digest || !buffer)
         return -ENOMEM;
     for (uint64_t all = 0;;) {
-        ssize_t got = read(fd, buffer, room);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = fd_read(fd, buffer, room);
         if (got < 0)
-            return -errno;
+            return (int)got;
         if (got == 0)
             break;
         digest_add(digest, buffer, (size_t)got);

@@ -142,11 +142,9 @@ static int copy_content(struct packing *packing, int tree, const struct skeleton
     if (!block)
         return -ENOMEM;
     for (uint64_t left = part->size; left > 0;) {
-        ssize_t got = read(fd, block, left < BLOCK ? (size_t)left : BLOCK);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = fd_read(fd, block, left < BLOCK ? (size_t)left : BLOCK);
         if (got <= 0)
-            return got < 0 ? -errno : -EBADMSG;
+            return got < 0 ? (int)got : -EBADMSG;
         int err = tar_writer_raw(packing->writer, block, (size_t)got);
         if (err)
             return err;

@@ -103,21 +103,14 @@ static int read_file(int dir, const char *name, char **text, struct plugin_fault
     cleanup_fd int fd = fd_open_beneath(dir, name, O_RDONLY | O_NONBLOCK);
     if (fd < 0)
         return fd;
-    size_t size = 0;
     cleanup_free char *bytes = malloc(FILE_MAX_BYTES + 1);
     if (!bytes)
         return -ENOMEM;
-    for (;;) {
-        ssize_t got = read(fd, bytes + size, FILE_MAX_BYTES + 1 - size);
-        if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
-        size += (size_t)got;
-        if (size > FILE_MAX_BYTES)
-            return plugin_wrong(fault, -EBADMSG, "%s is larger than %d bytes", name,
-                                FILE_MAX_BYTES);
-    }
+    ssize_t size = fd_read_all(fd, bytes, FILE_MAX_BYTES + 1);
+    if (size < 0)
+        return (int)size;
+    if (size > FILE_MAX_BYTES)
+        return plugin_wrong(fault, -EBADMSG, "%s is larger than %d bytes", name, FILE_MAX_BYTES);
     bytes[size] = 0;
     *text = steal_ptr(&bytes);
     return 0;
