@@ -93,16 +93,10 @@ static int publish(struct addition *addition, struct stage *stage)
 {
     struct store *store = addition->store;
     int err = store_publishing(store);
-    if (err)
-        return err;
-    err = catalog_begin(store->catalog);
-    if (!err) {
-        err = add_row(addition, stage);
-        if (err)
-            catalog_rollback(store->catalog);
-        else
-            err = catalog_commit(store->catalog);
-    }
+    if (!err)
+        err = catalog_begin(store->catalog);
+    if (!err)
+        err = catalog_end(store->catalog, add_row(addition, stage));
     store_published(store);
     return err;
 }

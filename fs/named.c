@@ -306,10 +306,7 @@ static int publish_rows(struct store *store, struct stage *stage, const struct m
     int err = catalog_begin(store->catalog);
     if (err)
         return err;
-    err = add_rows(store, stage, row, volumes);
-    if (err)
-        catalog_rollback(store->catalog);
-    return err ? err : catalog_commit(store->catalog);
+    return catalog_end(store->catalog, add_rows(store, stage, row, volumes));
 }
 
 /* -EAGAIN: somebody made a volume of that name meanwhile, which is used then. */

@@ -27,12 +27,12 @@ struct catalog;
 must_check int catalog_open(const char *path, struct catalog **catalog);
 void catalog_close(struct catalog *catalog);
 
-/* A transaction that will write (BEGIN IMMEDIATE). They do not nest. A commit that fails has rolled
- * back; rolling back without one is fine. Outside of one each function is a transaction of its own;
- * inside, one that fails has changed nothing. */
+/* A transaction that will write (BEGIN IMMEDIATE). They do not nest. Outside of one each function
+ * is a transaction of its own; inside, one that fails has changed nothing. */
 must_check int catalog_begin(struct catalog *catalog);
-must_check int catalog_commit(struct catalog *catalog);
-void catalog_rollback(struct catalog *catalog);
+/* Commits where `err`, what the work in it came to, is 0, and rolls back otherwise; what failed,
+ * the work or the commit, is returned. A commit that fails has rolled back. */
+must_check int catalog_end(struct catalog *catalog, int err);
 
 /* Strings in rows are owned by the row when it was read, and borrowed when it is written. A word
  * that is a whole id means that id, even where it is a name as well. The functions that are called

@@ -198,19 +198,14 @@ int catalog_begin(struct catalog *catalog)
     return query_run(catalog, BEGIN);
 }
 
-int catalog_commit(struct catalog *catalog)
+int catalog_end(struct catalog *catalog, int err)
 {
-    int err = query_run(catalog, COMMIT);
-    if (err)
-        catalog_rollback(catalog);
-    return err;
-}
-
-void catalog_rollback(struct catalog *catalog)
-{
+    if (!err)
+        err = query_run(catalog, COMMIT);
     /* A failure that SQLite answers by rolling back leaves nothing to do. */
-    if (!sqlite3_get_autocommit(catalog->db))
+    if (err && !sqlite3_get_autocommit(catalog->db))
         (void)!query_run(catalog, ROLLBACK);
+    return err;
 }
 
 int catalogdb_change_begin(struct catalog *catalog, bool *own)
@@ -221,12 +216,8 @@ int catalogdb_change_begin(struct catalog *catalog, bool *own)
 
 int catalogdb_change_end(struct catalog *catalog, bool own, int err)
 {
-    if (own && !err)
-        return catalog_commit(catalog);
-    if (own) {
-        catalog_rollback(catalog);
-        return err;
-    }
+    if (own)
+        return catalog_end(catalog, err);
     if (sqlite3_get_autocommit(catalog->db))
         return err ? err : -EIO;
     if (err)
@@ -257,14 +248,12 @@ static int read_version(struct catalog *catalog, int64_t *version)
 static int migrate_once(struct catalog *catalog, int64_t *version)
 {
     int err = catalog_begin(catalog);
-    if (!err)
-        err = read_version(catalog, version);
+    if (err)
+        return err;
+    err = read_version(catalog, version);
     if (!err && *version < SCHEMA_VERSION)
         err = execute(catalog, schema_steps[(*version)++]);
-    if (!err)
-        return catalog_commit(catalog);
-    catalog_rollback(catalog);
-    return err;
+    return catalog_end(catalog, err);
 }
 
 /* One process at a time makes or migrates: SQLite's busy timeout does not cover every step of the

@@ -260,10 +260,7 @@ static int add_rows(struct work *work)
     err = newlayers_add_rows(&work->layers);
     for (unsigned i = 0; !err && i < work->plans.count; i++)
         err = add_image(work, &work->plans.at[i]);
-    if (!err)
-        return catalog_commit(work->store->catalog);
-    catalog_rollback(work->store->catalog);
-    return err;
+    return catalog_end(work->store->catalog, err);
 }
 
 static int publish(struct work *work)

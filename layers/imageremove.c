@@ -34,10 +34,7 @@ static int remove_rows(struct store *store, const struct image_row *image,
     err = catalog_remove_image(store->catalog, image->id);
     for (unsigned i = 0; !err && i < image->layer_count; i++)
         err = remove_layer_row(store, image->layers[i], removed, &gone[i]);
-    if (!err)
-        return catalog_commit(store->catalog);
-    catalog_rollback(store->catalog);
-    return err;
+    return catalog_end(store->catalog, err);
 }
 
 int image_remove(struct store *store, const struct image_row *image, struct image_removed *removed)

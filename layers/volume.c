@@ -199,13 +199,8 @@ static int publish_alone(struct store *store, struct stage *stage, struct volume
     int err = store_publishing(store);
     if (!err)
         err = catalog_begin(store->catalog);
-    if (!err) {
-        err = volume_publish(store, stage, staged);
-        if (err)
-            catalog_rollback(store->catalog);
-        else
-            err = catalog_commit(store->catalog);
-    }
+    if (!err)
+        err = catalog_end(store->catalog, volume_publish(store, stage, staged));
     store_published(store);
     return err;
 }

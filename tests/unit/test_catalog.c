@@ -207,7 +207,7 @@ static void an_image_without_its_layers_is_refused_whole(void **state)
     assert_int_equal(catalog_begin(catalog), 0);
     assert_int_equal(add_layer(catalog, ID("3333"), NULL, 3), 0);
     assert_int_equal(add_image(catalog, word(ID("bbbb")), layers, 2, word("half")), -ENOENT);
-    assert_int_equal(catalog_commit(catalog), 0);
+    assert_int_equal(catalog_end(catalog, 0), 0);
     assert_int_equal(catalog_find_image(catalog, ID("bbbb"), &row), -ENOENT);
     assert_int_equal(ask_number("SELECT count(*) FROM layer"), 3);
     assert_int_equal(ask_number("SELECT count(*) FROM image_layer"), 2);
@@ -715,15 +715,14 @@ static void what_is_rolled_back_was_never_there(void **state)
 {
     (void)state;
     cleanup_catalog struct catalog *catalog = open_here();
-    catalog_rollback(catalog);
     assert_int_equal(catalog_begin(catalog), 0);
     assert_int_equal(add_layer(catalog, ID("1111"), NULL, 1), 0);
     assert_int_equal(ask_number("SELECT count(*) FROM layer"), 0);
-    catalog_rollback(catalog);
+    assert_int_equal(catalog_end(catalog, -ECANCELED), -ECANCELED);
     assert_int_equal(find_layer_id(catalog, "1111", NULL), -ENOENT);
     assert_int_equal(catalog_begin(catalog), 0);
     assert_int_equal(add_layer(catalog, ID("1111"), NULL, 1), 0);
-    assert_int_equal(catalog_commit(catalog), 0);
+    assert_int_equal(catalog_end(catalog, 0), 0);
     assert_int_equal(ask_number("SELECT count(*) FROM layer"), 1);
 }
 
@@ -736,7 +735,7 @@ static void a_transaction_is_a_writers_from_its_beginning(void **state)
     assert_int_equal(sqlite3_open(file, &db), SQLITE_OK);
     assert_int_equal(catalog_begin(catalog), 0);
     assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_BUSY);
-    assert_int_equal(catalog_commit(catalog), 0);
+    assert_int_equal(catalog_end(catalog, 0), 0);
     assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
 }

@@ -85,14 +85,11 @@ static int publish(struct scene *scene, bool whole)
     assert_int_equal(catalog_begin(scene->store->catalog), 0);
     if (!err)
         err = newlayers_add_rows(&scene->layers);
-    if (!err && whole)
-        err = catalog_commit(scene->store->catalog);
-    else
-        catalog_rollback(scene->store->catalog);
-    if (err || !whole)
+    int ended = catalog_end(scene->store->catalog, whole ? err : -ECANCELED);
+    if (ended)
         newlayers_withdraw(&scene->layers);
     store_published(scene->store);
-    return err;
+    return whole ? ended : err;
 }
 
 static void layers_appear_together_with_their_rows(void **state)

@@ -761,7 +761,7 @@ static void live_until(const char *path, unsigned last)
     then(store_publish(store, &stage, "layer", store->layers, ID("1111")));
     then(catalog_begin(store->catalog));
     then(catalog_add_layer(store->catalog, &layer));
-    then(catalog_commit(store->catalog));
+    then(catalog_end(store->catalog, 0));
     store_published(store);
     store_unstage(store, &stage);
     then(catalog_remove_layer(store->catalog, ID("1111")));
