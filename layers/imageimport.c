@@ -11,6 +11,7 @@
 #include "fd.h"
 #include "imagefiles.h"
 #include "imageplan.h"
+#include "log.h"
 #include "moment.h"
 #include "newlayers.h"
 
@@ -43,10 +44,7 @@ __attribute__((format(printf, 2, 3))) static int wrong(struct image_import *impo
     va_start(args, format);
     vsnprintf(import->words, sizeof(import->words), format, args);
     va_end(args);
-    for (char *at = import->words; *at; at++) {
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
-    }
+    log_clean(import->words);
     return -EBADMSG;
 }
 

@@ -21,6 +21,14 @@ bool log_debug_enabled(void)
     return debug_on;
 }
 
+void log_clean(char *words)
+{
+    for (; *words; words++) {
+        if ((unsigned char)*words < ' ' || *words == 0x7f)
+            *words = '?';
+    }
+}
+
 __attribute__((format(printf, 2, 0))) static void log_line(const char *prefix, const char *format,
                                                            va_list args)
 {
@@ -30,10 +38,8 @@ __attribute__((format(printf, 2, 0))) static void log_line(const char *prefix, c
     size_t length = (size_t)used + (more > 0 ? (size_t)more : 0);
     if (length > sizeof(line) - 2)
         length = sizeof(line) - 2;
-    for (size_t i = 0; i < length; i++) {
-        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
-            line[i] = '?';
-    }
+    line[length] = 0;
+    log_clean(line);
     line[length++] = '\n';
     /* There is nowhere to tell of a failed write to stderr. */
     ssize_t written = write(STDERR_FILENO, line, length);

@@ -12,7 +12,10 @@
 void log_enable_debug(bool on);
 bool log_debug_enabled(void);
 
-/* Each writes "plyfs: " and the message and a newline to stderr, in one write. */
+/* Puts '?' for what a terminal would obey: for words that quote what came from outside. */
+void log_clean(char *words);
+
+/* Each writes "plyfs: " and the message, cleaned so, and a newline to stderr, in one write. */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -6,6 +6,8 @@
  */
 #include "oci.h"
 
+#include "log.h"
+
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -70,10 +72,7 @@ __attribute__((format(printf, 2, 3))) static int wrong(struct oci_fault *fault, 
     va_start(args, format);
     vsnprintf(fault->words, sizeof(fault->words), format, args);
     va_end(args);
-    for (char *at = fault->words; *at; at++) {
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
-    }
+    log_clean(fault->words);
     return -EBADMSG;
 }
 

@@ -7,6 +7,7 @@
 #include "pluginplace.h"
 
 #include "fd.h"
+#include "log.h"
 #include "volumespec.h"
 
 #include <fcntl.h>
@@ -30,10 +31,7 @@ int plugin_wrong(struct plugin_fault *fault, int err, const char *format, ...)
     va_start(args, format);
     vsnprintf(fault->words, sizeof(fault->words), format, args);
     va_end(args);
-    for (char *at = fault->words; *at; at++) {
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
-    }
+    log_clean(fault->words);
     return err;
 }
 
