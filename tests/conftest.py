@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from harness import CI, PLYFS, can_mount_kernel, profile, sandbox  # noqa: E402,F401  (fixtures)
+from storekit import store  # noqa: E402,F401  (a fixture)
 
 
 def _fails(*argv):

@@ -9,6 +9,8 @@ import stat
 import subprocess
 import time
 
+import pytest
+
 from harness import PLYFS, is_mounted, need_fuse, run, umount
 
 
@@ -56,6 +58,13 @@ class Store:
             with contextlib.suppress(OSError):
                 while is_mounted(at):
                     umount(at, lazy=True)
+
+
+@pytest.fixture
+def store(sandbox):
+    made = Store(sandbox)
+    yield made
+    made.close()
 
 
 def wait_for(condition, what, seconds=30):

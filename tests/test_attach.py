@@ -14,16 +14,8 @@ import threading
 import pytest
 
 from harness import digest, need_fuse, need_root, need_tool, run, umount
-from storekit import Store
 
 TIMES = 100
-
-
-@pytest.fixture
-def store(sandbox):
-    made = Store(sandbox)
-    yield made
-    made.close()
 
 
 class Scene:

@@ -16,13 +16,6 @@ from storekit import Store, change_at_random, facts, wait_for
 
 
 @pytest.fixture
-def store(sandbox):
-    store = Store(sandbox)
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def layers(sandbox):
     """Two directories: "top" over "base"."""
     top, base = sandbox.directory("top"), sandbox.directory("base")

@@ -12,17 +12,9 @@ import threading
 import pytest
 
 from harness import LIBC, need_fuse, need_root, run, umount
-from storekit import Store
 
 LIMIT = 20 << 20
 PAGE = 4096
-
-
-@pytest.fixture
-def store(sandbox):
-    made = Store(sandbox)
-    yield made
-    made.close()
 
 
 class Limited:

@@ -6,15 +6,7 @@ import subprocess
 
 import pytest
 
-from storekit import Store
 from test_layer import complete
-
-
-@pytest.fixture
-def store(sandbox):
-    store = Store(sandbox)
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -11,19 +11,11 @@ import time
 import pytest
 
 from harness import PLYFS, is_mounted, run
-from storekit import Store
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 SECONDS = 60 if FULL else 8
 KILLS = 200 if FULL else 40
 HANDS = 10
-
-
-@pytest.fixture
-def store(sandbox):
-    store = Store(sandbox)
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -11,14 +11,7 @@ import threading
 import pytest
 
 from harness import need_root, run
-from storekit import Store, facts
-
-
-@pytest.fixture
-def store(sandbox):
-    store = Store(sandbox)
-    yield store
-    store.close()
+from storekit import facts
 
 
 @pytest.fixture

@@ -14,18 +14,11 @@ import time
 import pytest
 
 from harness import PLYFS
-from storekit import Store, facts
+from storekit import facts
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 KILLS = 200 if FULL else 30
 HANDS = 6
-
-
-@pytest.fixture
-def store(sandbox):
-    store = Store(sandbox)
-    yield store
-    store.close()
 
 
 @pytest.fixture
