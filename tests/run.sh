@@ -25,7 +25,8 @@ END
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
-sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image volumes volume_commands"
+sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
+sanitized="$sanitized volumes volume_commands shadow routes quota drivers"
 
 suites() {
     echo unit
