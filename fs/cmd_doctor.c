@@ -6,6 +6,7 @@
 
 #include "arguments.h"
 #include "faults.h"
+#include "leavings.h"
 #include "log.h"
 #include "named.h"
 #include "seal.h"
@@ -45,14 +46,24 @@ struct visit {
     struct store *store;
     bool repair;
     unsigned found;
+    struct leavings leavings; /* of mounts that are forgotten */
 };
 
+/* One that is to be mended is told when it is, or is not. */
 static bool take_fault(void *context, enum store_fault fault, const char *id)
 {
     struct visit *visit = context;
-    visit->found++;
-    printf("%s %s%s\n", id, faults_words(fault), visit->repair ? ": mended" : "");
+    if (!visit->repair)
+        printf("%s %s\n", id, faults_words(fault));
+    else if (fault == STORE_FAULT_EPHEMERAL)
+        return leavings_note(&visit->leavings, visit->store, id) == 0;
     return visit->repair;
+}
+
+static void take_end(void *context, enum store_fault fault, const char *id, bool mended)
+{
+    (void)context;
+    printf("%s %s%s\n", id, faults_words(fault), mended ? ": mended" : "");
 }
 
 static int take_difference(void *context, const struct entry_digest *was,
@@ -87,12 +98,13 @@ static int examine(const struct wishes *wishes, unsigned *left)
     if (err)
         return err;
     struct visit visit = {.store = store, .repair = wishes->repair};
-    int rest = store_check(store, take_fault, &visit);
+    int rest = store_check(store, take_fault, take_end, &visit);
+    leavings_remove(&visit.leavings, store);
+    leavings_finish(&visit.leavings);
     if (rest < 0) {
         log_error("cannot check the store %s: %s", store->path, strerror(-rest));
         return rest;
     }
-    visit.found = 0;
     if (wishes->layers)
         err = catalog_each_layer(store->catalog, verify_layer, &visit);
     *left = (unsigned)rest + visit.found;

@@ -7,6 +7,7 @@
 #include "arguments.h"
 #include "faults.h"
 #include "fd.h"
+#include "leavings.h"
 #include "log.h"
 #include "named.h"
 #include "progress.h"
@@ -48,6 +49,7 @@ struct pruning {
     unsigned found;
     uint64_t bytes, done; /* that removing takes away; that have been */
     struct progress *progress;
+    struct leavings leavings; /* of mounts that are forgotten */
 };
 
 /* Where what is to be removed lies; -1 where the fault is no directory that goes. Rows of the
@@ -99,8 +101,12 @@ static bool mend_fault(void *context, enum store_fault fault, const char *id)
 {
     struct pruning *pruning = context;
     progress_at(pruning->progress, pruning->done);
+    if (!is_prunable(pruning->store, fault) ||
+        (fault == STORE_FAULT_EPHEMERAL &&
+         leavings_note(&pruning->leavings, pruning->store, id) != 0))
+        return false;
     pruning->done += bytes_of_fault(pruning->store, fault, id);
-    return is_prunable(pruning->store, fault);
+    return true;
 }
 
 /* The mountpoint of a dead daemon answers ENOTCONN until it is unmounted. One that is not mounted
@@ -121,7 +127,9 @@ static int mend(struct pruning *pruning)
     if (err)
         return err;
     pruning->progress = progress_start("pruning", pruning->bytes);
-    int left = store_check(pruning->store, mend_fault, pruning);
+    int left = store_check(pruning->store, mend_fault, NULL, pruning);
+    leavings_remove(&pruning->leavings, pruning->store);
+    leavings_finish(&pruning->leavings);
     progress_end(pruning->progress);
     if (left >= 0)
         printf("Total reclaimed space: %s\n", report_size(size, pruning->done));
@@ -135,7 +143,7 @@ static int prune(const struct wishes *wishes)
     if (err)
         return err;
     struct pruning pruning = {.store = store};
-    int left = store_check(store, count_fault, &pruning);
+    int left = store_check(store, count_fault, NULL, &pruning);
     if (left >= 0 && pruning.found > 0 &&
         (wishes->force || progress_confirm("Remove all of this?")))
         left = mend(&pruning);

@@ -7,6 +7,7 @@
 #include "copymeta.h"
 #include "fd.h"
 #include "imageword.h"
+#include "leavings.h"
 #include "log.h"
 #include "moment.h"
 #include "newvolumes.h"
@@ -409,35 +410,10 @@ int named_create(struct store *store, const struct named_wish *wish, struct moun
     return make_with_volumes(store, row, wish->image, wish->volumes ? wish->volumes : &none);
 }
 
-static int find_user(void *context, const char *mount)
-{
-    (void)context, (void)mount;
-    return 1;
-}
-
-static bool is_used(struct store *store, const char *volume)
-{
-    return catalog_each_volume_user(store->catalog, volume, find_user, NULL) != 0;
-}
-
-/* What another mount has stays, and nothing is said of it. */
-static void forget_volumes(struct store *store, const struct volume_rows *rows)
-{
-    for (unsigned i = 0; i < rows->count; i++) {
-        const struct mount_volume_row *row = &rows->at[i];
-        struct volume_row volume = {0};
-        if (row->anonymous && row->spec.kind == VOLUME_KIND_VOLUME &&
-            !is_used(store, row->spec.source) &&
-            volume_find(store, row->spec.source, true, &volume) == 0)
-            (void)!volume_remove(store, &volume);
-        volume_row_finish(&volume);
-    }
-}
-
 int named_forget(struct store *store, const struct mount_row *row, bool volumes)
 {
-    cleanup_volume_rows struct volume_rows rows = {0};
-    int err = volumes ? volume_rows_load(store, row->id, &rows) : 0;
+    cleanup_leavings struct leavings leavings = {0};
+    int err = volumes ? leavings_note(&leavings, store, row->id) : 0;
     if (err)
         return err;
     err = catalog_remove_mount(store->catalog, row->id);
@@ -448,7 +424,7 @@ int named_forget(struct store *store, const struct mount_row *row, bool volumes)
     if (err)
         log_error("cannot remove the mount %s: %s", row->name, strerror(-err));
     else
-        forget_volumes(store, &rows);
+        leavings_remove(&leavings, store);
     return err;
 }
 

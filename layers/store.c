@@ -458,6 +458,7 @@ int store_discard(struct store *store, int from, const char *id)
 struct sweep {
     struct store *store;
     bool (*tell)(void *context, enum store_fault fault, const char *id);
+    void (*ended)(void *context, enum store_fault fault, const char *id, bool mended);
     void *context;
     struct stage bin; /* takes the rubbish, to be deleted when the lock is free again */
     unsigned binned;  /* gives it names */
@@ -472,20 +473,27 @@ static bool found(struct sweep *sweep, enum store_fault fault, const char *id)
     return mend;
 }
 
-/* What cannot be mended is left, and the rest of the store is looked at all the same. */
-static void mended(struct sweep *sweep, const char *id, int err)
+static void tell_end(struct sweep *sweep, enum store_fault fault, const char *id, bool mended)
 {
-    if (!err || err == -ENOENT)
-        return;
-    log_error("cannot mend %s: %s", id, strerror(-err));
-    sweep->left++;
+    sweep->left += !mended;
+    if (sweep->ended)
+        sweep->ended(sweep->context, fault, id, mended);
 }
 
-static void put_in_bin(struct sweep *sweep, int from, const char *name)
+/* What cannot be mended is left, and the rest of the store is looked at all the same. */
+static void mended(struct sweep *sweep, enum store_fault fault, const char *id, int err)
+{
+    bool done = !err || err == -ENOENT;
+    if (!done)
+        log_error("cannot mend %s: %s", id, strerror(-err));
+    tell_end(sweep, fault, id, done);
+}
+
+static void put_in_bin(struct sweep *sweep, enum store_fault fault, int from, const char *name)
 {
     char as[16];
     snprintf(as, sizeof(as), "%u", sweep->binned++);
-    mended(sweep, name, rmtree_move(from, name, sweep->bin.dir, as));
+    mended(sweep, fault, name, rmtree_move(from, name, sweep->bin.dir, as));
 }
 
 /* Whether a lock could not be looked at because of what lies there, which is then nobody's work. */
@@ -504,7 +512,7 @@ static int sweep_stage(void *context, const char *name)
     if (dir < 0 && !is_no_work(dir))
         return dir;
     if (found(sweep, STORE_FAULT_STAGE, name))
-        put_in_bin(sweep, store->stage, name);
+        put_in_bin(sweep, STORE_FAULT_STAGE, store->stage, name);
     return 0;
 }
 
@@ -515,7 +523,7 @@ static int sweep_layer_directory(void *context, const char *name)
     if (has)
         return has < 0 ? has : 0;
     if (found(sweep, STORE_FAULT_LAYER_DIR, name))
-        put_in_bin(sweep, sweep->store->layers, name);
+        put_in_bin(sweep, STORE_FAULT_LAYER_DIR, sweep->store->layers, name);
     return 0;
 }
 
@@ -530,12 +538,12 @@ static int sweep_layer_row(void *context, const struct layer_row *row)
         return 0;
     err = catalog_remove_layer(sweep->store->catalog, row->id);
     if (err != -EBUSY) {
-        mended(sweep, row->id, err);
+        mended(sweep, STORE_FAULT_LAYER_ROW, row->id, err);
         return 0;
     }
     /* What becomes of the image is for its owner to say. */
     log_error("layer %s is lost, and an image has it", row->id);
-    sweep->left++;
+    tell_end(sweep, STORE_FAULT_LAYER_ROW, row->id, false);
     return 0;
 }
 
@@ -553,7 +561,7 @@ static int sweep_mount_directory(void *context, const char *name)
     if (lock < 0 && !is_no_work(lock))
         return lock;
     if (found(sweep, STORE_FAULT_MOUNT_DIR, name))
-        put_in_bin(sweep, store->mounts, name);
+        put_in_bin(sweep, STORE_FAULT_MOUNT_DIR, store->mounts, name);
     return 0;
 }
 
@@ -565,9 +573,10 @@ static bool is_forgotten(const struct mount_row *row)
 static void forget(struct sweep *sweep, const char *id)
 {
     int err = catalog_remove_mount(sweep->store->catalog, id);
-    mended(sweep, id, err);
-    if (!err)
-        put_in_bin(sweep, sweep->store->mounts, id);
+    if (err)
+        mended(sweep, STORE_FAULT_EPHEMERAL, id, err);
+    else
+        put_in_bin(sweep, STORE_FAULT_EPHEMERAL, sweep->store->mounts, id);
 }
 
 /* A mount with its directory, whose row has something to say of a daemon. With the mount's lock
@@ -586,7 +595,7 @@ static int sweep_daemon(struct sweep *sweep, const char *id)
         if (found(sweep, STORE_FAULT_EPHEMERAL, id))
             forget(sweep, id);
     } else if (row.mountpoint && found(sweep, STORE_FAULT_DAEMON, id)) {
-        mended(sweep, id, catalog_set_unmounted(store->catalog, id));
+        mended(sweep, STORE_FAULT_DAEMON, id, catalog_set_unmounted(store->catalog, id));
     }
     return 0;
 }
@@ -601,7 +610,8 @@ static int sweep_mount_row(void *context, const struct mount_row *row)
     if (err != -ENOENT)
         return err;
     if (found(sweep, STORE_FAULT_MOUNT_ROW, row->id))
-        mended(sweep, row->id, catalog_remove_mount(sweep->store->catalog, row->id));
+        mended(sweep, STORE_FAULT_MOUNT_ROW, row->id,
+               catalog_remove_mount(sweep->store->catalog, row->id));
     return 0;
 }
 
@@ -611,10 +621,11 @@ static int sweep_volume_rename(struct sweep *sweep, const struct volume_row *row
 {
     if (!found(sweep, STORE_FAULT_VOLUME_RENAME, row->name))
         return 0;
-    int ended = end_begun_rename(sweep->store, row);
-    sweep->left += ended == 0;
-    if (ended < 0)
-        mended(sweep, row->name, ended);
+    int err = end_begun_rename(sweep->store, row);
+    if (err < 0)
+        mended(sweep, STORE_FAULT_VOLUME_RENAME, row->name, err);
+    else
+        tell_end(sweep, STORE_FAULT_VOLUME_RENAME, row->name, err > 0);
     return 0;
 }
 
@@ -631,11 +642,11 @@ static int sweep_volume_row(void *context, const struct volume_row *row)
         return 0;
     int err = catalog_remove_volume(store->catalog, row->name);
     if (err != -EBUSY) {
-        mended(sweep, row->name, err);
+        mended(sweep, STORE_FAULT_VOLUME_ROW, row->name, err);
         return 0;
     }
     log_error("volume %s is lost, and a mount has it", row->name);
-    sweep->left++;
+    tell_end(sweep, STORE_FAULT_VOLUME_ROW, row->name, false);
     return 0;
 }
 
@@ -653,7 +664,7 @@ static int sweep_volume_directory(void *context, const char *name)
     if (lock < 0 && !is_no_work(lock))
         return lock;
     if (found(sweep, STORE_FAULT_VOLUME_DIR, name))
-        put_in_bin(sweep, store->volumes, name);
+        put_in_bin(sweep, STORE_FAULT_VOLUME_DIR, store->volumes, name);
     return 0;
 }
 
@@ -680,9 +691,11 @@ static int sweep_all(struct sweep *sweep)
 }
 
 int store_check(struct store *store,
-                bool (*tell)(void *context, enum store_fault fault, const char *id), void *context)
+                bool (*tell)(void *context, enum store_fault fault, const char *id),
+                void (*ended)(void *context, enum store_fault fault, const char *id, bool mended),
+                void *context)
 {
-    struct sweep sweep = {.store = store, .tell = tell, .context = context};
+    struct sweep sweep = {.store = store, .tell = tell, .ended = ended, .context = context};
     int err = store_stage(store, &sweep.bin);
     if (err)
         return err;

@@ -5,13 +5,14 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import threading
 
 import pytest
 
 from harness import need_root, run
-from storekit import facts
+from storekit import facts, wait_for
 
 
 @pytest.fixture
@@ -383,6 +384,30 @@ def test_an_ephemeral_mount_takes_its_anonymous_volumes_with_it(store, boxed):
     assert (at / "data/file").read_text() == "of the image" and len(volumes(store)) == 4
     (at / "log/line").write_text("x")
     store.plyfs("umount", at)
+    assert volumes(store) == ["db"]
+
+
+@pytest.mark.parametrize("clearing", (["prune", "-f"], ["doctor", "--repair"], ["rm", "short"]))
+def test_whoever_clears_an_ephemeral_mount_takes_its_anonymous_volumes(store, boxed, clearing):
+    """Its daemon was killed; what another mount has, and what has a name, stays."""
+    at = mount_with(store, "--rm", "--name", "short", "-v", "db:/db", "boxed")
+    (at / "log/line").write_text("x")
+    store.plyfs("create", "--name", "long", "-v", "/own", "--volumes-from", "short", "base")
+    kept = volumes(store)
+    low = store.sandbox.directory()
+    also = mount_with(store, "--rm", "--name", "also", "-v", "/gone", "-v", "/too", "--lower", low)
+    assert len(kept) == 5 and len(volumes(store)) == 7
+    for name in ("short", "also"):
+        told, = json.loads(store.plyfs("inspect", name).stdout)
+        os.kill(told["Pid"], signal.SIGKILL)
+        wait_for(lambda name=name: store.state(name) == "dead", f"{name} is dead")
+    if clearing[0] == "rm":
+        store.plyfs("rm", "also")
+    store.plyfs(*clearing)
+    for where in (at, also):
+        run("umount", "-l", where, check=False)
+    assert store.state("short") is None and volumes(store) == kept
+    store.plyfs("rm", "-v", "long")
     assert volumes(store) == ["db"]
 
 

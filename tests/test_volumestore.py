@@ -253,6 +253,7 @@ def test_a_lost_volume_that_a_mount_has_is_told_and_stays(store, lower):
     done = store.plyfs("doctor", "--repair", check=False)
     assert done.returncode == 1
     assert "volume data is lost, and a mount has it" in done.stderr
+    assert done.stdout.splitlines() == ["data volume: the catalog has it, but its directory is gone"]
     (store.sandbox.path / "elsewhere").rename(store.path / "volumes" / "data")
     assert_consistent(store)
     assert content(store, "data") == facts(lower / "data")

@@ -39,7 +39,7 @@ static void scene_end(struct scene *scene)
 {
     newlayers_finish(&scene->layers);
     store_unstage(scene->store, &scene->stage);
-    assert_int_equal(store_check(scene->store, never, NULL), 0);
+    assert_int_equal(store_check(scene->store, never, NULL, NULL), 0);
     store_close(scene->store);
 }
 

@@ -64,7 +64,7 @@ static bool never(void *context, enum store_fault fault, const char *id)
 
 static void assert_consistent(struct store *store)
 {
-    assert_int_equal(store_check(store, never, NULL), 0);
+    assert_int_equal(store_check(store, never, NULL, NULL), 0);
 }
 
 static void a_tree_becomes_a_layer_with_a_row(void **state)

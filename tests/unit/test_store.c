@@ -262,22 +262,22 @@ static bool tell(void *context, enum store_fault fault, const char *id)
 static void assert_mends(struct store *store, enum store_fault fault, const char *id)
 {
     struct faults faults = {0};
-    assert_int_equal(store_check(store, tell, &faults), 1);
+    assert_int_equal(store_check(store, tell, NULL, &faults), 1);
     assert_int_equal(faults.count, 1);
     assert_int_equal(faults.of[fault], 1);
     assert_string_equal(faults.id, id);
     faults = (struct faults){.mend = true};
-    assert_int_equal(store_check(store, tell, &faults), 0);
+    assert_int_equal(store_check(store, tell, NULL, &faults), 0);
     assert_int_equal(faults.of[fault], 1);
     faults = (struct faults){0};
-    assert_int_equal(store_check(store, tell, &faults), 0);
+    assert_int_equal(store_check(store, tell, NULL, &faults), 0);
     assert_int_equal(faults.count, 0);
 }
 
 static void assert_sound(struct store *store)
 {
     struct faults faults = {.mend = true};
-    assert_int_equal(store_check(store, tell, &faults), 0);
+    assert_int_equal(store_check(store, tell, NULL, &faults), 0);
     assert_int_equal(faults.count, 0);
 }
 
@@ -357,7 +357,7 @@ static void a_lost_layer_of_an_image_is_left(void **state)
     struct faults faults = {.mend = true};
     add_layer_row(store, layers[0]);
     assert_int_equal(catalog_add_image(store->catalog, &image), 0);
-    assert_int_equal(store_check(store, tell, &faults), 1);
+    assert_int_equal(store_check(store, tell, NULL, &faults), 1);
     assert_int_equal(faults.of[STORE_FAULT_LAYER_ROW], 1);
     assert_true(has_layer_row(store, ID("1111")));
 }
@@ -459,7 +459,7 @@ static void a_lost_volume_of_a_mount_is_left(void **state)
     add_mount_row(store, word(ID("cccc")), word("box"), false);
     add_volume_row(store, word("data"));
     assert_int_equal(catalog_add_mount_volume(store->catalog, ID("cccc"), &route), 0);
-    assert_int_equal(store_check(store, tell, &faults), 1);
+    assert_int_equal(store_check(store, tell, NULL, &faults), 1);
     assert_int_equal(faults.of[STORE_FAULT_VOLUME_ROW], 1);
     assert_true(has_volume_row(store, "data"));
 }
@@ -511,7 +511,7 @@ static void what_a_begun_rename_may_mean_is_never_rubbish(void **state)
     assert_int_equal(catalog_begin_rename_volume(store->catalog, "old", "new"), 0);
     for (int mend = 0; mend < 2; mend++) {
         faults = (struct faults){.mend = mend};
-        assert_int_equal(store_check(store, tell, &faults), 1);
+        assert_int_equal(store_check(store, tell, NULL, &faults), 1);
         assert_int_equal(faults.of[STORE_FAULT_VOLUME_RENAME], 1);
         assert_int_equal(faults.of[STORE_FAULT_VOLUME_DIR], 0);
         assert_int_equal(store_discard(store, store->volumes, "new"), 0);
@@ -573,7 +573,7 @@ static void sweep_beside(int (*work)(struct store *store, unsigned worker))
     for (unsigned ended = 0; ended < WORKERS;) {
         int status;
         struct faults faults = {.mend = true};
-        assert_int_equal(store_check(store, tell, &faults), 0);
+        assert_int_equal(store_check(store, tell, NULL, &faults), 0);
         pid_t child = waitpid(-1, &status, WNOHANG);
         if (child == 0)
             continue;
@@ -701,7 +701,7 @@ static int sweep_nothing(struct store *store, unsigned worker)
 {
     (void)worker;
     struct faults faults = {.mend = true};
-    return store_check(store, tell, &faults) || faults.count;
+    return store_check(store, tell, NULL, &faults) || faults.count;
 }
 
 static int discard_what_has_a_row(struct store *store, unsigned worker)
@@ -783,7 +783,7 @@ static void whoever_is_killed_leaves_nothing_that_is_not_swept(void **state)
             live_until(path, last);
         assert_int_equal(waitpid(child, &status, 0), child);
         cleanup_store struct store *store = open_here();
-        assert_int_equal(store_check(store, tell, &faults), 0);
+        assert_int_equal(store_check(store, tell, NULL, &faults), 0);
         assert_int_equal(faults.of[STORE_FAULT_LAYER_ROW], 0);
         assert_int_equal(kit_entries("store/stage"), 0);
         assert_int_equal(kit_exists("store/layers/" ID("1111")), has_layer_row(store, ID("1111")));

@@ -37,7 +37,7 @@ static bool fail_on_fault(void *context, enum store_fault fault, const char *id)
 
 static void assert_sound(struct store *store)
 {
-    assert_int_equal(store_check(store, fail_on_fault, NULL), 0);
+    assert_int_equal(store_check(store, fail_on_fault, NULL, NULL), 0);
     assert_int_equal(kit_entries("store/stage"), 0);
 }
 

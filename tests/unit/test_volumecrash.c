@@ -140,9 +140,9 @@ static void do_and_die(const struct deed *deed)
         start_anew(deed);
         done = live_until(start_child(deed), last);
         cleanup_store struct store *store = open_here();
-        assert_true(store_check(store, mend_fault, NULL) == 0);
+        assert_true(store_check(store, mend_fault, NULL, NULL) == 0);
         deed->judge(store, done);
-        assert_int_equal(store_check(store, fail_on_fault, NULL), 0);
+        assert_int_equal(store_check(store, fail_on_fault, NULL, NULL), 0);
         assert_int_equal(kit_entries("store/stage"), 0);
         /* A child that changes nothing would prove nothing. */
         assert_true(!done || last > 10);
