@@ -588,6 +588,22 @@ def test_what_is_made_belongs_to_the_caller(tree):
                tree.data / "no", check=False).returncode != 0
 
 
+@pytest.mark.parametrize("world", PLYFS_WORLDS)
+def test_a_file_is_made_read_only_and_written_by_a_daemon_without_privilege_over_modes(sandbox, world):
+    need_fuse()
+    need_root()
+    need_tool("setpriv")
+    low, upper, host, at = (sandbox.directory(name) for name in ("low", "upper", "host", "merged"))
+    run("setpriv", "--bounding-set=-dac_override", PLYFS, "mount", "--lower", low, "--upper", upper,
+        *OPTIONS[world], "-v", f"{host}:/data", at)
+    try:
+        with open(os.open(f"{at}/data/f", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444), "wb") as file:
+            file.write(b"content")
+        assert pathlib.Path(host, "f").read_bytes() == b"content"
+    finally:
+        umount(at, lazy=True)
+
+
 def test_a_filesystem_mounted_beneath_is_seen(tree):
     (tree.host / "sub").mkdir()
     run("mount", "-t", "tmpfs", "tmpfs", tree.host / "sub")
