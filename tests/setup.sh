@@ -65,6 +65,7 @@ command bwrap         bubblewrap
 command pgrep         procps
 command strace        strace
 command fio           fio
+command bindfs        bindfs
 command groff         groff-base
 command debootstrap   debootstrap
 command buildah       buildah

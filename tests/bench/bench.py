@@ -9,7 +9,9 @@ import argparse
 import json
 import os
 import pathlib
+import shlex
 import shutil
+import stat
 import statistics
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import tempfile
 import time
 
 import trees
-from contenders import CONTENDERS, REFERENCE, ROOT, Mount
+from contenders import CONTENDERS, FAMILIES, ROOT, Mount
 from workloads import PROMISES, WORKLOADS
 
 
@@ -26,10 +28,10 @@ class Wrong(Exception):
 
 
 class Results:
-    """Seconds by measure and contender, and what each measure's work must have given."""
+    """Seconds by measure and contender of a family, and what each measure's work must have given."""
 
-    def __init__(self):
-        self.seconds, self.expected = {}, {}
+    def __init__(self, family):
+        self.family, self.seconds, self.expected = family, {}, {}
 
     def add(self, measure, contender, seconds):
         self.seconds.setdefault(measure, {}).setdefault(contender, []).append(seconds)
@@ -53,35 +55,38 @@ class Results:
         return (max(values) - min(values)) / statistics.median(values)
 
 
-def shell(command, where, environment):
-    """Seconds and output of one command with the mount as its working directory."""
+def shell(command, mount, environment):
+    """Seconds and output of one command with the mount as its working directory, which none but
+    the client may be able to enter."""
+    user = mount.family.client
     started = time.perf_counter()
-    done = subprocess.run(["sh", "-c", command], cwd=where, env=environment, text=True,
+    done = subprocess.run(["sh", "-c", f"cd {shlex.quote(mount.tree)} || exit\n{command}"], cwd="/",
+                          env=environment, text=True, user=user, group=user, extra_groups=[],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     seconds = time.perf_counter() - started
     if done.returncode != 0:
-        raise Wrong(f"{command}: status {done.returncode}: {done.stderr[-500:]}")
+        raise Wrong(f"{mount.contender.name}: {command}: status {done.returncode}: {done.stderr[-500:]}")
     return seconds, done.stdout
 
 
 def measure(workload, contender, tree_set, scratch, results, look):
     """One fresh mount, all steps of the workload; `look`: also compare the tree that results."""
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C"}
-    layers = tree_set.get(workload.layers)
-    if any("$ARCHIVE" in step.command for step in workload.steps):
-        environment["ARCHIVE"] = tree_set.archive()
-    with Mount(contender, layers, scratch) as mount:
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C",
+                   **tree_set.inputs([step.command for step in workload.steps])}
+    with Mount(contender, results.family, tree_set.get(workload.layers), scratch) as mount:
         if workload.mount_counts:
             results.add(f"{workload.name}/mount", contender.name, mount.seconds)
         for number, step in enumerate(workload.steps):
-            seconds, output = shell(step.command, mount.at, environment)
+            seconds, output = shell(step.command, mount, environment)
+            if step.clock:
+                seconds, output = step.clock(output)
             results.check(f"output of {workload.name}, step {number}", contender.name, output)
             if step.timed:
                 name = f"{workload.name}/{step.name}" if step.name else workload.name
                 results.add(name, contender.name, seconds)
         if workload.writes and look:
             results.check(f"tree after {workload.name}", contender.name,
-                          trees.digest(mount.at, times=False))
+                          trees.digest(mount.result, times=False))
 
 
 def rounds(workload, contenders, tree_set, scratch, results, count):
@@ -111,38 +116,38 @@ def print_head(about, contenders, missing):
 
 
 def print_table(results, contenders):
-    print(f"\nmedian seconds, times {REFERENCE}'s median, (slowest - fastest) / median")
-    print(f"{'':18}" + "".join(f"{c.name:>26}" for c in contenders))
+    reference = results.family.reference
+    print(f"\nmedian seconds, times {reference}'s median, (slowest - fastest) / median")
+    print(f"{'':20}" + "".join(f"{c.name:>26}" for c in contenders))
     for name in results.seconds:
         cells = []
         for contender in contenders:
-            ratio = results.ratio(name, contender.name, REFERENCE)
+            ratio = results.ratio(name, contender.name, reference)
             cells.append(f"{results.median(name, contender.name):9.3f}"
                          + (f"{ratio:8.2f}x" if ratio else f"{'':9}")
                          + f"{results.spread(name, contender.name):7.0%} ")
-        print(f"{name:18}" + "".join(f"{cell:>26}" for cell in cells))
+        print(f"{name:20}" + "".join(f"{cell:>26}" for cell in cells))
 
 
-def promises(results):
+def promises(measured):
     """Every promise that was measured, as (text, kept)."""
     found = []
     for name, contender, peer, most in PROMISES:
-        ratio = results.ratio(name, contender, peer)
-        if ratio is not None:
+        for ratio in filter(None, (results.ratio(name, contender, peer) for results in measured)):
             found.append((f"{name}: {contender} takes {ratio:.2f} of {peer}'s time, "
                           f"promised at most {most:.2f}", ratio <= most))
     return found
 
 
-def write_json(path, about, results, contenders):
+def write_json(path, about, measured, contenders):
     path.parent.mkdir(parents=True, exist_ok=True)
     measures = {name: {contender: {"seconds": values, "median": results.median(name, contender),
                                    "spread": results.spread(name, contender),
-                                   "ratio": results.ratio(name, contender, REFERENCE)}
+                                   "ratio": results.ratio(name, contender, results.family.reference)}
                        for contender, values in by.items()}
-                for name, by in results.seconds.items()}
+                for results in measured for name, by in results.seconds.items()}
     text = json.dumps({"machine": about, "versions": {c.name: c.version() for c in contenders},
-                       "measures": measures, "promises": promises(results)}, indent=1)
+                       "measures": measures, "promises": promises(measured)}, indent=1)
     path.write_text(text + "\n")
 
 
@@ -167,27 +172,43 @@ def arguments():
     return options
 
 
+def among(contenders, results):
+    return [contender for contender in contenders if contender in results.family.contenders]
+
+
 def run(options, scratch):
     wanted = [c for c in CONTENDERS if c.name in options.contenders.split(",")]
     contenders = [c for c in wanted if c.available()]
-    about, results = machine(), Results()
+    about = machine()
+    measured = {name: Results(family) for name, family in FAMILIES.items()}
     tree_set = trees.Trees(scratch, options.files)
     print_head(about, contenders, [c for c in wanted if c not in contenders])
     print(f"  {options.files} files, {options.rounds} rounds, all on tmpfs")
     for workload in WORKLOADS:
         if not options.workloads or workload.name in options.workloads:
             print(f"{workload.name} ...", file=sys.stderr, flush=True)
-            rounds(workload, contenders, tree_set, scratch, results, options.rounds)
-    print_table(results, contenders)
-    write_json(options.output, about, results, contenders)
+            results = measured[workload.family]
+            rounds(workload, among(contenders, results), tree_set, scratch, results, options.rounds)
+    for results in measured.values():
+        if results.seconds:
+            print_table(results, among(contenders, results))
+    write_json(options.output, about, measured.values(), contenders)
     changed = tree_set.changed()
     if changed:
         raise Wrong(f"lower layers were changed: {', '.join(changed)}")
     kept = True
-    for text, good in promises(results):
+    for text, good in promises(measured.values()):
         print(("kept:    " if good else "BROKEN:  ") + text)
         kept = kept and good
     return 0 if kept or not options.promises else 1
+
+
+def open_fuse_to_all(scratch):
+    """A device of this mount namespace's own, so that ordinary users can mount; the host's stays."""
+    device = os.path.join(scratch, "fuse")
+    os.mknod(device, stat.S_IFCHR, os.stat("/dev/fuse").st_rdev)
+    os.chmod(device, 0o666)
+    subprocess.run(["mount", "--bind", device, "/dev/fuse"], check=True)
 
 
 def main():
@@ -196,6 +217,7 @@ def main():
     # A tmpfs of its own: every layer lies on it, and it goes away with the mount namespace.
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=75%", "tmpfs", scratch], check=True)
     try:
+        open_fuse_to_all(scratch)
         return run(options, scratch)
     except Wrong as wrong:
         print(f"wrong: {wrong}", file=sys.stderr)

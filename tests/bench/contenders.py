@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who is compared: a table of filesystems, and one mount of one of them."""
+"""Who is compared: tables of filesystems that show the same, and one mount of one of them."""
 import contextlib
 import ctypes
 import dataclasses
@@ -12,38 +12,57 @@ import time
 LIBC = ctypes.CDLL(None, use_errno=True)
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
+ROOT_USER, ORDINARY_USER = 0, 65534
+VOLUME = "vol"
 PLYFS = os.environ.get("PLYFS", str(ROOT / "build" / "plyfs"))
 
 
-def _joined(lowers, upper, work, *options):
-    return ",".join([f"lowerdir={':'.join(lowers)}", f"upperdir={upper}", f"workdir={work}",
-                     *options])
+def _joined(mount, *options):
+    return ",".join([f"lowerdir={':'.join(mount.layers.names)}", f"upperdir={mount.upper}",
+                     f"workdir={mount.work}", *options])
 
 
-def _kernel(lowers, upper, work, at):
+def _kernel(mount):
     # The features that plyfs has on by default; without them chown and rename would copy data.
     return ["mount", "-t", "overlay", "overlay", "-o",
-            _joined(lowers, upper, work, "redirect_dir=on", "metacopy=on", "index=on"), at]
+            _joined(mount, "redirect_dir=on", "metacopy=on", "index=on"), mount.at]
 
 
-def _fuse_overlayfs(lowers, upper, work, at):
-    return ["fuse-overlayfs", "-o", _joined(lowers, upper, work), at]
+def _fuse_overlayfs(mount):
+    return ["fuse-overlayfs", "-o", _joined(mount), mount.at]
 
 
 def _plyfs(profile):
-    def command(lowers, upper, work, at):
-        layers = [word for lower in lowers for word in ("--lower", lower)]
-        return [PLYFS, "mount", *layers, "--upper", upper, "--work", work,
-                f"--profile={profile}", at]
+    def command(mount):
+        layers = [word for lower in mount.layers.names for word in ("--lower", lower)]
+        return [PLYFS, "mount", *layers, "--upper", mount.upper, "--work", mount.work,
+                f"--profile={profile}", mount.at]
+    return command
+
+
+def _bind(mount):
+    return ["mount", "--bind", mount.host, mount.at]
+
+
+def _bindfs(mount):
+    return ["bindfs", mount.host, mount.at]
+
+
+def _plyfs_volume(mode=""):
+    def command(mount):
+        return [PLYFS, "mount", "--lower", mount.nothing, "--upper", mount.upper, "--work", mount.work,
+                "-v", f"{mount.host}:/{VOLUME}{mode}", mount.at]
     return command
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
     name: str
-    command: object  # (lowers, upper, work, mountpoint) -> argv; paths relative to the layers' folder
+    command: object  # (Mount) -> argv, run in the layers' folder
     program: str
     uring: bool = False  # with FUSE over io_uring switched on in the kernel
+    user: int = ROOT_USER  # who mounts
+    inside: str = ""     # where beneath the mountpoint the tree is seen
 
     def available(self):
         if self.uring and not os.access(URING, os.W_OK):
@@ -53,7 +72,7 @@ class Contender:
         return shutil.which(self.program) is not None
 
     def version(self):
-        if self.name == "kernel":
+        if self.program == "mount":
             return os.uname().release
         done = subprocess.run([self.program, "--version"], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True)
@@ -62,15 +81,36 @@ class Contender:
         return (own or lines or ["?"])[0]
 
 
-CONTENDERS = (
-    Contender("kernel", _kernel, "mount"),
-    Contender("plyfs-stateless", _plyfs("stateless"), PLYFS),
-    Contender("plyfs-tracked", _plyfs("tracked"), PLYFS),
-    Contender("stateless-uring", _plyfs("stateless"), PLYFS, uring=True),
-    Contender("tracked-uring", _plyfs("tracked"), PLYFS, uring=True),
-    Contender("fuse-overlayfs", _fuse_overlayfs, "fuse-overlayfs"),
-)
-REFERENCE = "kernel"
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """Contenders that show the same tree, and may be compared with each other."""
+    reference: str       # the name of the one whose times are 1.00
+    contenders: tuple
+    client: int          # the user who works in every mount, and owns its directories
+    on_host: bool        # what is shown is a host directory with a copy of the layers' files
+
+
+FAMILIES = {
+    "union": Family("kernel", client=ROOT_USER, on_host=False, contenders=(
+        Contender("kernel", _kernel, "mount"),
+        Contender("plyfs-stateless", _plyfs("stateless"), PLYFS),
+        Contender("plyfs-tracked", _plyfs("tracked"), PLYFS),
+        Contender("stateless-uring", _plyfs("stateless"), PLYFS, uring=True),
+        Contender("tracked-uring", _plyfs("tracked"), PLYFS, uring=True),
+        Contender("fuse-overlayfs", _fuse_overlayfs, "fuse-overlayfs"),
+    )),
+    "volume": Family("bind", client=ORDINARY_USER, on_host=True, contenders=(
+        Contender("bind", _bind, "mount"),
+        Contender("plyfs-volume", _plyfs_volume(), PLYFS, inside=VOLUME),
+        Contender("plyfs-volume-user", _plyfs_volume(), PLYFS, user=ORDINARY_USER, inside=VOLUME),
+        # Lags up to a second behind the host, as bindfs does; the others show a change at once.
+        Contender("plyfs-volume-cached", _plyfs_volume(":cached"), PLYFS, user=ORDINARY_USER,
+                  inside=VOLUME),
+        Contender("bindfs", _bindfs, "bindfs"),
+        Contender("bindfs-user", _bindfs, "bindfs", user=ORDINARY_USER),
+    )),
+}
+CONTENDERS = tuple(contender for family in FAMILIES.values() for contender in family.contenders)
 
 
 @contextlib.contextmanager
@@ -103,24 +143,31 @@ def _serving(mountpoint):
 
 
 class Mount:
-    """A fresh mount over given lower layers, with an upper of its own that goes away with it."""
+    """A fresh mount over given layers, with directories of its own that go away with it. The names
+    of layers are relative to their folder: 500 must fit in the one page that mount(2) takes."""
 
-    def __init__(self, contender, layers, scratch):
-        self.contender, self.layers = contender, layers
+    def __init__(self, contender, family, layers, scratch):
+        self.contender, self.family, self.layers = contender, family, layers
         self.switched = contextlib.ExitStack()
         self.box = pathlib.Path(scratch) / "round"
-        self.at = str(self.box / "mnt")
+        self.nothing, self.upper, self.work, self.host, self.at = self.folders = [
+            str(self.box / name) for name in ("nothing", "upper", "work", "host", "mnt")]
+        self.tree = os.path.join(self.at, contender.inside)      # where clients work
+        self.result = self.host if family.on_host else self.at  # where their work is looked at
 
     def __enter__(self):
-        for name in ("upper", "work", "mnt"):
-            (self.box / name).mkdir(parents=True)
-        # Relative names: 500 layers must fit in the one page that mount(2) takes.
-        argv = self.contender.command(self.layers.names, str(self.box / "upper"),
-                                      str(self.box / "work"), self.at)
+        for folder in self.folders:
+            os.makedirs(folder)
+        if self.family.on_host:
+            self.layers.copy(self.host)
+        owner = self.family.client
+        subprocess.run(["chown", "-R", f"{owner}:{owner}", *self.folders], check=True)
+        argv, user = self.contender.command(self), self.contender.user
         started = time.perf_counter()
         self.switched.enter_context(_uring(self.contender.uring))
         subprocess.run(argv, cwd=self.layers.folder, check=True, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       user=user, group=user, extra_groups=[])
         self.seconds = time.perf_counter() - started
         return self
 

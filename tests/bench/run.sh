@@ -1,10 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Compares plyfs with kernel overlayfs and fuse-overlayfs: sh tests/bench/run.sh [--quick] [WORKLOAD...]
+# Compares plyfs with kernel overlayfs and fuse-overlayfs, and its volumes with a kernel bind mount and
+# bindfs: sh tests/bench/run.sh [--quick] [--rounds N] [--files N] [--promises] [WORKLOAD...]
+#
+# Unions: find tar grep untar rm-upper rm-lower chown chmod write-4k write-1m layers-2 layers-500
+# Volumes, whose names begin with volume-: find stat list chmod create rm untar, and by fio
+# read-4k read-1m write-4k write-1m randread-4k randwrite-4k
+#
+# Volumes are mounted by root, who gets passthrough, and by an ordinary user, coherent and :cached;
+# whoever mounts, the same ordinary user works in them.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 if [ "$(id -u)" -ne 0 ]; then
-    echo "the benchmark needs root: it mounts kernel overlayfs beside the others" >&2
+    echo "the benchmark needs root: it mounts kernel overlayfs and bind mounts beside the others" >&2
     exit 2
 fi
 # A mount namespace of its own: whatever happens, no mount is left behind.

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import random
 import shutil
 import stat
 import subprocess
@@ -17,6 +18,11 @@ class Layers:
     folder: str
     names: tuple  # of directories in the folder, topmost first
     files: int
+
+    def copy(self, target):
+        """Writes what a union of the layers would show into a directory."""
+        for name in reversed(self.names):
+            subprocess.run(["cp", "-a", f"{self.folder}/{name}/.", target], check=True)
 
 
 def digest(root, times=True):
@@ -72,6 +78,13 @@ def empty(folder):
     return Layers(str(folder), ("empty",), 0)
 
 
+def one_file(folder, size):
+    """One file of bytes that no two blocks share."""
+    (pathlib.Path(folder) / "one").mkdir(parents=True)
+    (pathlib.Path(folder) / "one" / "file").write_bytes(random.Random(1).randbytes(size))
+    return Layers(str(folder), ("one",), 1)
+
+
 def deep(folder, layers, files):
     """The same files whatever the number of layers, spread over all of them, in shared directories."""
     names = tuple(str(i) for i in range(layers))
@@ -85,11 +98,12 @@ def deep(folder, layers, files):
 
 
 class Trees:
-    """Every set of layers by name, made at first use."""
+    """Every set of layers by name, and what else commands read, made at first use."""
 
     def __init__(self, scratch, count):
         self.scratch, self.made, self.before = pathlib.Path(scratch), {}, {}
         self.makers = {"real": lambda at: real(at, count), "empty": empty,
+                       "file": lambda at: one_file(at, 64 << 20),
                        "deep-2": lambda at: deep(at, 2, count // 3),
                        "deep-500": lambda at: deep(at, 500, count // 3)}
 
@@ -100,6 +114,12 @@ class Trees:
             self.before[name] = digest(folder)
         return self.made[name]
 
+    def inputs(self, commands):
+        """The variables that the commands name: files that lie outside of the mount."""
+        makers = {"ARCHIVE": self.archive, "NAMES": self.names}
+        return {name: make() for name, make in makers.items()
+                if any(f"${name}" in command for command in commands)}
+
     def archive(self):
         """A tar of the real tree, for untar."""
         path = self.scratch / "real.tar"
@@ -107,6 +127,16 @@ class Trees:
             layers = self.get("real")
             for name in reversed(layers.names):
                 subprocess.run(["tar", "-rf", path, "-C", f"{layers.folder}/{name}", "."], check=True)
+        return str(path)
+
+    def names(self):
+        """The paths of the real tree, each ended by a NUL, for xargs -0."""
+        path = self.scratch / "real.names"
+        if not path.exists():
+            layers = self.get("real")
+            roots = [pathlib.Path(layers.folder) / name for name in layers.names]
+            found = {str(below.relative_to(root)) for root in roots for below in root.rglob("*")}
+            path.write_bytes(b"".join(os.fsencode(name) + b"\0" for name in sorted(found)))
         return str(path)
 
     def changed(self):

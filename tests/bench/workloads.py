@@ -4,9 +4,14 @@
 `cold` is the first run after the mount, `warm` the second; the page cache of the layers below is warm
 in both. Commands print what they found, and every contender must print the same. Workloads that write
 end in syncfs, so that nobody gains by leaving the work for later; those also have the digest of their
-resulting tree compared (once a run, untimed).
+resulting tree compared (once a run, untimed; for a volume in the host's directory).
+
+Workloads named volume-* run on a host directory that is shown through a mount, and are done by an
+ordinary user. Reading and writing of one file is fio's, and timed by fio: its start is longer than
+what a bind mount takes.
 """
 import dataclasses
+import json
 
 # Counts of lines, words and bytes check the work without the cost of sorting: the order of names is free.
 FIND = "find . -type d -printf 'd %m %U %P\\n' -o -printf '%y %m %U %s %P\\n' | wc"
@@ -14,6 +19,8 @@ LIST = "ls -lR | wc -l"
 TAR = "tar -c . | wc -c"  # to /dev/null GNU tar would not read the files
 GREP = "grep -rlI Copyright . | wc"
 SYNC = " && sync -f ."
+STAT = "xargs -0 -a $NAMES stat -c '%A %u %s %n' | wc"
+CREATE = "mkdir new && for i in $(seq 2000); do echo $i > new/$i; done" + SYNC
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +28,7 @@ class Step:
     name: str            # "" when the workload has one step
     command: str
     timed: bool = True
+    clock: object = None  # output -> (seconds, what was done); None: the wall's, and the output
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Workload:
     name: str
     layers: str          # a name of trees.Trees
     steps: tuple
+    family: str = "union"  # a name of contenders.FAMILIES
     writes: bool = False
     mount_counts: bool = False  # the time that the mount takes is a result too
 
@@ -38,6 +47,27 @@ def once(command):
 
 def twice(command):
     return (Step("cold", command), Step("warm", command))
+
+
+def fio_clock(output):
+    """The time between fio's first call and its last, and what it counted meanwhile."""
+    job = json.loads(output)["jobs"][0]
+    counts = [job[way][what] for way in ("read", "write") for what in ("io_bytes", "total_ios")]
+    return (job["read"]["runtime"] + job["write"]["runtime"]) / 1000, [job["error"], *counts]
+
+
+def fio(way, size, passes):
+    """Plain pread and pwrite over the whole of `file`; each pass opens it anew and starts with no
+    page of it cached by the mount. A block that is written holds its own offset, so the order in
+    which a contender's blocks arrive shows in the digest, if it matters."""
+    content = " --verify=pattern --verify_pattern=%o --do_verify=0 --verify_state_save=0"
+    command = (f"fio --name=volume --filename=file --size=64M --rw={way} --bs={size} --loops={passes}"
+               " --ioengine=psync --thread --end_fsync=1 --output-format=json")
+    return (Step("", command + (content if "write" in way else ""), clock=fio_clock),)
+
+
+def volume(name, layers, steps, writes=False):
+    return Workload(f"volume-{name}", layers, steps, family="volume", writes=writes)
 
 
 UNTAR = "tar -xf $ARCHIVE" + SYNC
@@ -57,7 +87,26 @@ WORKLOADS = (
              once("dd if=/dev/zero of=file bs=1M count=256 status=none" + SYNC), writes=True),
     Workload("layers-2", "deep-2", twice(LIST), mount_counts=True),
     Workload("layers-500", "deep-500", twice(LIST), mount_counts=True),
+    volume("find", "real", twice(FIND)),
+    volume("stat", "real", twice(STAT)),
+    volume("list", "real", twice(LIST)),
+    volume("chmod", "real", once("chmod -R g+w ." + SYNC), writes=True),
+    volume("create", "empty", once(CREATE), writes=True),
+    volume("rm", "real", once("rm -rf ./*" + SYNC), writes=True),
+    volume("untar", "empty", once(UNTAR), writes=True),
+    volume("read-4k", "file", fio("read", "4k", 8)),
+    volume("read-1m", "file", fio("read", "1M", 16)),
+    volume("write-4k", "file", fio("write", "4k", 8), writes=True),
+    volume("write-1m", "file", fio("write", "1M", 16), writes=True),
+    volume("randread-4k", "file", fio("randread", "4k", 8)),
+    volume("randwrite-4k", "file", fio("randwrite", "4k", 8), writes=True),
 )
+
+VOLUME_METADATA = ("volume-find/cold", "volume-find/warm", "volume-stat/cold", "volume-stat/warm",
+                   "volume-list/cold", "volume-list/warm", "volume-chmod", "volume-create",
+                   "volume-rm", "volume-untar")
+VOLUME_SMALL = ("volume-read-4k", "volume-write-4k", "volume-randread-4k", "volume-randwrite-4k")
+VOLUME_DATA = (*VOLUME_SMALL, "volume-read-1m", "volume-write-1m")
 
 # What was promised: (measure, contender, peer, at most this many times the peer's median).
 PROMISES = (
@@ -67,4 +116,8 @@ PROMISES = (
     ("rm-upper", "plyfs-stateless", "fuse-overlayfs", 0.5),
     ("rm-lower", "plyfs-stateless", "fuse-overlayfs", 0.5),
     ("chown", "plyfs-stateless", "fuse-overlayfs", 0.5),
+    *((name, "plyfs-volume", "bind", 1 / 0.95) for name in VOLUME_SMALL),
+    *((name, ours, "bindfs-user", most)
+      for ours in ("plyfs-volume-user", "plyfs-volume-cached")
+      for names, most in ((VOLUME_METADATA, 0.5), (VOLUME_DATA, 1.0)) for name in names),
 )
