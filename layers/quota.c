@@ -59,23 +59,29 @@ static int weigh(struct linkset *links, const struct walk_step *step, int64_t *s
     return err;
 }
 
-/* A tree in use changes under the walk: what is counted is right to within what changed meanwhile.
- */
-static int count(struct quota *quota)
+int quota_weigh(int root, int64_t *sum)
 {
     int err = 0, more = 0;
-    int64_t sum = 0;
     struct walk_step step;
-    cleanup_treewalk struct treewalk *walk = treewalk_open(quota->root, &err);
+    *sum = 0;
+    cleanup_treewalk struct treewalk *walk = treewalk_open(root, &err);
     cleanup_linkset struct linkset *links = linkset_create();
     if (!walk || !links)
         return walk ? -ENOMEM : err;
     while (!err && (more = treewalk_next(walk, &step)) > 0)
-        err = weigh(links, &step, &sum);
-    if (err || more < 0)
-        return err ? err : more;
-    atomic_store(&quota->counter->used, sum + atomic_load(&quota->counter->held));
-    return 0;
+        err = weigh(links, &step, sum);
+    return err ? err : more;
+}
+
+/* A tree in use changes under the walk: what is counted is right to within what changed meanwhile.
+ */
+static int count(struct quota *quota)
+{
+    int64_t sum;
+    int err = quota_weigh(quota->root, &sum);
+    if (!err)
+        atomic_store(&quota->counter->used, sum + atomic_load(&quota->counter->held));
+    return err;
 }
 
 /* Whoever holds the lock alone is the first: nothing of the counter is to be believed. */

@@ -27,6 +27,8 @@ void quota_close(struct quota *quota);
 
 /* What a file of that size counts for. */
 uint64_t quota_weight(off_t size);
+/* The same of all regular files in a tree, hard links once. */
+must_check int quota_weigh(int root, int64_t *sum);
 
 /* Before something grows by `bytes`: 0 and they are taken, or -ENOSPC and *room is what there is.
  */

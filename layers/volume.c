@@ -113,6 +113,7 @@ static int fill_slot(struct store *store, struct volumemake *make, int dir, stru
     int err = tree < 0 ? tree : make_lock(dir);
     if (err)
         return err;
+    make->limit = volumeplace_limit(row);
     switch (volumeplace_of(row)) {
     case VOLUMEPLACE_STORE:
         err = volumemake_content(make, tree);

@@ -115,6 +115,7 @@ static int put_locked(struct change_of *change, bool only_empty)
 {
     struct stat root;
     int err = fd_stat(change->data, "", &root);
+    change->make->limit = volumeplace_limit(change->row);
     if (!err && only_empty) {
         int empty = volumeinplace_mend(change->data);
         empty = empty ? empty : volumeinplace_is_empty(change->data);

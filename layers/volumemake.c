@@ -7,6 +7,7 @@
 #include "entries.h"
 #include "fd.h"
 #include "log.h"
+#include "quota.h"
 #include "volumefill.h"
 
 #include <string.h>
@@ -49,6 +50,19 @@ static int choose_root(const struct volumemake *make, int tree)
 
 /* ---- content ---- */
 
+/* What would be more than may ever be written there is refused as a write is. */
+static int check_limit(struct volumemake *make, int tree)
+{
+    int64_t sum;
+    int err = make->limit ? quota_weigh(tree, &sum) : 0;
+    if (err || !make->limit || (uint64_t)sum <= make->limit)
+        return err;
+    log_error("the first content has %lld bytes, and the volume may hold %llu: %s", (long long)sum,
+              (unsigned long long)make->limit, strerror(ENOSPC));
+    make->told = true;
+    return -ENOSPC;
+}
+
 int volumemake_content(void *context, int tree)
 {
     int err = 0;
@@ -66,7 +80,10 @@ int volumemake_content(void *context, int tree)
     make->told = err < 0;
     if (err < 0)
         return err;
-    return make->only_if_any && !make->copied && !wish->fill ? -ENODATA : choose_root(make, tree);
+    if (make->only_if_any && !make->copied && !wish->fill)
+        return -ENODATA;
+    err = check_limit(make, tree);
+    return err ? err : choose_root(make, tree);
 }
 
 /* ---- the record ---- */

@@ -37,6 +37,15 @@ enum volumeplace volumeplace_of(const struct volume_row *row)
     return look_at(row, &place, NULL) ? VOLUMEPLACE_DRIVER : place;
 }
 
+uint64_t volumeplace_limit(const struct volume_row *row)
+{
+    cleanup_local_options struct local_options local = {0};
+    struct volume_fault fault;
+    if (strcmp(row->driver, "local") != 0 || local_options_read(&row->options, &local, &fault) != 0)
+        return 0;
+    return local.limit;
+}
+
 int volume_content_path(const struct store *store, const struct volume_row *row, char **path)
 {
     enum volumeplace place;

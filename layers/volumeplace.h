@@ -14,6 +14,9 @@ enum volumeplace { VOLUMEPLACE_STORE, VOLUMEPLACE_HOST, VOLUMEPLACE_DRIVER };
 
 enum volumeplace volumeplace_of(const struct volume_row *row);
 
+/* What its option `size` allows in it, in bytes; 0: there is no limit. */
+uint64_t volumeplace_limit(const struct volume_row *row);
+
 /* The directory that holds its content, the caller's to free: _data, or the device of a bind.
  * -EREMOTE, not told: it is elsewhere until its driver mounts it. */
 must_check int volume_content_path(const struct store *store, const struct volume_row *row,

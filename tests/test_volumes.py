@@ -257,6 +257,22 @@ def test_links_in_the_way_are_followed_inside_the_image(store, base):
     assert facts(content(store, "db")) == facts(base / "data")
 
 
+def test_first_content_past_the_limit_of_a_volume_is_refused(store, base, sandbox):
+    """A new one is not made; one that is there stays as it was; hard links count once."""
+    with open(base / "data/file", "r+b") as file:
+        file.truncate(3 << 20)
+    low = ("--lower", base)
+    done = store.plyfs("create", "--name", "web", "--mount", "src=db,dst=/data,volume-opt=size=2m", *low, check=False)
+    assert done.returncode != 0 and "No space left on device" in done.stderr, done
+    assert volumes(store) == [] and os.listdir(store.path / "stage") == []
+    store.plyfs("volume", "create", "-o", "size=2m", "small")
+    done = store.plyfs("create", "--name", "web", "-v", "small:/data", *low, check=False)
+    assert done.returncode != 0 and "No space left on device" in done.stderr, done
+    assert os.listdir(content(store, "small")) == [] and store.state("web") is None
+    store.plyfs("create", "--name", "web", "--mount", "src=db,dst=/data,volume-opt=size=4m", *low)
+    assert (content(store, "db") / "again").stat().st_size == 3 << 20
+
+
 def test_what_the_image_does_not_have_is_an_empty_directory(store, base):
     create(store, "-v", "db:/not/there")
     st = content(store, "db").stat()
