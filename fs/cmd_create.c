@@ -77,8 +77,9 @@ static int join_options(const struct words *said, char **joined)
     return *joined ? err : -ENOMEM;
 }
 
-/* Everything that can be read without the store is read before it is opened. */
-static int create(const struct wishes *wishes)
+/* Everything that can be read without the store is read before it is opened. *refused: what was
+ * said of volumes is what is wrong. */
+static int create(const struct wishes *wishes, bool *refused)
 {
     cleanup_free char *options = NULL;
     cleanup_store struct store *store = NULL;
@@ -92,8 +93,10 @@ static int create(const struct wishes *wishes)
         return -EINVAL;
     }
     int err = join_options(&wishes->options, &options);
-    if (!err)
+    if (!err) {
         err = volume_words_parse(&wishes->volumes, &specs);
+        *refused = err == -EINVAL;
+    }
     if (!err)
         err = named_open_store(wishes->root, !image, &store);
     if (!err)
@@ -111,19 +114,21 @@ static int create(const struct wishes *wishes)
         err = named_create(store, &wish, &row);
     if (!err)
         puts(row.name);
+    *refused = *refused || volumes.refused;
     return err;
 }
 
-/* With volumes the status is 125, as where a container cannot be made. */
+/* The status is 125 where volumes are refused, as of a container that is asked for in such words.
+ */
 static int run_create(int argc, char **argv)
 {
     struct wishes wishes = {0};
+    bool refused = false;
     int err = arguments_parse(&SYNTAX, argc, argv, &wishes);
     if (!err)
-        err = create(&wishes);
-    int failed = volume_words_any(&wishes.volumes) ? 125 : 1;
+        err = create(&wishes, &refused);
     arguments_finish(&SYNTAX, &wishes);
-    return err < 0 ? failed : 0;
+    return err >= 0 ? 0 : refused ? 125 : 1;
 }
 
 const struct command command_create = {

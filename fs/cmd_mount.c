@@ -73,6 +73,7 @@ struct request {
     const char *root, *name;
     bool ephemeral, helped;
     struct volume_words volumes;
+    bool refused;         /* what was said of volumes is what is wrong */
     char *store;          /* where it is; NULL when none is needed */
     struct mount_row row; /* of the named mount */
     bool fresh;           /* it was made for this */
@@ -216,6 +217,7 @@ static int make_named(struct store *store, struct request *request, struct volum
     if (!err)
         err = named_create(store, &wish, &request->row);
     request->fresh = err == 0;
+    request->refused = volumes.refused;
     return err;
 }
 
@@ -231,6 +233,7 @@ static int find_or_make(struct store *store, struct request *request, struct vol
         log_error("%s is there already, with the volumes that were said when it was made; plyfs "
                   "attach gives it another while it is mounted",
                   request->row.name);
+        request->refused = true;
         return -EINVAL;
     }
     return err;
@@ -274,6 +277,7 @@ static int prepare_directories(struct request *request, struct volume_specs *spe
     if (options->upper || options->work || options->drop_in) {
         log_error("volumes of a store need a mount that the store keeps, with an upper of its own: "
                   "leave out --upper and --work, or show directories of the host alone");
+        request->refused = true;
         return -EINVAL;
     }
     int err = options_check(options);
@@ -385,6 +389,7 @@ static int prepare_volumes(struct request *request, int argc, char **argv)
     cleanup_volume_specs struct volume_specs specs = {0};
     bool named = request->name || request->ephemeral;
     int err = volume_words_parse(&request->volumes, &specs);
+    request->refused = err == -EINVAL;
     if (err)
         return err;
     if (request->word)
@@ -396,7 +401,9 @@ static int prepare_volumes(struct request *request, int argc, char **argv)
             "--name and --rm are for an image: plyfs mount [--name N] [--rm] IMAGE MOUNTPOINT");
         return -EINVAL;
     }
-    return volume_words_route(&request->volumes, &specs, &request->options.routes);
+    err = volume_words_route(&request->volumes, &specs, &request->options.routes);
+    request->refused = err == -EINVAL;
+    return err;
 }
 
 static int prepare(struct request *request, int argc, char **argv, const char *usage)
@@ -421,15 +428,15 @@ static int serve(struct request *request)
     return err;
 }
 
-/* The status is 125 where volumes were asked for and nothing was mounted for that, as where a
- * container cannot be made. */
+/* The status is 125 where volumes are refused, as of a container that is asked for in such words.
+ */
 static int run(int argc, char **argv, bool drop_in, const char *usage)
 {
     struct request request = {.helped = false};
     options_init(&request.options);
     request.options.drop_in = drop_in;
     int err = prepare(&request, argc, argv, usage);
-    int status = !err ? 0 : volume_words_any(&request.volumes) ? 125 : 1;
+    int status = !err ? 0 : request.refused ? 125 : 1;
     if (!err && !request.helped && serve(&request) != 0)
         status = 1;
     request_finish(&request);

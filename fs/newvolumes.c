@@ -203,6 +203,7 @@ int newvolumes_stage(struct newvolumes *volumes, struct stage *stage)
             err = prepare_volume(volumes, stage, &volumes->rows->at[i]);
     }
     volumes->told = err != 0;
+    volumes->rows->refused = err == -EINVAL;
     return err;
 }
 

@@ -10,10 +10,12 @@
 #include "store.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 
 struct volume_rows {
     struct mount_volume_row *at;
     unsigned count;
+    bool refused; /* what was asked of them makes no sense: told, and nothing was made */
 };
 void volume_rows_finish(struct volume_rows *rows);
 #define cleanup_volume_rows cleanup(volume_rows_finish)

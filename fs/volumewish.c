@@ -244,6 +244,8 @@ static int take_from(struct store *store, const char *text, struct volume_rows *
         return err;
     }
     err = named_find(store, name, false, &mount);
+    if (err == -ENOENT || err == -ENOTUNIQ)
+        err = -EINVAL;
     if (!err) {
         err = catalog_each_mount_volume(store->catalog, mount.id, take_from_row, &taking);
         if (err)
@@ -318,6 +320,7 @@ int volume_words_resolve(struct store *store, const struct volume_words *words,
         err = take_spec(&specs->at[i], VOLUME_ORIGIN_ASKED, rows);
     if (!err && image && words->image_volumes != IMAGE_VOLUMES_IGNORE)
         err = take_image(store, image, words->image_volumes, rows);
+    rows->refused = err == -EINVAL;
     volume_specs_finish(specs);
     return err;
 }

@@ -154,6 +154,22 @@ def test_what_makes_no_sense_is_refused_with_its_words_and_makes_nothing(store, 
     refused(store, *argv, words=words)
 
 
+def test_the_status_is_125_for_volumes_alone(store, base, sandbox):
+    """What else goes wrong where volumes are asked for has the status that it has without them."""
+    at = sandbox.directory("mnt")
+    for argv, status in ((["create", "-v", "db:/x", "none"], 1), (["create", "-v", "rel", "base"], 125),
+                         (["create", "--name", "a/b", "-v", "db:/x", "base"], 1),
+                         (["create", "--volumes-from", "nobody", "base"], 125),
+                         (["create", "--root", base, "-v", "db:/x", "base"], 1),
+                         (["mount", "-v", "rel", "base", at], 125), (["mount", "-v", "db:/x", "none", at], 1),
+                         (["mount", "-v", "db:/etc/conf", "base", at], 125),
+                         (["mount", "--lower", base / "none", "-v", f"{base}:/x", at], 1),
+                         (["mount", "--lower", base, "-v", "rel", at], 125)):
+        done = store.plyfs(*argv, check=False)
+        assert done.returncode == status, (argv, done)
+    assert volumes(store) == [] and store.listed("-a") == []
+
+
 def test_a_directory_of_the_host_that_is_missing_is_made_by_v_alone(store, base, sandbox):
     host = sandbox.directory("host")
     missing = host / "a/b"
@@ -263,11 +279,11 @@ def test_first_content_past_the_limit_of_a_volume_is_refused(store, base, sandbo
         file.truncate(3 << 20)
     low = ("--lower", base)
     done = store.plyfs("create", "--name", "web", "--mount", "src=db,dst=/data,volume-opt=size=2m", *low, check=False)
-    assert done.returncode != 0 and "No space left on device" in done.stderr, done
+    assert done.returncode == 1 and "No space left on device" in done.stderr, done
     assert volumes(store) == [] and os.listdir(store.path / "stage") == []
     store.plyfs("volume", "create", "-o", "size=2m", "small")
     done = store.plyfs("create", "--name", "web", "-v", "small:/data", *low, check=False)
-    assert done.returncode != 0 and "No space left on device" in done.stderr, done
+    assert done.returncode == 1 and "No space left on device" in done.stderr, done
     assert os.listdir(content(store, "small")) == [] and store.state("web") is None
     store.plyfs("create", "--name", "web", "--mount", "src=db,dst=/data,volume-opt=size=4m", *low)
     assert (content(store, "db") / "again").stat().st_size == 3 << 20
@@ -319,7 +335,7 @@ def test_two_creates_at_once_copy_once(store, base):
 def test_a_create_that_fails_leaves_no_volume(store, base):
     create(store)
     done = store.plyfs("create", "--name", "web", "-v", "leak:/x", "-v", "/y", "base", check=False)
-    assert done.returncode == 125 and "the name web is taken" in done.stderr and volumes(store) == []
+    assert done.returncode == 1 and "the name web is taken" in done.stderr and volumes(store) == []
 
 
 # ---- what is told ------------------------------------------------------------------------------
