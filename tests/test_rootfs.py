@@ -270,14 +270,6 @@ def _make_layers(home, owner=None):
     return layers
 
 
-def _roomy():
-    """Where two gigabytes fit: memory first."""
-    for base in (os.environ.get("PLYFS_TEST_DIR"), "/dev/shm", "/var/tmp"):
-        if base and os.access(base, os.W_OK) and shutil.disk_usage(base).free > 3 << 30:
-            return base
-    return None
-
-
 @pytest.fixture(scope="module")
 def box():
     need_root()
@@ -286,7 +278,7 @@ def box():
     if OURS == "plyfs":
         need_fuse()
     _fetch()
-    box = Sandbox(_roomy())
+    box = Sandbox(kit.roomy(3 << 30))
     yield box
     box.close()
 
