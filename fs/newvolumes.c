@@ -82,7 +82,7 @@ static struct volume_staged *find_staged(const struct newvolumes *volumes, const
 
 static bool wants_content(const struct mount_volume_row *row)
 {
-    return row->origin != VOLUME_ORIGIN_FROM && !row->spec.nocopy && !row->spec.subpath;
+    return row->origin != VOLUME_ORIGIN_FROM && !row->spec.nocopy;
 }
 
 static struct volume_wish wish_for(const struct newvolumes *volumes,
@@ -98,12 +98,13 @@ static struct volume_wish wish_for(const struct newvolumes *volumes,
         .destination = row->spec.destination,
         .stack = volumes->layers,
         .content = wants_content(row) ? row->spec.destination : NULL,
+        .subpath = row->spec.subpath,
     };
 }
 
-static int refuse_subpath(const struct volume_spec *spec, int err)
+static int refuse_subpath(const struct volume_spec *spec, const char *why)
 {
-    log_error("cannot take %s of the volume %s: %s", spec->subpath, spec->source, strerror(-err));
+    log_error("cannot take %s of the volume %s: %s", spec->subpath, spec->source, why);
     return -EINVAL;
 }
 
@@ -117,7 +118,7 @@ static int check_subpath(const struct store *store, const struct volume_row *vol
         return err == -EREMOTE ? 0 : err;
     cleanup_fd int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     cleanup_fd int found = root < 0 ? -errno : fd_open_beneath(root, spec->subpath, O_PATH);
-    return found < 0 ? refuse_subpath(spec, found) : 0;
+    return found < 0 ? refuse_subpath(spec, strerror(-found)) : 0;
 }
 
 /* One that is there: what was asked of its making must fit, and if it is empty it is filled. */
@@ -144,7 +145,7 @@ static int use_existing(struct newvolumes *volumes, const struct mount_volume_ro
 static int stage_new(struct newvolumes *volumes, struct stage *stage, struct mount_volume_row *row)
 {
     if (row->spec.subpath)
-        return refuse_subpath(&row->spec, -ENOENT);
+        return refuse_subpath(&row->spec, "the volume is not there yet, and a new one is empty");
     struct volume_staged *larger = reallocarray(volumes->at, volumes->count + 1, sizeof(*larger));
     if (!larger)
         return -ENOMEM;

@@ -39,7 +39,8 @@ struct volume_wish {
      * 0755 of root. Where nothing is there, or no directory, it is empty too. */
     const struct stack *stack;
     const char *content;
-    volume_filler *fill;                         /* makes its first content instead; or NULL */
+    const char *subpath; /* of volume_fill(): the directory of it that gets the content; or NULL */
+    volume_filler *fill; /* makes its first content instead; or NULL */
     const struct volume_root *root;              /* NULL: as its first content has it */
     void (*seen)(void *context, uint64_t bytes); /* told the bytes copied so far; or NULL */
     void *context;

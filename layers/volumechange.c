@@ -12,6 +12,7 @@
 #include "copytree.h"
 #include "fd.h"
 #include "log.h"
+#include "quota.h"
 #include "volumeinplace.h"
 
 #include <fcntl.h>
@@ -25,7 +26,10 @@ struct change_of {
     struct volumemake *make;
     struct volume_row *row; /* gets the new record */
     int dir;                /* the volume's directory */
-    int data;               /* its content */
+    int data;               /* its content, or a directory of it: */
+    bool part;              /* there is no record of that */
+    int at;                 /* where `data` is */
+    const char *name;       /* and what it is called there */
 };
 
 static bool is_mounted_upon(const struct change_of *change)
@@ -40,6 +44,8 @@ static bool is_mounted_upon(const struct change_of *change)
 /* The record of what was copied comes into the directory, and its row. */
 static int put_record(struct change_of *change, const struct stage *stage)
 {
+    if (change->part)
+        return 0;
     if (change->row->copied &&
         renameat(stage->dir, VOLUMEMAKE_COPIED, change->dir, VOLUMEMAKE_COPIED) < 0)
         return -errno;
@@ -48,9 +54,9 @@ static int put_record(struct change_of *change, const struct stage *stage)
 
 static int exchange(struct change_of *change, const struct stage *stage)
 {
-    if (renameat2(stage->dir, VOLUMEMAKE_DATA, change->dir, VOLUMEMAKE_DATA, RENAME_EXCHANGE) < 0)
+    if (renameat2(stage->dir, VOLUMEMAKE_DATA, change->at, change->name, RENAME_EXCHANGE) < 0)
         return -errno;
-    return fsync(change->dir) < 0 || fsync(stage->dir) < 0 ? -errno : 0;
+    return fsync(change->at) < 0 || fsync(stage->dir) < 0 ? -errno : 0;
 }
 
 static int publish(struct change_of *change, const struct stage *stage)
@@ -72,7 +78,7 @@ static int make_in_stage(struct change_of *change, const struct stage *stage)
     if (tree < 0)
         return tree;
     int err = volumemake_content(change->make, tree);
-    if (!err)
+    if (!err && !change->part)
         err = volumemake_record(change->store, change->make, tree, stage->dir, change->row);
     return err;
 }
@@ -132,6 +138,30 @@ static int put_locked(struct change_of *change, bool only_empty)
     return put == -ENODATA && !change->make->told ? 0 : put;
 }
 
+/* A directory of a volume of the store that is empty: as the whole is filled, and nothing is
+ * written down of it, for the record is the whole volume's. Elsewhere it stays as it is: what a
+ * crash left beneath a directory of the host nobody would look for. */
+static int put_beneath(const struct change_of *whole, const char *subpath)
+{
+    const char *slash = strrchr(subpath, '/');
+    cleanup_free char *front = strndup(subpath, slash ? (size_t)(slash - subpath) : 0);
+    struct change_of part = *whole;
+    if (!front)
+        return -ENOMEM;
+    cleanup_fd int at = fd_open_beneath(whole->data, front, O_RDONLY | O_DIRECTORY);
+    part.name = slash ? slash + 1 : subpath;
+    cleanup_fd int data = at < 0 ? at : fd_open_name(at, part.name, O_RDONLY | O_DIRECTORY, 0);
+    if (data < 0)
+        return data == -ENOTDIR ? 0 : data;
+    part.at = at;
+    part.data = data;
+    part.part = true;
+    if (volumeplace_of(whole->row) != VOLUMEPLACE_STORE || is_mounted_upon(&part))
+        return 0;
+    int err = volumeplace_limit(part.row) ? quota_weigh(whole->data, &part.make->beside) : 0;
+    return err ? err : put_locked(&part, true);
+}
+
 int volumechange_put(struct store *store, struct volumemake *make, struct volume_row *row,
                      bool only_empty)
 {
@@ -142,7 +172,15 @@ int volumechange_put(struct store *store, struct volumemake *make, struct volume
     cleanup_fd int data = dir < 0 ? dir : volumeplace_open(store, row);
     if (data < 0)
         return data;
-    struct change_of change = {.store = store, .make = make, .row = row, .dir = dir, .data = data};
+    struct change_of change = {.store = store,
+                               .make = make,
+                               .row = row,
+                               .dir = dir,
+                               .data = data,
+                               .at = dir,
+                               .name = VOLUMEMAKE_DATA};
+    if (make->wish->subpath)
+        return put_beneath(&change, make->wish->subpath);
     return put_locked(&change, only_empty);
 }
 

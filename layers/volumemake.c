@@ -55,9 +55,12 @@ static int check_limit(struct volumemake *make, int tree)
 {
     int64_t sum;
     int err = make->limit ? quota_weigh(tree, &sum) : 0;
-    if (err || !make->limit || (uint64_t)sum <= make->limit)
+    if (err || !make->limit)
         return err;
-    log_error("the first content has %lld bytes, and the volume may hold %llu: %s", (long long)sum,
+    sum += make->beside;
+    if ((uint64_t)sum <= make->limit)
+        return 0;
+    log_error("with its first content it has %lld bytes, and may hold %llu: %s", (long long)sum,
               (unsigned long long)make->limit, strerror(ENOSPC));
     make->told = true;
     return -ENOSPC;

@@ -23,6 +23,7 @@ struct volumemake {
     const struct volume_wish *wish;
     const struct stat *chosen; /* owner and mode that its root keeps; or NULL */
     uint64_t limit;            /* bytes that it may hold, as quota.h weighs them; 0: any */
+    int64_t beside;            /* that it holds already, and keeps */
     bool only_if_any; /* where nothing is to be copied it fails with -ENODATA, and tells nothing */
     bool copied;      /* afterwards: something was copied from wish->stack */
     bool told;        /* afterwards: the failure has been told */

@@ -136,7 +136,7 @@ def test_a_path_of_the_host_is_meant_from_where_one_is(store, base, sandbox):
     (["--mount", "dst=/x,odd"], "invalid field 'odd' must be a key=value pair"),
     (["--mount", "dst=/x,volume-subpath=in"], "must not set Subpath when using anonymous volumes"),
     (["--mount", "src=db,dst=/x,volume-subpath=../x"], "subpath must be a relative path"),
-    (["--mount", "src=db,dst=/x,volume-subpath=in"], "cannot take in of the volume db"),
+    (["--mount", "src=db,dst=/x,volume-subpath=in"], "cannot take in of the volume db: the volume is not there yet"),
     (["--mount", "type=image,src=none,dst=/x"], "none: no such image"),
     (["--mount", "type=image,src=base,dst=/x,image-subpath=gone"], "cannot take gone of the image for /x"),
     (["--mount", "type=image,src=base,dst=/x,image-subpath=etc/conf"], "cannot take etc/conf of the image"),
@@ -271,6 +271,24 @@ def test_a_new_volume_gets_what_the_image_has_there(store, base):
 def test_links_in_the_way_are_followed_inside_the_image(store, base):
     create(store, "-v", "db:/alias")
     assert facts(content(store, "db")) == facts(base / "data")
+
+
+def test_an_empty_directory_of_a_volume_gets_first_content(store, base):
+    """What is not empty, is a file or was said to stay empty does; what is beside it too."""
+    store.plyfs("volume", "create", "db")
+    data = content(store, "db")
+    for name in ("a/empty", "full", "plain"):
+        (data / name).mkdir(parents=True)
+    (data / "full/own").write_text("own")
+    (data / "file").write_text("file")
+    for number, (name, more) in enumerate((("a/empty", ""), ("full", ""), ("plain", ",volume-nocopy"))):
+        create(store, "--mount", f"src=db,dst=/data,volume-subpath={name}{more}", name=f"web{number}")
+    assert (data / "a/empty/file").read_text() == "of the image" and (data / "a/empty/sub/deep").exists()
+    assert (data / "a/empty").stat().st_mode & 0o7777 == 0o2750
+    assert os.listdir(data / "full") == ["own"] and os.listdir(data / "plain") == []
+    assert sorted(os.listdir(data)) == ["a", "file", "full", "plain"] and os.listdir(data / "a") == ["empty"]
+    refused(store, "--mount", "src=db,dst=/data,volume-subpath=gone", words="cannot take gone of the volume db")
+    assert os.listdir(store.path / "stage") == [] and store.plyfs("doctor").stdout == ""
 
 
 def test_first_content_past_the_limit_of_a_volume_is_refused(store, base, sandbox):
