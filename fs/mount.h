@@ -68,6 +68,7 @@ struct mount {
     struct listings *listings;
     pthread_rwlock_t names;
     struct rules rules;
+    const char *at;        /* the mountpoint, as a real path */
     struct timespec since; /* when it was made: what stubs are dated */
     atomic_uint gone;      /* nodes that died since memory was last given back to the kernel */
     /* A request that is about to take long says so, so that another thread takes the next ones. */

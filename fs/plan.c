@@ -17,26 +17,6 @@
 
 /* ---- overlaps ---- */
 
-static bool is_within(const char *inner, const char *outer)
-{
-    size_t length = strlen(outer);
-    if (strcmp(outer, "/") == 0)
-        return true;
-    return strncmp(inner, outer, length) == 0 && (inner[length] == 0 || inner[length] == '/');
-}
-
-/* The real path of a layer that is open already. */
-static char *real_path(int fd)
-{
-    char link[FD_PATH_MAX], path[PATH_MAX + 1];
-    fd_proc_path(link, fd, "");
-    ssize_t length = readlink(link, path, PATH_MAX);
-    if (length < 0)
-        return NULL;
-    path[length] = 0;
-    return strdup(path);
-}
-
 static int refuse_overlap(const char *what, const char *a, const char *b, const char *why)
 {
     log_error("%s %s and %s overlap: %s", what, a, b, why);
@@ -47,15 +27,15 @@ static int refuse_overlap(const char *what, const char *a, const char *b, const 
 static int check_writable_pair(const struct stack *stack, char *const *real, const char *work)
 {
     const char *upper = real[0];
-    if (is_within(work, upper) || is_within(upper, work))
+    if (route_is_within(work, upper) || route_is_within(upper, work))
         return refuse_overlap("the upper layer", stack->layers[0].path, work,
                               "put the work directory beside the upper layer, not in or above it");
     for (unsigned i = 1; i < stack->count; i++) {
         const char *lower = stack->layers[i].path;
-        if (is_within(upper, real[i]) || is_within(real[i], upper))
+        if (route_is_within(upper, real[i]) || route_is_within(real[i], upper))
             return refuse_overlap("the upper layer", stack->layers[0].path, lower,
                                   "a lower layer must not change while it is mounted");
-        if (is_within(work, real[i]) || is_within(real[i], work))
+        if (route_is_within(work, real[i]) || route_is_within(real[i], work))
             return refuse_overlap("the work directory", work, lower,
                                   "a lower layer must not change while it is mounted");
     }
@@ -89,7 +69,7 @@ static int check_lowers(const struct stack *stack, char *const *real)
         size_t length = strlen(outer->real);
         for (const struct located *inner = outer + 1;
              inner < sorted + used && strncmp(inner->real, outer->real, length) == 0; inner++) {
-            if (is_within(inner->real, outer->real))
+            if (route_is_within(inner->real, outer->real))
                 return refuse_overlap("the layers", outer->given, inner->given,
                                       "each layer is a directory of its own, given once");
         }
@@ -101,11 +81,11 @@ static int check_mountpoint(const struct stack *stack, char *const *real, const 
                             const char *work)
 {
     for (unsigned i = stack->writable ? 0 : 1; i < stack->count; i++) {
-        if (is_within(real[i], mountpoint))
+        if (route_is_within(real[i], mountpoint))
             return refuse_overlap("the mountpoint", mountpoint, stack->layers[i].path,
                                   "the mount would hide its own layer; mount somewhere else");
     }
-    if (work && is_within(work, mountpoint))
+    if (work && route_is_within(work, mountpoint))
         return refuse_overlap("the mountpoint", mountpoint, work,
                               "the mount would hide its own work directory");
     return 0;
@@ -117,7 +97,7 @@ static int check_overlaps(const struct stack *stack, const char *work, const cha
     cleanup_free char *real_work = work ? realpath(work, NULL) : NULL;
     int err = real ? 0 : -ENOMEM;
     for (unsigned i = stack->writable ? 0 : 1; !err && i < stack->count; i++) {
-        real[i] = real_path(stack->layers[i].root);
+        real[i] = fd_real_path(stack->layers[i].root);
         err = real[i] ? 0 : -errno;
     }
     if (!err)
@@ -357,6 +337,7 @@ int plan_open(struct options *options, struct mount *mount, int lock_fds[2])
     if (err)
         return err;
     err = mount_init(mount);
+    mount->at = options->mountpoint;
     if (!err)
         err = open_tree(options, mount, mount->trees[0], lock_fds);
     if (!err)

@@ -5,6 +5,7 @@
 #include "routes.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void route_wish_finish(struct route_wish *wish)
 {
@@ -16,6 +17,14 @@ void route_wish_finish(struct route_wish *wish)
         free(wish->layers[i]);
     free(wish->layers);
     *wish = (struct route_wish){0};
+}
+
+bool route_is_within(const char *inner, const char *outer)
+{
+    size_t length = strlen(outer);
+    if (strcmp(outer, "/") == 0)
+        return true;
+    return strncmp(inner, outer, length) == 0 && (inner[length] == 0 || inner[length] == '/');
 }
 
 int route_wish_refuse(const struct route_wish *wish, int err, const char *why,

@@ -27,6 +27,9 @@ struct route_wish {
 };
 void route_wish_finish(struct route_wish *wish);
 
+/* Whether the absolute path `inner` is `outer` or lies in it; both are real paths. */
+bool route_is_within(const char *inner, const char *outer);
+
 /* Why a wish cannot be fulfilled, in words. */
 struct route_fault {
     char words[512];

@@ -52,7 +52,26 @@ static int without_submounts(int fd)
     return clone < 0 ? -errno : fd_open_name(clone, ".", O_RDONLY | O_DIRECTORY, 0);
 }
 
-static int open_root(const struct route_wish *wish, struct route_fault *fault)
+/* A mount that finds itself beneath a volume would ask itself, and when all its threads do there is
+ * none left to answer. */
+static int check_recursion(const struct mount *mount, const struct route_wish *wish, int fd,
+                           struct route_fault *fault)
+{
+    cleanup_free char *path = fd_real_path(fd);
+    if (!path || !mount->at)
+        return 0;
+    if (route_is_within(path, mount->at))
+        return route_wish_refuse(wish, -ELOOP, "it lies in the mount itself", fault);
+    if (route_is_within(mount->at, path) && !wish->one_filesystem)
+        return route_wish_refuse(wish, -ELOOP,
+                                 "the mount itself lies in it; --mount with "
+                                 "bind-recursive=disabled leaves out what is mounted beneath",
+                                 fault);
+    return 0;
+}
+
+static int open_root(const struct mount *mount, const struct route_wish *wish,
+                     struct route_fault *fault)
 {
     if (!wish->source) {
         int fd = scratch_open(wish->limit, wish->perm);
@@ -65,8 +84,9 @@ static int open_root(const struct route_wish *wish, struct route_fault *fault)
     cleanup_fd int fd = open_source(wish);
     if (fd < 0)
         return route_wish_refuse(wish, fd, strerror(-fd), fault);
-    if (!wish->one_filesystem)
-        return steal_fd(&fd);
+    int err = check_recursion(mount, wish, fd, fault);
+    if (err || !wish->one_filesystem)
+        return err ? err : steal_fd(&fd);
     int alone = without_submounts(fd);
     return alone < 0 ? route_wish_refuse(
                            wish, alone, "to leave out what is mounted beneath it needs root", fault)
@@ -83,7 +103,7 @@ bool tree_may_pass(int root)
 static int open_plain(const struct mount *mount, const struct route_wish *wish, uint8_t slot,
                       struct tree *tree, struct route_fault *fault)
 {
-    int root = open_root(wish, fault);
+    int root = open_root(mount, wish, fault);
     if (root < 0)
         return root;
     int err = stack_open_plain(&tree->stack, root, wish->source ? wish->source : "tmpfs",

@@ -7,6 +7,7 @@
 #include "fd.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +69,17 @@ int fd_reopen(int fd, int flags)
     fd_proc_path(path, fd, "");
     int again = open(path, flags | O_CLOEXEC);
     return again < 0 ? -errno : again;
+}
+
+char *fd_real_path(int fd)
+{
+    char link[FD_PATH_MAX], path[PATH_MAX + 1];
+    fd_proc_path(link, fd, "");
+    ssize_t length = readlink(link, path, PATH_MAX);
+    if (length < 0)
+        return NULL;
+    path[length] = 0;
+    return strdup(path);
 }
 
 int fd_stat(int dir, const char *name, struct stat *st)

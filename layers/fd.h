@@ -26,6 +26,10 @@ must_check int fd_open_name(int dir, const char *name, int flags, mode_t mode);
 /* A second, independent open of what `fd` (O_PATH too) stands for. */
 must_check int fd_reopen(int fd, int flags);
 
+/* The path by which this process finds what `fd` stands for, the caller's to free; NULL when it
+ * cannot be told. */
+char *fd_real_path(int fd);
+
 /* fstatat(2) of a name, never following; with name "" of the descriptor itself. */
 must_check int fd_stat(int dir, const char *name, struct stat *st);
 

@@ -26,7 +26,7 @@ END
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
-sanitized="$sanitized volumes volume_commands shadow routes quota drivers"
+sanitized="$sanitized volumes shadow routes quota"
 
 suites() {
     echo unit

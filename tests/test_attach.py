@@ -117,6 +117,14 @@ def test_inspect_tells_what_the_daemon_does(scene):
     assert served(scene.store) is None
 
 
+def test_what_lies_in_the_mount_is_not_attached_to_it(scene):
+    scene.store.refused("attach", "scene", f"{scene.data / 'dir'}:/again",
+                        words="lies in the mount itself")
+    scene.store.refused("attach", "scene", f"{scene.at.parent}:/again",
+                        words="the mount itself lies in it")
+    assert os.listdir(scene.at) == ["data"]
+
+
 def test_an_open_file_keeps_a_volume_where_it_is(scene):
     scene.attach()
     with open(scene.data / "dir/f1", encoding="ascii") as file:

@@ -372,10 +372,11 @@ class PostgreSQL(Bank):
         return [row for query in CONTENT + sums for row in self.query(query + ";")]
 
 
+SLOW = pytest.mark.skipif(not FULL, reason="PLYFS_FULL=1 runs it: SQLite's runs go the same way")
+
+
 @pytest.mark.parametrize("world", [
-    "tracked", "stateless",
-    pytest.param("cacheless", marks=pytest.mark.skipif(
-        not FULL, reason="PLYFS_FULL=1 runs it: SQLite's runs go the same way"))])
+    "tracked", pytest.param("stateless", marks=SLOW), pytest.param("cacheless", marks=SLOW)])
 def test_postgresql_keeps_its_word_on_a_volume(guests, world):
     guest = guests(f"postgresql-{world}", world, PostgreSQL.place)
     bank = PostgreSQL(guest)

@@ -462,6 +462,22 @@ def test_what_does_not_go_together_is_refused(sandbox, route, words):
     assert not os.path.ismount(tree.at)
 
 
+def test_a_mount_is_not_shown_in_itself(sandbox):
+    """It would ask itself, until none of its threads is left to answer."""
+    tree = Tree(sandbox, "tracked")
+    mount = (PLYFS, "mount", "--lower", tree.low, "--upper", tree.upper)
+    for source in (sandbox.path, "/"):
+        done = run(*mount, "-v", f"{source}:/data", tree.at, check=False)
+        assert done.returncode != 0 and "the mount itself lies in it" in done.stderr, done
+    run(*mount, "--mount", f"type=bind,source={sandbox.path},target=/data,bind-recursive=disabled",
+        tree.at)
+    try:
+        assert os.listdir(tree.data / tree.at.name) == []
+        assert "merged" in os.listdir(tree.data)
+    finally:
+        umount(tree.at, lazy=True)
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_a_single_file_is_bound(sandbox, world):
     source = pathlib.Path(sandbox.path / "file")
