@@ -17,6 +17,7 @@
 
 struct search {
     const char *mountpoint, *inside;
+    uint64_t least;
     dev_t dev;
     struct holder holder;
     char path[PATH_MAX];
@@ -47,9 +48,8 @@ static bool link_holds(struct search *search, int dir, const char *name)
     if (length < 0)
         return false;
     search->path[length] = 0;
-    /* What a volume shows has a number of the upper half (stack.h); what it hides has not. */
     return is_inside(search, search->path) && fstatat(dir, name, &st, 0) == 0 &&
-           st.st_dev == search->dev && st.st_ino >> 63;
+           st.st_dev == search->dev && st.st_ino >= search->least;
 }
 
 static DIR *open_names(int dir, const char *name)
@@ -82,11 +82,11 @@ static void read_name(int process, char name[32])
     name[strcspn(name, "\n")] = 0;
 }
 
-int holders_each(const char *mountpoint, const char *inside,
+int holders_each(const char *mountpoint, const char *inside, uint64_t least,
                  int (*each)(void *context, const struct holder *holder), void *context)
 {
     struct stat st;
-    struct search search = {.mountpoint = mountpoint, .inside = inside};
+    struct search search = {.mountpoint = mountpoint, .inside = inside, .least = least};
     cleanup_dir DIR *processes = opendir("/proc");
     if (!processes || stat(mountpoint, &st) < 0)
         return -errno;
@@ -125,14 +125,14 @@ static int add_words(void *context, const struct holder *holder)
     return 0;
 }
 
-char *holders_words(const char *mountpoint, const char *inside, unsigned most)
+char *holders_words(const char *mountpoint, const char *inside, uint64_t least, unsigned most)
 {
     char *text = NULL;
     size_t size;
     struct words words = {.to = open_memstream(&text, &size), .most = most};
     if (!words.to)
         return NULL;
-    int err = holders_each(mountpoint, inside, add_words, &words);
+    int err = holders_each(mountpoint, inside, least, add_words, &words);
     if (fclose(words.to) == 0 && err >= 0 && words.count > 0)
         return text;
     free(text);

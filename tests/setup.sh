@@ -72,6 +72,7 @@ command buildah       buildah
 command podman        podman
 command skopeo        skopeo
 command rclone        rclone
+command rsync         rsync
 '
 
 present() {

@@ -49,7 +49,7 @@ static pid_t holder_of(const char *inside)
 {
     pid_t found = 0;
     cleanup_free char *top = kit_path("m");
-    assert_int_equal(holders_each(top, inside, remember, &found), 0);
+    assert_int_equal(holders_each(top, inside, 0, remember, &found), 0);
     return found;
 }
 
@@ -86,14 +86,14 @@ static void words_name_so_many(void **state)
     kit_tree("d m/data");
     cleanup_free char *cwd = kit_path("m/data");
     cleanup_free char *top = kit_path("m");
-    assert_null(holders_words(top, "/data", 2));
+    assert_null(holders_words(top, "/data", 0, 2));
     children[0] = hold(cwd, NULL);
-    cleanup_free char *one = holders_words(top, "/data", 2);
+    cleanup_free char *one = holders_words(top, "/data", 0, 2);
     snprintf(expected, sizeof(expected), "test_holders (%d)", (int)children[0]);
     assert_string_equal(one, expected);
     children[1] = hold(cwd, NULL);
     children[2] = hold(cwd, NULL);
-    cleanup_free char *many = holders_words(top, "/data", 2);
+    cleanup_free char *many = holders_words(top, "/data", 0, 2);
     assert_non_null(strstr(many, "), ..."));
     for (int i = 0; i < 3; i++)
         let_go(children[i]);
