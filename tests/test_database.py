@@ -127,6 +127,8 @@ class Guest:
     def close(self):
         self.end_all()
         self.store.plyfs("umount", "--lazy", self.name, check=False)
+        # What runs in namespaces of its own is killed with them, a moment later.
+        wait_for(lambda: self.store.state(self.name) != "mounted", "its daemon has ended")
 
 
 @pytest.fixture
