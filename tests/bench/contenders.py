@@ -48,6 +48,11 @@ def _bindfs(mount):
     return ["bindfs", mount.host, mount.at]
 
 
+def _bindfs_user(mount):
+    # Its own default, allow_other, is for root and for those whom fuse.conf lets.
+    return ["bindfs", "--no-allow-other", mount.host, mount.at]
+
+
 def _plyfs_volume(mode=""):
     def command(mount):
         return [PLYFS, "mount", "--lower", mount.nothing, "--upper", mount.upper, "--work", mount.work,
@@ -107,7 +112,7 @@ FAMILIES = {
         Contender("plyfs-volume-cached", _plyfs_volume(":cached"), PLYFS, user=ORDINARY_USER,
                   inside=VOLUME),
         Contender("bindfs", _bindfs, "bindfs"),
-        Contender("bindfs-user", _bindfs, "bindfs", user=ORDINARY_USER),
+        Contender("bindfs-user", _bindfs_user, "bindfs", user=ORDINARY_USER),
     )),
 }
 CONTENDERS = tuple(contender for family in FAMILIES.values() for contender in family.contenders)
