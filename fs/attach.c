@@ -212,7 +212,7 @@ static char *find_holders(struct store *store, const struct mount_row *mount,
                           const char *destination)
 {
     cleanup_free char *resolved = mount->mountpoint ? shown_at(store, mount, destination) : NULL;
-    return resolved ? holders_words(mount->mountpoint, resolved, (uint64_t)STACK_PLAIN_TAG << 56,
+    return resolved ? holders_words(mount->mountpoint, resolved, (uint64_t)STACK_ROUTE_TAG << 56,
                                     HOLDERS_TOLD)
                     : NULL;
 }

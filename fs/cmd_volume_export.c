@@ -22,9 +22,6 @@ struct wishes {
     struct words words;
 };
 
-static const char *const WAYS[] = {
-    [TAR_PLAIN] = "none", [TAR_GZIP] = "gzip", [TAR_ZSTD] = "zstd", NULL};
-
 static const struct argument TABLE[] = {
     {.name = "output",
      .letter = 'o',
@@ -37,7 +34,7 @@ static const struct argument TABLE[] = {
      .at = offsetof(struct wishes, compress),
      .value = "WAY",
      .help = "how it is compressed",
-     .choices = WAYS},
+     .choices = TAR_FILTER_WORDS},
     ARGUMENT_ROOT(struct wishes, root),
 };
 

@@ -142,7 +142,7 @@ int find_spot(struct mount *mount, const struct node_view *view, struct spot *sp
     int err = 0;
     spot->ref = NULL;
     spot->name[0] = 0;
-    if (node_is(view, NODE_STUB) && !node_is(view, NODE_UPPER))
+    if (node_is(view, NODE_STUB))
         return -ENODATA;
     if (mount_is_plain(mount, view) && (spot->ref = find_held(mount, view)) != NULL)
         return 0;
@@ -360,7 +360,7 @@ static void fix_rare_attr(struct mount *mount, const struct node_view *view,
 int find_attr(struct mount *mount, const struct node_view *view, struct stat *st)
 {
     struct spot spot;
-    if (node_is(view, NODE_STUB) && !node_is(view, NODE_UPPER)) {
+    if (node_is(view, NODE_STUB)) {
         *st = mount_stub_stat(mount, view->ino);
         return 0;
     }

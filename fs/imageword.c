@@ -86,12 +86,11 @@ json_t *imageword_json(const struct image_row *row)
 
 static json_t *paths_json(const struct store *store, const struct image_row *row)
 {
-    json_t *paths = json_array();
-    for (unsigned i = row->layer_count; i > 0; i--) {
-        cleanup_free char *path = store_layer_path(store, row->layers[i - 1]);
-        json_array_append_new(paths, report_text(path));
-    }
-    return paths;
+    json_t *list = json_array();
+    cleanup_paths char **paths = store_image_paths(store, row);
+    for (unsigned i = 0; paths && paths[i]; i++)
+        json_array_append_new(list, report_text(paths[i]));
+    return list;
 }
 
 json_t *imageword_json_fully(const struct store *store, const struct image_row *row)

@@ -45,24 +45,6 @@ void inuse_end(struct inuse *inuse)
     }
 }
 
-static int copy_text(char **slot, const char *text)
-{
-    *slot = text ? strdup(text) : NULL;
-    return text && !*slot ? -ENOMEM : 0;
-}
-
-/* One of the words of a mode like "ro,cached". */
-static bool has_word(const char *mode, const char *word)
-{
-    size_t length = strlen(word);
-    for (const char *at = mode; at; at = strchr(at, ',')) {
-        at += *at == ',';
-        if (strncmp(at, word, length) == 0 && (at[length] == 0 || at[length] == ','))
-            return true;
-    }
-    return false;
-}
-
 /* A named volume, and every anonymous one, is held by an item of its own. */
 static int use_volume(struct store *store, const struct mount_row *row,
                       const struct volume_spec *spec, struct inuse *inuse, struct route_wish *wish)
@@ -73,13 +55,13 @@ static int use_volume(struct store *store, const struct mount_row *row,
     if (!item)
         return err ? err : -ENOMEM;
     item->use.lock = -1;
-    err = copy_text(&item->destination, spec->destination);
+    err = own_copy(&item->destination, spec->destination);
     if (!err)
         err = volumedriver_use(store, &volume, row->id, &item->use);
     if (!err)
-        err = copy_text(&wish->source, item->use.path);
+        err = own_copy(&wish->source, item->use.path);
     if (!err)
-        err = copy_text(&wish->usage, item->use.usage);
+        err = own_copy(&wish->usage, item->use.usage);
     if (err) {
         item_free(item);
         return err;
@@ -99,37 +81,22 @@ static int use_image(struct store *store, const struct volume_spec *spec, struct
     int err = imageword_find(store, spec->source, &image, &name);
     if (err)
         return err;
-    wish->layers = calloc(image.layer_count, sizeof(*wish->layers));
-    for (unsigned i = image.layer_count; wish->layers && i > 0; i--) {
-        char *path = store_layer_path(store, image.layers[i - 1]);
-        if (!path)
-            return -ENOMEM;
-        wish->layers[wish->layer_count++] = path;
-    }
-    return wish->layer_count > 0 ? copy_text(&wish->source, spec->source) : -ENOMEM;
+    wish->layers = store_image_paths(store, &image);
+    wish->layer_count = wish->layers ? image.layer_count : 0;
+    return wish->layers ? own_copy(&wish->source, spec->source) : -ENOMEM;
 }
 
 static int fill_wish(struct store *store, const struct mount_row *row,
                      const struct volume_spec *spec, struct inuse *inuse, struct route_wish *wish)
 {
-    *wish = (struct route_wish){
-        .read_only = spec->read_only,
-        .one_filesystem = spec->one_filesystem,
-        .cached = has_word(spec->mode, "cached") || has_word(spec->mode, "delegated"),
-        .perm = spec->perm,
-    };
-    int err = copy_text(&wish->destination, spec->destination);
-    if (!err)
-        err = copy_text(&wish->subpath, spec->subpath);
+    int err = route_wish_of(spec, wish);
     if (err)
         return err;
     switch (spec->kind) {
     case VOLUME_KIND_VOLUME:
         return use_volume(store, row, spec, inuse, wish);
     case VOLUME_KIND_BIND:
-        return copy_text(&wish->source, spec->source);
     case VOLUME_KIND_TMPFS:
-        wish->limit = spec->size;
         return 0;
     case VOLUME_KIND_IMAGE:
         return use_image(store, spec, wish);

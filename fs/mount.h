@@ -42,7 +42,7 @@ struct tree {
     struct quota *quota;  /* what may be written to it; or NULL */
 };
 
-enum { TREES_MAX = STACK_PLAIN_TAG };
+enum { TREES_MAX = STACK_ROUTE_TAG };
 
 enum profile { PROFILE_AUTO, PROFILE_STATELESS, PROFILE_TRACKED };
 

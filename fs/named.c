@@ -142,10 +142,11 @@ static int fill_from_image(struct store *store, const struct mount_row *row,
     struct image_row image;
     const char *name;
     int err = imageword_find(store, row->image, &image, &name);
-    for (unsigned i = image.layer_count; !err && i > 0; i--) {
-        cleanup_free char *path = store_layer_path(store, image.layers[i - 1]);
-        err = path ? options_add_lower(options, path) : -ENOMEM;
-    }
+    cleanup_paths char **paths = err ? NULL : store_image_paths(store, &image);
+    if (!err && !paths)
+        err = -ENOMEM;
+    for (unsigned i = 0; !err && paths[i]; i++)
+        err = options_add_lower(options, paths[i]);
     image_row_finish(&image);
     return err;
 }
@@ -172,12 +173,6 @@ int named_fill(struct store *store, const struct mount_row *row, struct options 
 }
 
 /* ---- making ---- */
-
-static int copy_string(char **slot, const char *text)
-{
-    *slot = strdup(text);
-    return *slot ? 0 : -ENOMEM;
-}
 
 /* Directories are kept by the paths they have now, whatever links led there. */
 static int take_lowers(const struct named_wish *wish, struct mount_row *row)
@@ -206,7 +201,7 @@ static int take_image(struct store *store, const char *word, struct mount_row *r
     const char *name;
     int err = imageword_find(store, word, &image, &name);
     if (!err)
-        err = copy_string(&row->image, image.id);
+        err = own_copy(&row->image, image.id);
     image_row_finish(&image);
     return err;
 }
@@ -245,11 +240,11 @@ static int fill_row(struct store *store, const struct named_wish *wish, struct m
     row->created = moment_now();
     row->ephemeral = wish->ephemeral;
     snprintf(digits, sizeof(digits), "%.12s", id);
-    err = copy_string(&row->id, id);
+    err = own_copy(&row->id, id);
     if (!err)
-        err = copy_string(&row->name, wish->name ? wish->name : digits);
+        err = own_copy(&row->name, wish->name ? wish->name : digits);
     if (!err)
-        err = copy_string(&row->options, wish->options ? wish->options : "");
+        err = own_copy(&row->options, wish->options ? wish->options : "");
     if (err)
         return err;
     return wish->image ? take_image(store, wish->image, row) : take_lowers(wish, row);

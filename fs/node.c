@@ -448,7 +448,7 @@ static int node_fill(struct node *node, uint8_t tree, struct entry *entry)
     node->flags =
         (uint16_t)((entry->layer == 0 ? NODE_UPPER : 0) | (entry->linked ? NODE_LINKED : 0) |
                    (entry->metacopy ? NODE_METACOPY : 0) | (entry->indexed ? NODE_INDEXED : 0) |
-                   (entry->impure ? NODE_IMPURE : 0));
+                   (entry->impure ? NODE_IMPURE : 0) | (entry->stub ? NODE_STUB : 0));
     if (is_dir(node)) {
         node->sources = steal_ptr(&entry->sources);
         return 0;

@@ -45,7 +45,7 @@ enum node_flag {
     NODE_WRITTEN = 1 << 9,     /* written in passthrough: cached pages may be stale */
     NODE_ROUTE = 1 << 13,      /* the root of a routed tree: route.h */
     NODE_WAY = 1 << 14,        /* a directory on the way to a route */
-    NODE_STUB = 1 << 15,       /* shown for the sake of a route beneath; no layer has it */
+    NODE_STUB = 1 << 15,       /* shown for the sake of a route beneath: no layer has it yet */
 };
 
 /* What a node that is not a directory needs beyond its layer; immutable and counted. */

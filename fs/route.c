@@ -533,7 +533,6 @@ static int tell_beneath(struct mount *mount, const struct waypoint *point, char 
                 .resolved = path,
                 .source = tree->source,
                 .tree = tree,
-                .nodes = node_tree_count(mount->nodes, at->tree),
                 .open = node_tree_opens(mount->nodes, at->tree, name),
             };
             err = each(context, &line);

@@ -49,7 +49,7 @@ void route_reap(struct mount *mount);
 struct route_line {
     const char *destination, *resolved, *source; /* source: NULL of a tmpfs */
     const struct tree *tree;
-    uint32_t nodes, open;
+    uint32_t open; /* files and directories */
 };
 must_check int route_each(struct mount *mount,
                           int (*each)(void *context, const struct route_line *line), void *context);

@@ -4,6 +4,8 @@
  */
 #include "routes.h"
 
+#include "store.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -13,9 +15,7 @@ void route_wish_finish(struct route_wish *wish)
     free(wish->source);
     free(wish->subpath);
     free(wish->usage);
-    for (unsigned i = 0; i < wish->layer_count; i++)
-        free(wish->layers[i]);
-    free(wish->layers);
+    store_paths_free(wish->layers);
     *wish = (struct route_wish){0};
 }
 
@@ -32,6 +32,25 @@ int route_wish_refuse(const struct route_wish *wish, int err, const char *why,
 {
     snprintf(fault->words, sizeof(fault->words), "%s cannot be shown at %s: %s",
              wish->source ? wish->source : "a tmpfs", wish->destination, why);
+    return err;
+}
+
+int route_wish_of(const struct volume_spec *spec, struct route_wish *wish)
+{
+    *wish = (struct route_wish){
+        .read_only = spec->read_only,
+        .one_filesystem = spec->one_filesystem,
+        .cached = volume_spec_lags(spec),
+        .limit = spec->kind == VOLUME_KIND_TMPFS ? spec->size : 0,
+        .perm = spec->perm,
+    };
+    int err = own_copy(&wish->destination, spec->destination);
+    if (!err)
+        err = own_copy(&wish->subpath, spec->subpath);
+    if (!err && spec->kind == VOLUME_KIND_BIND)
+        err = own_copy(&wish->source, spec->source);
+    if (err)
+        route_wish_finish(wish);
     return err;
 }
 

@@ -7,6 +7,7 @@
 #define PLYFS_ROUTES_H
 
 #include "own.h"
+#include "volumespec.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +27,10 @@ struct route_wish {
     mode_t perm;         /* of a tmpfs's root */
 };
 void route_wish_finish(struct route_wish *wish);
+
+/* What a bind or a tmpfs is as a route, and of a volume or an image what does not depend on where
+ * it lies: its source is the caller's to add. On failure there is nothing to finish. */
+must_check int route_wish_of(const struct volume_spec *spec, struct route_wish *wish);
 
 /* Whether the absolute path `inner` is `outer` or lies in it; both are real paths. */
 bool route_is_within(const char *inner, const char *outer);

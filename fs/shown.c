@@ -45,9 +45,8 @@ static void become_stub(struct mount *mount, const struct node_view *dir, const 
                         struct shown *shown)
 {
     uint64_t ino = hash_bytes(name, strlen(name), dir->ino) >> 2 | 1ull << 62;
-    shown->entry = (struct entry){.present = true, .ino = ino, .layer = 1};
+    shown->entry = (struct entry){.present = true, .stub = true, .ino = ino, .layer = 1};
     shown->entry.st = mount_stub_stat(mount, ino);
-    shown->flags |= NODE_STUB;
 }
 
 int shown_find(struct mount *mount, const struct node_view *dir, const char *name,

@@ -13,7 +13,7 @@
 struct shown {
     struct entry entry;
     uint8_t tree;
-    unsigned flags; /* NODE_ROUTE, NODE_WAY, NODE_STUB */
+    unsigned flags; /* NODE_ROUTE, NODE_WAY */
     bool crossing;  /* the lock of the routes is held */
 };
 

@@ -107,7 +107,7 @@ static int open_plain(const struct mount *mount, const struct route_wish *wish, 
     if (root < 0)
         return root;
     int err = stack_open_plain(&tree->stack, root, wish->source ? wish->source : "tmpfs",
-                               (uint8_t)(STACK_PLAIN_TAG + slot), mount->fds);
+                               (uint8_t)(STACK_ROUTE_TAG + slot), mount->fds);
     tree->read_only = wish->read_only;
     tree->cached = wish->cached;
     tree->passthrough = !err && tree_may_pass(root);
@@ -126,7 +126,7 @@ static int open_union(const struct mount *mount, const struct route_wish *wish, 
     unsigned culprit;
     int err = stack_open(&tree->stack, (const char *const *)wish->layers, wish->layer_count, false,
                          mount->fds, &culprit);
-    tree->stack.tag = (uint8_t)(STACK_PLAIN_TAG + slot);
+    tree->stack.tag = (uint8_t)(STACK_ROUTE_TAG + slot);
     tree->stack.able.space = mount->trees[0]->stack.able.space;
     tree->read_only = true;
     tree->passthrough = !err && tree_may_pass(tree->stack.layers[1].root);

@@ -55,12 +55,6 @@ int volume_rows_put(struct volume_rows *rows, struct mount_volume_row *row)
     return 0;
 }
 
-static int copy_text(const char *from, char **to)
-{
-    *to = from ? strdup(from) : NULL;
-    return from && !*to ? -ENOMEM : 0;
-}
-
 int volume_rows_copy(const struct mount_volume_row *from, struct mount_volume_row *to)
 {
     const struct volume_spec *was = &from->spec;
@@ -79,7 +73,7 @@ int volume_rows_copy(const struct mount_volume_row *from, struct mount_volume_ro
     int err = 0;
     /* Each is copied, also after a failure: none may stay the other's. */
     for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        int failed = copy_text(texts[i].from, texts[i].to);
+        int failed = own_copy(texts[i].to, texts[i].from);
         err = err ? err : failed;
     }
     if (!err)

@@ -327,28 +327,11 @@ int volume_words_resolve(struct store *store, const struct volume_words *words,
 
 /* ---- without a store ---- */
 
-static int copy_text(const char *from, char **to)
-{
-    *to = from ? strdup(from) : NULL;
-    return from && !*to ? -ENOMEM : 0;
-}
-
 static int add_route(const struct volume_spec *spec, struct route_wishes *routes)
 {
-    struct route_wish wish = {
-        .read_only = spec->read_only,
-        .one_filesystem = spec->one_filesystem,
-        .cached = spec->mode && (strstr(spec->mode, "cached") || strstr(spec->mode, "delegated")),
-        .limit = spec->size,
-        .perm = spec->perm,
-    };
-    int err = copy_text(spec->destination, &wish.destination);
-    if (!err)
-        err = copy_text(spec->source, &wish.source);
-    if (!err)
-        return route_wishes_add(routes, &wish);
-    route_wish_finish(&wish);
-    return err;
+    struct route_wish wish;
+    int err = route_wish_of(spec, &wish);
+    return err ? err : route_wishes_add(routes, &wish);
 }
 
 /* Routes are opened in the order of the list, an outer one before what is in it. */

@@ -30,6 +30,7 @@ struct entry {
     bool metacopy;           /* the data is still at `data` */
     bool indexed;            /* reached through, or listed in, the hard-link index */
     bool linked;             /* this very name is in the upper directory */
+    bool stub;               /* a directory that no layer has: something is shown beneath it */
     char *index_name;        /* of an indexed inode; owned */
     struct datasite data;    /* of a metacopy file */
     struct sources *sources; /* of a directory: what lies beneath; owned; NULL for none */

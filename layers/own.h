@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define must_check __attribute__((warn_unused_result))
@@ -45,6 +46,13 @@ static inline void *own_steal(void *slot)
     void *taken = *(void **)slot;
     *(void **)slot = NULL;
     return taken;
+}
+
+/* A copy of `text` in *slot, which is not freed before; of NULL it is NULL. 0 or -ENOMEM. */
+must_check static inline int own_copy(char **slot, const char *text)
+{
+    *slot = text ? strdup(text) : NULL;
+    return text && !*slot ? -ENOMEM : 0;
 }
 
 #define cleanup(function) __attribute__((cleanup(function)))

@@ -18,29 +18,16 @@ void rootfs_finish(struct rootfs *rootfs)
     *rootfs = (struct rootfs){0};
 }
 
-static void paths_finish(char ***paths)
-{
-    for (char **at = *paths; at && *at; at++)
-        free(*at);
-    free(*paths);
-}
-
 static int open_layers(const struct store *store, struct rootfs *rootfs)
 {
-    unsigned culprit, count = rootfs->image.layer_count;
-    cleanup(paths_finish) char **paths = calloc((size_t)count + 1, sizeof(*paths));
+    unsigned culprit;
+    cleanup_paths char **paths = store_image_paths(store, &rootfs->image);
     rootfs->fds = fdcache_create(DESCRIPTORS);
     if (!paths || !rootfs->fds)
         return -ENOMEM;
-    /* A stack has its topmost layer first, an image its lowest. */
-    for (unsigned i = 0; i < count; i++) {
-        paths[i] = store_layer_path(store, rootfs->image.layers[count - 1 - i]);
-        if (!paths[i])
-            return -ENOMEM;
-    }
     rootfs->open = true;
-    return stack_open(&rootfs->stack, (const char *const *)paths, count, false, rootfs->fds,
-                      &culprit);
+    return stack_open(&rootfs->stack, (const char *const *)paths, rootfs->image.layer_count, false,
+                      rootfs->fds, &culprit);
 }
 
 int rootfs_open(const struct store *store, const char *word, struct rootfs *rootfs)

@@ -48,7 +48,7 @@ struct features {
 };
 
 /* The first tag; below are the filesystems of a union. */
-enum { STACK_PLAIN_TAG = 0x80 };
+enum { STACK_ROUTE_TAG = 0x80 };
 
 struct stack {
     unsigned count; /* layers, slot 0 included */
@@ -76,7 +76,7 @@ must_check int stack_open(struct stack *stack, const char *const *paths, unsigne
 void stack_close(struct stack *stack);
 
 /* A plain stack over `root`, a directory open for reading or, with O_PATH, anything else. Takes
- * ownership of it in every case. `path` is for messages; `tag` is at least STACK_PLAIN_TAG. */
+ * ownership of it in every case. `path` is for messages; `tag` is at least STACK_ROUTE_TAG. */
 must_check int stack_open_plain(struct stack *stack, int root, const char *path, uint8_t tag,
                                 struct fdcache *fds);
 

@@ -309,6 +309,25 @@ char *store_layer_path(const struct store *store, const char *id)
     return asprintf(&path, "%s/layers/%s/tree", store->path, id) < 0 ? NULL : path;
 }
 
+void store_paths_free(char **paths)
+{
+    for (char **at = paths; at && *at; at++)
+        free(*at);
+    free(paths);
+}
+
+char **store_image_paths(const struct store *store, const struct image_row *image)
+{
+    unsigned count = image->layer_count;
+    cleanup_paths char **paths = calloc((size_t)count + 1, sizeof(*paths));
+    for (unsigned i = 0; paths && i < count; i++) {
+        paths[i] = store_layer_path(store, image->layers[count - 1 - i]);
+        if (!paths[i])
+            return NULL;
+    }
+    return steal_ptr(&paths);
+}
+
 int store_new_id(char id[STORE_ID_SIZE])
 {
     unsigned char bytes[(STORE_ID_SIZE - 1) / 2];

@@ -58,6 +58,16 @@ must_check int store_new_id(char id[STORE_ID_SIZE]);
  * memory. */
 char *store_layer_path(const struct store *store, const char *id);
 
+/* The same of all layers of an image: the topmost first, as a stack has them, and NULL at the end.
+ * NULL when out of memory. */
+char **store_image_paths(const struct store *store, const struct image_row *image);
+void store_paths_free(char **paths);
+static inline void own_paths(char ***paths)
+{
+    store_paths_free(*paths);
+}
+#define cleanup_paths cleanup(own_paths)
+
 /* ---- the stage ---- */
 
 /* A directory of the stage, locked. */

@@ -717,6 +717,9 @@ static bool writer_open_filter(struct tar_writer *writer, enum tar_filter kind)
     return archive_write_header(filter, writer->entry) == ARCHIVE_OK;
 }
 
+const char *const TAR_FILTER_WORDS[] = {
+    [TAR_PLAIN] = "none", [TAR_GZIP] = "gzip", [TAR_ZSTD] = "zstd", NULL};
+
 struct tar_writer *tar_writer_open(int fd, enum tar_filter filter)
 {
     cleanup_tar_writer struct tar_writer *writer = calloc(1, sizeof(*writer));

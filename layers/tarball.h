@@ -92,6 +92,8 @@ const char *tar_reader_words(const struct tar_reader *reader);
 
 struct tar_writer;
 enum tar_filter { TAR_PLAIN, TAR_GZIP, TAR_ZSTD };
+/* Their names for people, by their number, and NULL at the end. */
+extern const char *const TAR_FILTER_WORDS[];
 
 /* Writes to `fd` (borrowed; -1: nowhere, for the sums alone). NULL when out of memory. */
 struct tar_writer *tar_writer_open(int fd, enum tar_filter filter);

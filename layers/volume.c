@@ -47,12 +47,6 @@ static int name_it(const struct volume_wish *wish, struct volume_row *row)
     return wish->name ? 0 : volume_pairs_set(&row->labels, ANONYMOUS_LABEL, "");
 }
 
-static int copy_text(const char *from, char **to)
-{
-    *to = from ? strdup(from) : NULL;
-    return from && !*to ? -ENOMEM : 0;
-}
-
 static int make_row(const struct volume_wish *wish, struct volume_row *row)
 {
     *row = (struct volume_row){.created = moment_now()};
@@ -62,13 +56,13 @@ static int make_row(const struct volume_wish *wish, struct volume_row *row)
     if (!err)
         err = name_it(wish, row);
     if (!err)
-        err = copy_text(wish->driver ? wish->driver : "local", &row->driver);
+        err = own_copy(&row->driver, wish->driver ? wish->driver : "local");
     if (!err)
-        err = copy_text(wish->mount, &row->by_mount);
+        err = own_copy(&row->by_mount, wish->mount);
     if (!err)
-        err = copy_text(wish->image, &row->by_image);
+        err = own_copy(&row->by_image, wish->image);
     if (!err)
-        err = copy_text(wish->destination, &row->by_destination);
+        err = own_copy(&row->by_destination, wish->destination);
     return err ? err : volumedriver_check(row);
 }
 

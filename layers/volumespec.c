@@ -190,3 +190,20 @@ int volume_destination_order(const void *left, const void *right)
     unsigned a_depth = depth_of(a), b_depth = depth_of(b);
     return a_depth != b_depth ? (a_depth < b_depth ? -1 : 1) : strcmp(a, b);
 }
+
+/* One of the words of a mode like "ro,cached". */
+static bool has_word(const char *mode, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = mode; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, word, length) == 0 && (at[length] == 0 || at[length] == ','))
+            return true;
+    }
+    return false;
+}
+
+bool volume_spec_lags(const struct volume_spec *spec)
+{
+    return has_word(spec->mode, "cached") || has_word(spec->mode, "delegated");
+}

@@ -56,6 +56,9 @@ struct volume_spec {
     bool one_filesystem; /* bind-recursive=disabled: what is mounted beneath is left out */
 };
 void volume_spec_finish(struct volume_spec *spec);
+
+/* Whether its mode lets the mount lag behind the host: "cached" or "delegated". */
+bool volume_spec_lags(const struct volume_spec *spec);
 #define cleanup_volume_spec cleanup(volume_spec_finish)
 
 /* [SRC:]DST[:MODE[,MODE]], of -v. "./x" is taken from `cwd`. */

@@ -8,6 +8,7 @@ Invariants that this file keeps for all suites:
 - a test that cannot run here skips by name, and says why.
 """
 import ctypes
+import errno
 import hashlib
 import os
 import pathlib
@@ -65,6 +66,15 @@ def run(*argv, check=True, **kwargs):
         raise AssertionError(f"{' '.join(map(str, argv))}: status {done.returncode}\n"
                              f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
     return done
+
+
+def refusal(act, *arguments, **words):
+    """The name of the errno with which an act fails; None when it does not."""
+    try:
+        act(*arguments, **words)
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return None
 
 
 # ---- trees compared -----------------------------------------------------------------------------
@@ -178,8 +188,8 @@ def umount(path, lazy=False):
     """umount2(2) itself: no helper program in between."""
     flags = MNT_DETACH if lazy else 0
     if LIBC.umount2(os.fsencode(path), flags) != 0:
-        errno = ctypes.get_errno()
-        raise OSError(errno, os.strerror(errno), os.fspath(path))
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), os.fspath(path))
 
 
 def _octal(text):

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from harness import LIBC, need_fuse, need_root, run, umount
+from harness import LIBC, need_fuse, need_root, refusal, run, umount
 
 LIMIT = 20 << 20
 PAGE = 4096
@@ -46,14 +46,6 @@ class Limited:
 @pytest.fixture(params=("tracked", "stateless"))
 def limited(request, sandbox, store):
     return Limited(sandbox, store, request.param)
-
-
-def refusal(act, *arguments):
-    try:
-        act(*arguments)
-    except OSError as error:
-        return errno.errorcode[error.errno]
-    return None
 
 
 def fill(fd, size, chunk=1 << 20):

@@ -5,7 +5,6 @@ The kernel is the specification: in the world "kernel" the tree is the kernel's 
 mount --bind over the path, and every claim that is true there is made of plyfs as well."""
 import contextlib
 import ctypes
-import errno
 import mmap
 import os
 import pathlib
@@ -18,7 +17,7 @@ import time
 import pytest
 
 from harness import (LIBC, PLYFS, assert_same, differences, digest, listing, need, need_fuse,
-                     need_root, need_tool, run, umount)
+                     need_root, need_tool, refusal, run, umount)
 
 PLYFS_WORLDS = ("tracked", "stateless", "cacheless")
 WORLDS = ("kernel", *PLYFS_WORLDS)
@@ -90,15 +89,6 @@ class Tree:
 def tree(request, sandbox):
     with Tree(sandbox, request.param) as made:
         yield made
-
-
-def refusal(act, *arguments, **words):
-    """The name of the errno with which an act fails; None when it does not."""
-    try:
-        act(*arguments, **words)
-    except OSError as error:
-        return errno.errorcode[error.errno]
-    return None
 
 
 # ---- the host changes, the mount sees it --------------------------------------------------------
