@@ -8,7 +8,10 @@
 # (clang, compiled only) and build/asan (address and undefined-behaviour sanitizers: the suites
 # named in $sanitized run a second time with it). A daemon in the background has no stderr, so the
 # sanitizers write to files, and a file there is a failure. So is a process that a suite leaves
-# behind: it is known by PLYFS_TEST_DIR in its environment, which no other run shares.
+# behind: it is known by PLYFS_TEST_DIR in its environment, which no other suite shares.
+#
+# As many suites run at once as there are processors, each in a directory of its own; those of
+# $alone, which measure or fill the machine, run one after the other when the rest is done.
 set -eu
 
 usage() {
@@ -18,7 +21,8 @@ usage: sh tests/run.sh [--build] [--list] [--only SUITE]... [--full]
   --list        name the suites and do nothing
   --only SUITE  run this suite alone (may be given again); NAME+asan is a suite with the sanitizers
   --full        the long tests too (PLYFS_FULL=1)
-environment: PLYFS_SUITE_SECONDS, after which a suite counts as hung (900; 7200 with --full)
+environment: PLYFS_SUITE_SECONDS, after which a suite counts as hung (900; 7200 with --full);
+PLYFS_LANES, how many suites run at once (the number of processors)
 Logs are kept in build/log.
 END
 }
@@ -27,6 +31,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
 sanitized="$sanitized volumes shadow routes quota"
+alone="memory model attach model+asan"
 
 suites() {
     echo unit
@@ -76,7 +81,7 @@ done
 export PATH="$PATH:/usr/sbin:/sbin" LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
 umask 022
 logs=$root/build/log
-passed=0 failed=0 skipped=0 scratch=''
+passed=0 failed=0 skipped=0 scratch='' fuse_mode=''
 
 finish() {
     if [ "$skipped" -gt 0 ]; then
@@ -135,18 +140,18 @@ esac
 
 # ---- run -----------------------------------------------------------------------------------------
 
-# Processes that carry the mark of this run in their environment, this shell and its kin left out.
+# ours_alive DIRECTORY: processes that carry its mark in their environment.
 ours_alive() {
     for process in /proc/[0-9]*; do
-        if grep -qzxF "PLYFS_TEST_DIR=$scratch" "$process/environ" 2>/dev/null; then
+        if grep -qzxF "PLYFS_TEST_DIR=$1" "$process/environ" 2>/dev/null; then
             echo "${process#/proc/}"
         fi
     done
 }
 
-# Whatever is still mounted below the scratch directory is aborted and taken away.
+# sweep_mounts DIRECTORY: whatever is still mounted below it is aborted and taken away.
 sweep_mounts() {
-    awk -v at="$scratch/" 'index($5, at) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
+    awk -v at="$1/" 'index($5, at) == 1 { print $5 }' /proc/self/mountinfo | sort -r |
         while read -r point; do
             point=$(printf '%b' "$point")
             umount -f "$point" 2>/dev/null || umount -l "$point" 2>/dev/null ||
@@ -155,10 +160,10 @@ sweep_mounts() {
 }
 
 sweep() {
-    sweep_mounts
+    sweep_mounts "$1"
     left=''
     for _ in 1 2 3 4 5 6 7 8 9 10; do
-        left=$(ours_alive)
+        left=$(ours_alive "$1")
         [ -n "$left" ] || return 0
         sleep 0.5
     done
@@ -166,13 +171,16 @@ sweep() {
         echo "  left behind: process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"
         kill -9 "$pid" 2>/dev/null || true
     done
-    sweep_mounts
+    sweep_mounts "$1"
     return 1
 }
 
 clean_up() {
+    [ -z "$fuse_mode" ] || chmod "$fuse_mode" /dev/fuse
     [ -n "$scratch" ] || return 0
-    sweep >/dev/null || true
+    for directory in "$scratch"/*/; do
+        sweep "${directory%/}" >/dev/null || true
+    done
     chmod -R u+rwx "$scratch" 2>/dev/null || true
     rm -rf --one-file-system "$scratch" 2>/dev/null || true
 }
@@ -182,21 +190,25 @@ trap 'exit 130' HUP INT TERM
 base=/dev/shm
 [ -w "$base" ] || base=${TMPDIR:-/tmp}
 scratch=$(mktemp -d "$base/plyfs-run.XXXXXX")
-chmod 1777 "$scratch"
-reports=$scratch/sanitizer
+chmod 755 "$scratch"
+# Suites that run at once would each put back the mode that another one needs.
+if [ "$(id -u)" -eq 0 ] && [ -e /dev/fuse ]; then
+    fuse_mode=$(stat -c %a /dev/fuse)
+    chmod 666 /dev/fuse
+fi
 limit=${PLYFS_SUITE_SECONDS:-$([ "${PLYFS_FULL:-}" = 1 ] && echo 7200 || echo 900)}
 
-# run_suite SUITE: one suite, its counts added, one line said.
+# run_suite SUITE DIRECTORY: one suite, its counts left in $logs/SUITE.counts, one line said.
 run_suite() {
-    suite=$1 name=${1%+asan} directory=$root/build log=$logs/$1.log xml=$logs/$1.xml
-    sanitized_run=
+    suite=$1 here=$2 name=${1%+asan} directory=$root/build log=$logs/$1.log xml=$logs/$1.xml
+    reports=$here/sanitizer sanitized_run=
     case $suite in *+asan) directory=$root/build/asan sanitized_run=1 ;; esac
     started=$(date +%s) status=0
     report=$logs/$suite.report
-    rm -rf "$reports" "$xml" "$report"
+    rm -rf "$xml" "$report"
     # Daemons of ordinary users report here too.
-    mkdir -m 1777 "$reports"
-    chmod 1777 "$reports"
+    mkdir "$here" "$reports"
+    chmod 1777 "$here" "$reports"
     if [ "$name" = unit ]; then
         set -- meson test -C "$directory" --no-rebuild --suite unit --print-errorlogs
         rm -f "$directory/meson-logs/testlog.junit.xml"
@@ -210,7 +222,7 @@ run_suite() {
     if [ "$(id -u)" -eq 0 ] && unshare -m --propagation private true 2>/dev/null; then
         set -- unshare -m --propagation private "$@"
     fi
-    env PLYFS="$directory/plyfs" PLYFS_TEST_DIR="$scratch" PLYFS_REPORT="$report" \
+    env PLYFS="$directory/plyfs" PLYFS_TEST_DIR="$here" PLYFS_REPORT="$report" \
         PLYFS_SANITIZED="$sanitized_run" ASAN_OPTIONS="log_path=$reports/report:detect_leaks=1" \
         UBSAN_OPTIONS="log_path=$reports/report:print_stacktrace=1" \
         timeout -s INT -k 60 "$limit" "$@" </dev/null >"$log" 2>&1 || status=$?
@@ -228,11 +240,18 @@ run_suite() {
         f=1 notes="  ended with status $status"
         [ "$status" -ne 124 ] && [ "$status" -ne 137 ] || notes="  did not end in $limit s"
     fi
-    behind=$(sweep) || f=$((f + 1))
+    behind=$(sweep "$here") || f=$((f + 1))
     found=$(find "$reports" -type f 2>/dev/null | wc -l)
     [ "$found" -eq 0 ] || f=$((f + 1))
-    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    echo "$p $f $s" >"$logs/$suite.counts"
+    tell >"$here/told"
+    flock "$scratch" cat "$here/told"
+    chmod -R u+rwx "$here" 2>/dev/null || true
+    rm -rf --one-file-system "$here" 2>/dev/null || true
+}
 
+# What is said of the suite that run_suite has run.
+tell() {
     verdict=ok
     [ "$f" -eq 0 ] || verdict=FAILED
     printf '%-24s %-6s %4d passed %3d failed %3d skipped %5d s\n' "$suite" "$verdict" \
@@ -251,7 +270,44 @@ run_suite() {
     fi
 }
 
+# ---- lanes ---------------------------------------------------------------------------------------
+
+is_alone() {
+    case " $alone " in *" $1 "*) return 0 ;; esac
+    return 1
+}
+
+# in_lanes: reads suites, a line each, and runs as many at once as there are turns to take.
+in_lanes() {
+    while read -r suite; do
+        read -r _ <&3
+        (
+            trap - EXIT HUP INT TERM
+            run_suite "$suite" "$scratch/$suite" || true
+            echo >&3
+        ) </dev/null &
+    done
+    wait
+}
+
+mkfifo "$scratch/turns"
+exec 3<>"$scratch/turns"
+lanes=${PLYFS_LANES:-$(nproc)}
+while [ "$lanes" -gt 0 ]; do
+    echo >&3
+    lanes=$((lanes - 1))
+done
 for suite in $selected; do
-    run_suite "$suite"
+    rm -f "$logs/$suite.counts"
+    is_alone "$suite" || echo "$suite"
+done >"$scratch/together"
+in_lanes <"$scratch/together"
+for suite in $selected; do
+    ! is_alone "$suite" || run_suite "$suite" "$scratch/$suite"
+done
+for suite in $selected; do
+    # A suite that left no counts came to an end that nobody saw.
+    read -r p f s <"$logs/$suite.counts" || p=0 f=1 s=0
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 done
 finish
