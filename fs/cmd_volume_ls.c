@@ -175,28 +175,12 @@ static int take_volume(void *context, const struct volume_row *row)
     return json_array_append_new(listing->rows, line) == 0 ? 0 : -ENOMEM;
 }
 
+/* Numbers in names count as numbers: v2 comes before v10. */
 static int by_name(const void *left, const void *right)
 {
     const json_t *a = *(json_t *const *)left, *b = *(json_t *const *)right;
     return strverscmp(json_string_value(json_object_get(a, "Name")),
                       json_string_value(json_object_get(b, "Name")));
-}
-
-/* Numbers in names count as numbers: v2 comes before v10. */
-static int sort(json_t *rows)
-{
-    size_t count = json_array_size(rows);
-    cleanup_free json_t **at = reallocarray(NULL, count + 1, sizeof(json_t *));
-    if (!at)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        at[i] = json_incref(json_array_get(rows, i));
-    if (count > 1)
-        qsort(at, count, sizeof(json_t *), by_name);
-    int failed = 0;
-    for (size_t i = 0; i < count; i++)
-        failed |= json_array_set_new(rows, i, at[i]);
-    return failed ? -ENOMEM : 0;
 }
 
 static int gather(const struct wishes *wishes, json_t *rows)
@@ -213,7 +197,7 @@ static int gather(const struct wishes *wishes, json_t *rows)
     volumelook_destroy(listing.look);
     if (err)
         log_error("cannot list the volumes of %s: %s", store->path, strerror(-err));
-    return err ? err : sort(rows);
+    return err ? err : report_sort(rows, by_name);
 }
 
 static int list(const struct wishes *wishes)

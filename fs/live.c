@@ -5,6 +5,7 @@
  */
 #include "live.h"
 
+#include "ledger.h"
 #include "log.h"
 #include "quota.h"
 #include "route.h"
@@ -115,6 +116,13 @@ static json_t *tell_state(struct live *live)
     return json_pack("{s:b, s:o}", "ok", 1, "state", describe(live->mount, routes));
 }
 
+/* Whoever reads the ledger next finds all that has happened until now. */
+static json_t *flush(struct live *live)
+{
+    ledger_flush(live->mount->ledger);
+    return json_pack("{s:b}", "ok", 1);
+}
+
 static json_t *answer(void *context, const json_t *request)
 {
     struct live *live = context;
@@ -122,11 +130,19 @@ static json_t *answer(void *context, const json_t *request)
     const char *destination = json_string_value(json_object_get(request, "destination"));
     if (act && strcmp(act, "state") == 0)
         return tell_state(live);
+    if (act && strcmp(act, "flush") == 0)
+        return flush(live);
     if (act && destination && strcmp(act, "attach") == 0)
         return attach(live, destination);
     if (act && destination && strcmp(act, "detach") == 0)
         return detach(live, destination, json_is_true(json_object_get(request, "lazy")));
     return control_refusal(-EINVAL, "the mount knows no such request");
+}
+
+static void end_ledger(struct mount *mount)
+{
+    ledger_stop(mount->ledger);
+    mount->ledger = NULL;
 }
 
 int live_begin(struct live *live, struct mount *mount)
@@ -136,7 +152,10 @@ int live_begin(struct live *live, struct mount *mount)
     if (err)
         return err;
     live->mount = mount;
-    live->control = control_serve(store, live->row->id, answer, live);
+    mount->ledger = ledger_start(live->store, live->row->id);
+    live->control = mount->ledger ? control_serve(store, live->row->id, answer, live) : NULL;
+    if (!live->control)
+        end_ledger(mount);
     return live->control ? 0 : -EIO;
 }
 
@@ -144,4 +163,5 @@ void live_end(struct live *live)
 {
     control_stop(live->control);
     live->control = NULL;
+    end_ledger(live->mount);
 }

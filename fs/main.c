@@ -24,6 +24,7 @@ static const struct command *const COMMANDS[] = {
     &command_ls,
     &command_cat,
     &command_shadow,
+    &command_copyups,
     &command_attach,
     &command_detach,
     &command_commit,

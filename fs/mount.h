@@ -28,6 +28,7 @@
 
 struct waypoint;
 struct quota;
+struct ledger;
 
 /* A stack and its rules. Tree 0 is the root's and lasts as long as the mount; the others are those
  * of routes (route.h), and last until no node speaks of them any more. */
@@ -68,6 +69,7 @@ struct mount {
     struct listings *listings;
     pthread_rwlock_t names;
     struct rules rules;
+    struct ledger *ledger; /* what it does is noted there; NULL: nowhere. Set before it is served */
     const char *at;        /* the mountpoint, as a real path */
     struct timespec since; /* when it was made: what stubs are dated */
     atomic_uint gone;      /* nodes that died since memory was last given back to the kernel */

@@ -732,6 +732,48 @@ bool node_linked_name(struct node_table *table, uint32_t index, uint32_t *parent
     return found;
 }
 
+/* Writes the path so that it ends at `end`, and returns how long it is; not more than `room` bytes
+ * are written. 0: the directory has no name. */
+static size_t path_upwards(const struct node_table *table, uint32_t parent, const char *name,
+                           char *end, size_t room)
+{
+    size_t length = 0;
+    for (uint32_t at = parent; name; at = table->at[at].parent) {
+        size_t part = strlen(name) + 1;
+        length += part;
+        if (length <= room) {
+            memcpy(end - length + 1, name, part - 1);
+            end[-(ptrdiff_t)length] = '/';
+        }
+        if (at == NODE_ROOT)
+            return length;
+        name = at && table->at[at].generation && table->at[at].name
+                   ? names_text(table->names, table->at[at].name)
+                   : NULL;
+    }
+    return 0;
+}
+
+char *node_path(struct node_table *table, uint32_t parent, const char *name)
+{
+    size_t room = 512;
+    for (;;) {
+        char *path = malloc(room + 1);
+        if (!path)
+            return NULL;
+        pthread_mutex_lock(&table->lock);
+        size_t length = path_upwards(table, parent, name, path + room, room);
+        pthread_mutex_unlock(&table->lock);
+        if (length <= room) {
+            memmove(path, path + room - length, length);
+            path[length] = 0;
+            return path;
+        }
+        free(path);
+        room = 2 * length;
+    }
+}
+
 uint32_t node_tree_count(struct node_table *table, uint8_t tree)
 {
     pthread_mutex_lock(&table->lock);

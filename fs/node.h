@@ -160,6 +160,11 @@ void node_opened(struct node_table *table, uint32_t index, bool writes, int32_t 
 /* One open less; returns the backing id that is to be closed now, or 0. */
 int32_t node_released(struct node_table *table, uint32_t index, bool writes);
 
+/* The path from the root to `name` in the directory `parent`, as it is now: "/etc/passwd"; "" when
+ * the directory has lost its own name, or is none. The caller's to free; NULL when out of memory.
+ */
+char *node_path(struct node_table *table, uint32_t parent, const char *name);
+
 /* How many nodes speak of a tree. */
 uint32_t node_tree_count(struct node_table *table, uint8_t tree);
 

@@ -5,6 +5,7 @@
  */
 #include "ops.h"
 
+#include "asker.h"
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
@@ -319,12 +320,22 @@ static ssize_t put_some(int fd, const char *data, size_t size, off_t offset, boo
     return put < 0 ? -errno : put;
 }
 
+/* What a write is to the account: the page cache writes back what it holds of a mapping, and, where
+ * it gathers writes, of those too. */
+static const char *write_cause(const struct mount *mount, const struct fuse_file_info *fi)
+{
+    if (!fi->writepage)
+        return "write";
+    asker_is_writeback();
+    return mount->rules.writeback ? "writeback" : "mmap";
+}
+
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
               struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
     int err = 0;
-    struct fdref *ref = writable_data(mount, ino, -1, "write", &err);
+    struct fdref *ref = writable_data(mount, ino, -1, write_cause(mount, fi), &err);
     if (!ref)
         return reply_error(req, err);
     size_t put = 0;

@@ -10,6 +10,7 @@
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
+#include "ledger.h"
 #include "ovlattr.h"
 #include "promote.h"
 #include "redirect.h"
@@ -72,6 +73,8 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
     caller_begin(req);
     err = edit_make(mount_stack(mount, &target->view), &target->dir, name, making, fd);
     caller_end();
+    if (!err && S_ISDIR(making->mode))
+        ledger_note_hidden(mount, &target->view, name, EVENT_OPAQUE, S_IFDIR, "mkdir");
     return err;
 }
 

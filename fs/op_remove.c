@@ -9,6 +9,7 @@
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
+#include "ledger.h"
 #include "listing.h"
 #include "promote.h"
 #include "reply.h"
@@ -92,6 +93,12 @@ static int remove_locked(struct mount *mount, const struct node_view *dir, const
     fdref_release(mount->fds, upper);
     if (victim)
         op_settle_victim(mount, victim, orphan, held, writable);
+    if (!err)
+        ledger_note_hidden(mount, dir, name, EVENT_WHITEOUT,
+                           victim   ? victim->type
+                           : is_dir ? S_IFDIR
+                                    : 0,
+                           is_dir ? "rmdir" : "unlink");
     return err;
 }
 

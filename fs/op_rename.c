@@ -10,6 +10,7 @@
 #include "edit.h"
 #include "fd.h"
 #include "find.h"
+#include "ledger.h"
 #include "listing.h"
 #include "promote.h"
 #include "redirect.h"
@@ -206,6 +207,20 @@ static void unlock_ends(struct mount *mount, uint32_t a, uint32_t b)
         node_unlock(mount->nodes, b);
 }
 
+/* What a rename leaves behind: a whiteout at the old name, and a directory at the new one that
+ * hides what the layers beneath have there, or points to where they have what it shows. */
+static void note_marks(struct mount *mount, const struct end *from, const struct end *to,
+                       unsigned flags)
+{
+    mode_t type = from->node.type;
+    if (!(flags & RENAME_EXCHANGE))
+        ledger_note_hidden(mount, &from->dir, from->name, EVENT_WHITEOUT, type, "rename");
+    if (S_ISDIR(type) && from->node.sources)
+        ledger_note_mark(mount, to->dir.index, to->name, EVENT_REDIRECT, type, "rename");
+    else if (S_ISDIR(type))
+        ledger_note_hidden(mount, &to->dir, to->name, EVENT_OPAQUE, type, "rename");
+}
+
 static int rename_names(struct mount *mount, struct end *from, struct end *to, unsigned flags)
 {
     int err = prepare(mount, from, to, flags);
@@ -216,6 +231,10 @@ static int rename_names(struct mount *mount, struct end *from, struct end *to, u
     if (!err && to->index && !(flags & RENAME_EXCHANGE))
         op_drop_index(mount, &to->node);
     unlock_ends(mount, from->index, to->index);
+    if (!err)
+        note_marks(mount, from, to, flags);
+    if (!err && (flags & RENAME_EXCHANGE))
+        note_marks(mount, to, from, flags);
     return err;
 }
 

@@ -10,7 +10,9 @@
 #include "edit.h"
 #include "fd.h"
 #include "find.h"
+#include "ledger.h"
 #include "log.h"
+#include "moment.h"
 #include "ovlattr.h"
 #include "stack.h"
 
@@ -18,23 +20,53 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *means_name(enum copymeans means)
+static enum event_means means_of(const struct copyup *job)
 {
-    static const char *const NAMES[] = {
-        [COPYMEANS_NONE] = "none",
-        [COPYMEANS_REFLINK] = "reflink",
-        [COPYMEANS_RANGE] = "copy_file_range",
-        [COPYMEANS_READ_WRITE] = "read and write",
+    static const enum event_means MEANS[] = {
+        [COPYMEANS_NONE] = EVENT_MEANS_NONE,
+        [COPYMEANS_REFLINK] = EVENT_MEANS_REFLINK,
+        [COPYMEANS_RANGE] = EVENT_MEANS_RANGE,
+        [COPYMEANS_READ_WRITE] = EVENT_MEANS_READ_WRITE,
     };
-    return NAMES[means];
+    return job->meta_only ? EVENT_MEANS_METACOPY : MEANS[job->copied.means];
 }
 
-static void tell(const struct node_view *view, const struct copyup *job, const char *cause)
+/* What a copy-up is done for, and since when. */
+struct purpose {
+    const char *cause;
+    int64_t began; /* on the steady clock */
+};
+
+static struct purpose purpose_begin(const char *cause)
 {
-    log_debug("copy-up of %s for %s: layer %u, %s, %llu of %lld bytes moved",
-              view->name[0] ? view->name : "(no name)", cause, job->src_layer,
-              job->meta_only ? "metacopy" : means_name(job->copied.means),
-              (unsigned long long)job->copied.bytes, (long long)job->src.st_size);
+    return (struct purpose){.cause = cause, .began = moment_steady()};
+}
+
+/* As people count layers the lowest is 1. */
+static unsigned layer_number(const struct stack *stack, unsigned slot)
+{
+    return slot > 0 ? stack->count - slot : 0;
+}
+
+/* Tells of a copy-up of the name (parent, name) of a node. */
+static void tell(struct mount *mount, const struct node_view *view, uint32_t parent,
+                 const char *name, const struct copyup *job, const struct purpose *purpose)
+{
+    struct event event = {
+        .kind = EVENT_COPYUP,
+        .cause = purpose->cause,
+        .layer = layer_number(mount_stack(mount, view), job->src_layer),
+        .type = view->type,
+        .size = S_ISREG(view->type) ? (uint64_t)job->src.st_size : 0,
+        .moved = job->copied.bytes,
+        .means = means_of(job),
+        .duration = moment_steady() - purpose->began,
+    };
+    log_debug("copy-up of %s for %s: layer %u, %s, %llu of %llu bytes moved",
+              *name ? name : "(no name)", purpose->cause, event.layer,
+              event_means_word(event.means), (unsigned long long)event.moved,
+              (unsigned long long)event.size);
+    ledger_note(mount, parent, name, &event);
 }
 
 int promote_mark_impure(struct mount *mount, uint32_t index)
@@ -129,6 +161,7 @@ static int promote_dir_itself(struct mount *mount, uint32_t index, const char *c
 {
     cleanup_view struct node_view view = {0};
     struct copyup job = {.src_data = -1, .limit = -1};
+    const struct purpose purpose = purpose_begin(cause);
     node_lock(mount->nodes, index);
     int err = node_view_index(mount->nodes, index, &view);
     if (!err && node_is(&view, NODE_ORPHAN))
@@ -138,7 +171,7 @@ static int promote_dir_itself(struct mount *mount, uint32_t index, const char *c
     } else if (!err && !node_is(&view, NODE_UPPER)) {
         err = copy_to_place(mount, &view, &job, copyup_dir);
         if (!err)
-            tell(&view, &job, cause);
+            tell(mount, &view, view.parent, view.name, &job, &purpose);
     }
     node_unlock(mount->nodes, index);
     return err;
@@ -171,7 +204,8 @@ int promote_dir(struct mount *mount, uint32_t index, const char *cause)
 }
 
 /* An unlinked file that is still open gets an upper file without a name. */
-static int promote_orphan(struct mount *mount, const struct node_view *view, const char *cause)
+static int promote_orphan(struct mount *mount, const struct node_view *view,
+                          const struct purpose *purpose)
 {
     struct stat st;
     struct copyup job = {.stack = mount_stack(mount, view), .src_name = "", .limit = -1};
@@ -199,13 +233,13 @@ static int promote_orphan(struct mount *mount, const struct node_view *view, con
     fdref_release(mount->fds, ref);
     fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
     node_promoted(mount->nodes, view->index, 0, NODE_METACOPY, st.st_ino);
-    tell(view, &job, cause);
+    tell(mount, view, NODE_NONE, "", &job, purpose);
     return ref ? 0 : -ENOMEM;
 }
 
 /* Brings the data of a metacopy file up. */
 static int complete(struct mount *mount, const struct node_view *view, off_t limit,
-                    const char *cause)
+                    const struct purpose *purpose)
 {
     struct copyup job = {.stack = mount_stack(mount, view), .src_layer = view->more->data_layer};
     struct spot spot;
@@ -221,12 +255,14 @@ static int complete(struct mount *mount, const struct node_view *view, off_t lim
     cleanup_fd int data = find_metacopy_data(mount, view);
     if (data < 0)
         return data;
-    err = copyup_complete(job.stack, fd, data, limit, &job.copied);
+    err = fd_stat(fd, "", &job.src);
+    if (!err)
+        err = copyup_complete(job.stack, fd, data, limit, &job.copied);
     if (err)
         return err;
     node_set_flags(mount->nodes, view->index, 0, NODE_METACOPY);
     fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
-    tell(view, &job, cause);
+    tell(mount, view, view->parent, view->name, &job, purpose);
     return 0;
 }
 
@@ -265,7 +301,7 @@ static bool wants_metacopy(const struct stack *stack, const struct node_view *vi
 
 /* The node's first copy-up. */
 static int copy_file(struct mount *mount, const struct node_view *view, bool data, off_t limit,
-                     const char *cause)
+                     const struct purpose *purpose)
 {
     struct stack *stack = mount_stack(mount, view);
     struct copyup job = {.src_data = -1, .limit = limit};
@@ -289,7 +325,7 @@ static int copy_file(struct mount *mount, const struct node_view *view, bool dat
     if (err)
         return err;
     fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
-    tell(view, &job, cause);
+    tell(mount, view, view->parent, view->name, &job, purpose);
     return 0;
 }
 
@@ -299,17 +335,17 @@ static bool is_done(const struct node_view *view, bool data)
 }
 
 static int promote_locked(struct mount *mount, uint32_t index, bool data, off_t limit,
-                          const char *cause)
+                          const struct purpose *purpose)
 {
     cleanup_view struct node_view view = {0};
     int err = node_view_index(mount->nodes, index, &view);
     if (err || is_done(&view, data))
         return err;
     if (node_is(&view, NODE_UPPER))
-        return complete(mount, &view, limit, cause);
+        return complete(mount, &view, limit, purpose);
     if (node_is(&view, NODE_ORPHAN))
-        return promote_orphan(mount, &view, cause);
-    return copy_file(mount, &view, data, limit, cause);
+        return promote_orphan(mount, &view, purpose);
+    return copy_file(mount, &view, data, limit, purpose);
 }
 
 /* Takes the node's lock. Another thread takes the lead where it must be waited for, or where data
@@ -342,8 +378,9 @@ static int promote_file(struct mount *mount, uint32_t index, bool data, off_t li
         err = promote_dir(mount, view.parent, cause);
     if (err)
         return err;
+    const struct purpose purpose = purpose_begin(cause);
     lock_to_promote(mount, &view, data, limit);
-    err = promote_locked(mount, index, data, limit, cause);
+    err = promote_locked(mount, index, data, limit, &purpose);
     node_unlock(mount->nodes, index);
     return err;
 }
@@ -365,7 +402,7 @@ int promote_data(struct mount *mount, uint32_t index, off_t limit, const char *c
 
 /* Links an indexed inode at a name that so far only a lower layer has. */
 static int link_name(struct mount *mount, const struct node_view *view, uint32_t parent,
-                     const char *name)
+                     const char *name, const struct purpose *purpose)
 {
     struct stat st;
     int err = find_attr(mount, view, &st);
@@ -379,9 +416,19 @@ static int link_name(struct mount *mount, const struct node_view *view, uint32_t
     err = copyup_link_index(mount_stack(mount, view), view->more->index_name, place->fd, name,
                             st.st_nlink);
     fdref_release(mount->fds, place);
-    if (!err)
-        node_set_linked(mount->nodes, parent, name);
-    return err;
+    if (err)
+        return err;
+    node_set_linked(mount->nodes, parent, name);
+    struct event event = {
+        .kind = EVENT_COPYUP,
+        .cause = purpose->cause,
+        .type = view->type,
+        .size = S_ISREG(view->type) ? (uint64_t)st.st_size : 0,
+        .means = EVENT_MEANS_LINK,
+        .duration = moment_steady() - purpose->began,
+    };
+    ledger_note(mount, parent, name, &event);
+    return 0;
 }
 
 int promote_name(struct mount *mount, uint32_t parent, const char *name, const char *cause)
@@ -396,10 +443,12 @@ int promote_name(struct mount *mount, uint32_t parent, const char *name, const c
     if (err)
         return err;
     cleanup_view struct node_view view = {0};
+    const struct purpose purpose = purpose_begin(cause);
     node_lock(mount->nodes, index);
     err = node_view_index(mount->nodes, index, &view);
     if (!err && !node_name_is_linked(mount->nodes, parent, name))
-        err = view.more && view.more->index_name ? link_name(mount, &view, parent, name) : -ESTALE;
+        err = view.more && view.more->index_name ? link_name(mount, &view, parent, name, &purpose)
+                                                 : -ESTALE;
     node_unlock(mount->nodes, index);
     return err;
 }

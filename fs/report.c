@@ -489,6 +489,22 @@ static void print_lines(const struct report *report, const struct template *temp
     }
 }
 
+int report_sort(json_t *rows, int (*compare)(const void *left, const void *right))
+{
+    size_t count = json_array_size(rows);
+    cleanup_free json_t **at = reallocarray(NULL, count + 1, sizeof(json_t *));
+    if (!at)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        at[i] = json_incref(json_array_get(rows, i));
+    if (count > 1)
+        qsort(at, count, sizeof(json_t *), compare);
+    int failed = 0;
+    for (size_t i = 0; i < count; i++)
+        failed |= json_array_set_new(rows, i, at[i]);
+    return failed ? -ENOMEM : 0;
+}
+
 int report_print(const struct report *report, const json_t *rows)
 {
     cleanup_template struct template template = {0};

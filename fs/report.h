@@ -72,6 +72,9 @@ struct report {
  * list is. Filters of one key are alternatives; those of several keys must all be met. */
 must_check int report_check(const struct report *report);
 
+/* Puts rows in order; `compare` is given pointers to json_t pointers, as qsort(3) does. */
+must_check int report_sort(json_t *rows, int (*compare)(const void *left, const void *right));
+
 /* Prints the rows (an array; borrowed) that pass the filters. -EIO when stdout takes no more. */
 must_check int report_print(const struct report *report, const json_t *rows);
 

@@ -7,6 +7,13 @@
 /* Ids are lower-case hex digits, so 'g' ends the range of all that begin with ?1. */
 #define BY_PREFIX(table) "SELECT id FROM " table " WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2"
 
+#define EVENT_COLUMNS                                                                              \
+    "time, kind, path, cause, layer, type, pid, uid, command, writeback, size, moved, means,"      \
+    " duration"
+#define EVENT_SELECT                                                                               \
+    "SELECT number, " EVENT_COLUMNS                                                                \
+    " FROM event WHERE ledger = (SELECT number FROM ledger WHERE mount = ?1)"
+
 const char *const catalogsql_texts[STATEMENT_COUNT] = {
     [VERSION] = "PRAGMA user_version",
     [BEGIN] = "BEGIN IMMEDIATE",
@@ -96,4 +103,17 @@ const char *const catalogsql_texts[STATEMENT_COUNT] = {
     [ROUTE_PAIRS] = "SELECT key, value FROM mount_volume_pair"
                     " WHERE mount = ? AND destination = ? AND kind = ?",
     [ROUTE_ALL] = "SELECT destination FROM mount_volume WHERE mount = ?",
+
+    [SYNC_LESS] = "PRAGMA synchronous = NORMAL",
+    [LEDGER_FIND] = "SELECT number FROM ledger WHERE mount = ?",
+    [LEDGER_MAKE] = "INSERT INTO ledger (mount) VALUES (?) ON CONFLICT (mount) DO NOTHING",
+    [LEDGER_LOSE] = "UPDATE ledger SET lost = lost + ? WHERE number = ?",
+    [LEDGER_LOST] = "SELECT lost FROM ledger WHERE mount = ?",
+    [LEDGER_LAST] = "SELECT coalesce(max(number), 0) FROM event WHERE ledger = ?",
+    [EVENT_ADD] = "INSERT INTO event (ledger, number, " EVENT_COLUMNS ")"
+                  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [EVENT_FORGET] = "DELETE FROM event WHERE ledger = ? AND path = ? AND kind = ?",
+    [EVENT_PAGE] = EVENT_SELECT " AND number > ?2 AND time >= ?3 ORDER BY number LIMIT ?4",
+    [EVENT_PAGE_OF_PATH] = EVENT_SELECT " AND number > ?2 AND time >= ?3 AND path = ?5"
+                                        " ORDER BY number LIMIT ?4",
 };

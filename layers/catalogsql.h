@@ -70,6 +70,17 @@ enum statement {
     ROUTE_PAIRS,
     ROUTE_ALL,
 
+    SYNC_LESS,
+    LEDGER_FIND,
+    LEDGER_MAKE,
+    LEDGER_LOSE,
+    LEDGER_LOST,
+    LEDGER_LAST,
+    EVENT_ADD,
+    EVENT_FORGET,
+    EVENT_PAGE,
+    EVENT_PAGE_OF_PATH,
+
     STATEMENT_COUNT,
 };
 

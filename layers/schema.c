@@ -137,4 +137,34 @@ const char *const schema_steps[SCHEMA_VERSION] = {
                                 "    ON DELETE CASCADE"
                                 ") STRICT, WITHOUT ROWID;"
                                 "PRAGMA user_version = 3;",
+
+    /* What mounts did to their upper layers. A ledger stands for its mount in every event, being
+     * shorter than an id; events are numbered in it from 1. `lost` counts those that found no room
+     * on their way here. */
+    "CREATE TABLE ledger ("
+    "  number INTEGER PRIMARY KEY,"
+    "  mount TEXT NOT NULL UNIQUE REFERENCES mount (id) ON DELETE CASCADE,"
+    "  lost INTEGER NOT NULL DEFAULT 0 CHECK (lost >= 0)"
+    ") STRICT;"
+    "CREATE TABLE event ("
+    "  ledger INTEGER NOT NULL REFERENCES ledger (number) ON DELETE CASCADE,"
+    "  number INTEGER NOT NULL CHECK (number > 0),"
+    "  time INTEGER NOT NULL,"
+    "  kind TEXT NOT NULL CHECK (kind <> ''),"
+    "  path TEXT NOT NULL CHECK (path = '' OR path GLOB '/*'),"
+    "  cause TEXT NOT NULL,"
+    "  layer INTEGER NOT NULL CHECK (layer >= 0),"
+    "  type INTEGER NOT NULL,"
+    "  pid INTEGER NOT NULL CHECK (pid >= 0),"
+    "  uid INTEGER NOT NULL,"
+    "  command TEXT NOT NULL,"
+    "  writeback INTEGER NOT NULL CHECK (writeback IN (0, 1)),"
+    "  size INTEGER NOT NULL CHECK (size >= 0),"
+    "  moved INTEGER NOT NULL CHECK (moved >= 0),"
+    "  means TEXT NOT NULL CHECK (means <> ''),"
+    "  duration INTEGER NOT NULL CHECK (duration >= 0),"
+    "  PRIMARY KEY (ledger, number)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX event_of_path ON event (ledger, path);"
+    "PRAGMA user_version = 4;",
 };

@@ -198,11 +198,12 @@ if [ "$(id -u)" -eq 0 ] && [ -e /dev/fuse ]; then
 fi
 limit=${PLYFS_SUITE_SECONDS:-$([ "${PLYFS_FULL:-}" = 1 ] && echo 7200 || echo 900)}
 
-# run_suite SUITE DIRECTORY: one suite, its counts left in $logs/SUITE.counts, one line said.
+# run_suite SUITE: one suite, its counts left in $logs/SUITE.counts, one line said.
 run_suite() {
-    suite=$1 here=$2 name=${1%+asan} directory=$root/build log=$logs/$1.log xml=$logs/$1.xml
-    reports=$here/sanitizer sanitized_run=
-    case $suite in *+asan) directory=$root/build/asan sanitized_run=1 ;; esac
+    suite=$1 here=$scratch/${1%+asan} name=${1%+asan} directory=$root/build log=$logs/$1.log xml=$logs/$1.xml
+    sanitized_run=
+    case $suite in *+asan) directory=$root/build/asan here=$here-asan sanitized_run=1 ;; esac
+    reports=$here/sanitizer
     started=$(date +%s) status=0
     report=$logs/$suite.report
     rm -rf "$xml" "$report"
@@ -283,7 +284,7 @@ in_lanes() {
         read -r _ <&3
         (
             trap - EXIT HUP INT TERM
-            run_suite "$suite" "$scratch/$suite" || true
+            run_suite "$suite" || true
             echo >&3
         ) </dev/null &
     done
@@ -303,7 +304,7 @@ for suite in $selected; do
 done >"$scratch/together"
 in_lanes <"$scratch/together"
 for suite in $selected; do
-    ! is_alone "$suite" || run_suite "$suite" "$scratch/$suite"
+    ! is_alone "$suite" || run_suite "$suite"
 done
 for suite in $selected; do
     # A suite that left no counts came to an end that nobody saw.

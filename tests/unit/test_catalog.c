@@ -2,6 +2,7 @@
 #include "kit.h"
 
 #include "catalog.h"
+#include "catalogevents.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -820,7 +821,7 @@ static void ten_processes_make_one_catalog(void **state)
 
 static void load_version(const char *data)
 {
-    char sql[8192];
+    char sql[16384];
     FILE *file = fopen(data, "re");
     assert_non_null(file);
     size_t length = fread(sql, 1, sizeof(sql) - 1, file);
@@ -838,6 +839,11 @@ static void load_version_1(void)
 static void load_version_2(void)
 {
     load_version(PLYFS_TEST_DATA "/catalog-2.sql");
+}
+
+static void load_version_3(void)
+{
+    load_version(PLYFS_TEST_DATA "/catalog-3.sql");
 }
 
 static void rows_of_version_1_survive(void **state)
@@ -883,6 +889,21 @@ static void rows_of_version_2_survive(void **state)
     assert_int_equal(catalog_find_mount(catalog, "web", &web), 0);
     assert_int_equal(add_volume(catalog, word("data")), 0);
     assert_int_equal(add_route(catalog, web.id, word("/data"), word("data")), 0);
+}
+
+static void rows_of_version_3_survive(void **state)
+{
+    (void)state;
+    int64_t ledger;
+    load_version_3();
+    cleanup_catalog struct catalog *catalog = open_here();
+    cleanup_volume struct volume_row volume = {0};
+    cleanup_mount struct mount_row web = {0};
+    assert_int_equal(catalog_find_volume(catalog, "data", &volume), 0);
+    assert_string_equal(volume.labels.at[0].value, "test");
+    assert_int_equal(catalog_find_mount(catalog, "web", &web), 0);
+    assert_int_equal(catalog_remove_volume(catalog, "data"), -EBUSY);
+    assert_int_equal(catalog_open_ledger(catalog, web.id, &ledger), 0);
 }
 
 static void ten_processes_bring_one_catalog_up_to_date(void **state)
@@ -938,7 +959,7 @@ static void a_migrated_catalog_is_as_a_new_one(void **state)
     catalog_close(open_here());
     cleanup_free char *made = schema_text();
     const int64_t version = ask_number("PRAGMA user_version");
-    void (*const loads[])(void) = {load_version_1, load_version_2};
+    void (*const loads[])(void) = {load_version_1, load_version_2, load_version_3};
     for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
         assert_int_equal(unlinkat(kit_root(), "catalog.db", 0), 0);
         loads[i]();
@@ -1009,6 +1030,7 @@ int main(void)
         kit_test(ten_processes_make_one_catalog),
         kit_test(rows_of_version_1_survive),
         kit_test(rows_of_version_2_survive),
+        kit_test(rows_of_version_3_survive),
         kit_test(ten_processes_bring_one_catalog_up_to_date),
         kit_test(a_step_that_fails_changes_nothing),
         kit_test(a_migrated_catalog_is_as_a_new_one),

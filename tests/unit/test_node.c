@@ -101,6 +101,42 @@ static void a_node_is_what_its_entry_said(void **state)
     node_view_finish(&view);
 }
 
+static void assert_path(uint32_t parent, const char *name, const char *path)
+{
+    cleanup_free char *found = node_path(table, parent, name);
+    assert_non_null(found);
+    assert_string_equal(found, path);
+}
+
+static void a_path_is_told_from_the_root(void **state)
+{
+    (void)state;
+    uint64_t dir = intern(NODE_ROOT, "usr", S_IFDIR, 10);
+    uint64_t sub = intern(index_of(dir), "lib", S_IFDIR, 11);
+    assert_path(NODE_ROOT, "f", "/f");
+    assert_path(index_of(sub), "f", "/usr/lib/f");
+    node_move_name(table, index_of(dir), "lib", NODE_ROOT, "moved");
+    assert_path(index_of(sub), "f", "/moved/f");
+    node_drop_name(table, NODE_ROOT, "moved");
+    assert_path(index_of(sub), "f", "");
+    assert_path(NODE_NONE, "f", "");
+}
+
+static void a_path_may_be_longer_than_the_kernel_takes(void **state)
+{
+    (void)state;
+    char name[201];
+    uint32_t at = NODE_ROOT;
+    memset(name, 'n', 200);
+    name[200] = 0;
+    for (uint64_t i = 0; i < 50; i++)
+        at = index_of(intern(at, name, S_IFDIR, 100 + i));
+    cleanup_free char *path = node_path(table, at, "end");
+    assert_int_equal(strlen(path), 50 * 201 + 4);
+    assert_string_equal(path + 50 * 201, "/end");
+    assert_int_equal(strspn(path, "/n"), 50 * 201 + 1);
+}
+
 static void a_name_looked_up_again_is_the_same_node(void **state)
 {
     (void)state;
@@ -506,6 +542,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         node_test(a_node_is_what_its_entry_said),
+        node_test(a_path_is_told_from_the_root),
+        node_test(a_path_may_be_longer_than_the_kernel_takes),
         node_test(a_name_looked_up_again_is_the_same_node),
         node_test(a_number_that_is_used_again_is_stale_under_its_old_id),
         node_test(an_id_that_was_never_given_is_stale),

@@ -1,0 +1,36 @@
+-- SPDX-License-Identifier: MIT
+-- A catalog of schema version 3: that of version 2, a volume with a label, and a mount that has it.
+PRAGMA foreign_keys = OFF;
+BEGIN;
+CREATE TABLE layer (  id TEXT PRIMARY KEY CHECK (length(id) = 64 AND id NOT GLOB '*[^0-9a-f]*'),  name TEXT UNIQUE CHECK (name <> ''),  source TEXT NOT NULL,  created INTEGER NOT NULL,  files INTEGER NOT NULL CHECK (files >= 0),  bytes INTEGER NOT NULL CHECK (bytes >= 0),  tar_bytes INTEGER NOT NULL CHECK (tar_bytes >= 0),  skeleton INTEGER NOT NULL CHECK (skeleton IN (0, 1)), entries TEXT NOT NULL DEFAULT ''  CHECK (entries = '' OR (length(entries) = 32 AND entries NOT GLOB '*[^0-9a-f]*'))) STRICT;
+INSERT INTO layer VALUES('1111111111111111111111111111111111111111111111111111111111111111','base','debian.tar',1700000000000000001,9000,120000000,130000000,1,'0123456789abcdef0123456789abcdef');
+INSERT INTO layer VALUES('2222222222222222222222222222222222222222222222222222222222222222',NULL,'commit of web',1700000000000000002,12,4096,10240,0,'');
+CREATE TABLE image (  id TEXT PRIMARY KEY CHECK (length(id) = 64 AND id NOT GLOB '*[^0-9a-f]*'),  config TEXT NOT NULL,  created INTEGER NOT NULL) STRICT;
+INSERT INTO image VALUES('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa','{"os":"linux"}',1700000000000000003);
+CREATE TABLE image_layer (  image TEXT NOT NULL REFERENCES image (id) ON DELETE CASCADE,  position INTEGER NOT NULL CHECK (position >= 0),  layer TEXT NOT NULL REFERENCES layer (id),  PRIMARY KEY (image, position)) STRICT, WITHOUT ROWID;
+INSERT INTO image_layer VALUES('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',0,'1111111111111111111111111111111111111111111111111111111111111111');
+INSERT INTO image_layer VALUES('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',1,'2222222222222222222222222222222222222222222222222222222222222222');
+CREATE TABLE tag (  name TEXT PRIMARY KEY CHECK (name GLOB '?*:?*'),  image TEXT NOT NULL REFERENCES image (id) ON DELETE CASCADE) STRICT, WITHOUT ROWID;
+INSERT INTO tag VALUES('debian:12','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa');
+INSERT INTO tag VALUES('debian:latest','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa');
+CREATE TABLE mount (  id TEXT PRIMARY KEY CHECK (length(id) = 64 AND id NOT GLOB '*[^0-9a-f]*'),  name TEXT NOT NULL UNIQUE CHECK (name <> '' AND name NOT GLOB '/*'),  image TEXT REFERENCES image (id),  created INTEGER NOT NULL,  mountpoint TEXT CHECK (mountpoint GLOB '/*'),  mounted INTEGER NOT NULL DEFAULT 0 CHECK (mounted >= 0),  pid INTEGER NOT NULL DEFAULT 0,  boot TEXT, options TEXT NOT NULL DEFAULT '', ephemeral INTEGER NOT NULL DEFAULT 0  CHECK (ephemeral IN (0, 1)),  CHECK (mountpoint IS NULL OR mounted > 0)) STRICT;
+INSERT INTO mount VALUES('cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc','web','aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa',1700000000000000004,'/srv/web',1700000000000000005,4711,'6f9c0b9e-0000-4000-8000-000000000001','',0);
+INSERT INTO mount VALUES('dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd','plain',NULL,1700000000000000006,NULL,0,0,NULL,'ro',1);
+CREATE TABLE mount_lower (  mount TEXT NOT NULL REFERENCES mount (id) ON DELETE CASCADE,  position INTEGER NOT NULL CHECK (position >= 0),  path TEXT NOT NULL CHECK (path GLOB '/*'),  PRIMARY KEY (mount, position)) STRICT, WITHOUT ROWID;
+INSERT INTO mount_lower VALUES('dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd',0,'/srv/top');
+INSERT INTO mount_lower VALUES('dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd',1,'/srv/bottom');
+CREATE TABLE volume (  name TEXT PRIMARY KEY CHECK (length(name) BETWEEN 2 AND 255 AND name GLOB '[a-zA-Z0-9]*' AND name NOT GLOB '*[^a-zA-Z0-9_.-]*'),  driver TEXT NOT NULL CHECK (driver <> ''),  created INTEGER NOT NULL,  by_mount TEXT,  by_image TEXT,  by_destination TEXT,  used INTEGER NOT NULL DEFAULT 0 CHECK (used >= 0),  copied_image TEXT,  copied_path TEXT,  copied TEXT CHECK (copied <> '' AND copied NOT GLOB '*/*'),  renaming TEXT UNIQUE CHECK (length(renaming) BETWEEN 2 AND 255 AND renaming GLOB '[a-zA-Z0-9]*' AND renaming NOT GLOB '*[^a-zA-Z0-9_.-]*')) STRICT;
+INSERT INTO volume VALUES('data','local',1700000000000000009,NULL,NULL,NULL,0,NULL,NULL,NULL,NULL);
+CREATE TABLE volume_pair (  volume TEXT NOT NULL REFERENCES volume (name) ON UPDATE CASCADE ON DELETE CASCADE,  kind TEXT NOT NULL CHECK (kind IN ('option', 'label')),  key TEXT NOT NULL,  value TEXT NOT NULL,  PRIMARY KEY (volume, kind, key)) STRICT, WITHOUT ROWID;
+INSERT INTO volume_pair VALUES('data','label','stage','test');
+CREATE TABLE mount_volume (  mount TEXT NOT NULL REFERENCES mount (id) ON DELETE CASCADE,  destination TEXT NOT NULL CHECK (destination GLOB '/?*'),  kind TEXT NOT NULL CHECK (kind IN ('volume', 'bind', 'tmpfs', 'image')),  volume TEXT REFERENCES volume (name) ON UPDATE CASCADE,  image TEXT REFERENCES image (id),  source TEXT CHECK (source GLOB '/*'),  mode TEXT,  propagation TEXT,  subpath TEXT,  driver TEXT,  size INTEGER NOT NULL CHECK (size >= 0),  perm INTEGER NOT NULL CHECK (perm BETWEEN 0 AND 4095),  read_only INTEGER NOT NULL CHECK (read_only IN (0, 1)),  nocopy INTEGER NOT NULL CHECK (nocopy IN (0, 1)),  make_source INTEGER NOT NULL CHECK (make_source IN (0, 1)),  one_filesystem INTEGER NOT NULL CHECK (one_filesystem IN (0, 1)),  origin TEXT NOT NULL CHECK (origin IN ('asked', 'from', 'image', 'attached')),  anonymous INTEGER NOT NULL CHECK (anonymous IN (0, 1)),  PRIMARY KEY (mount, destination),  CHECK ((kind = 'volume') = (volume IS NOT NULL)),  CHECK ((kind = 'image') = (image IS NOT NULL)),  CHECK ((kind = 'bind') = (source IS NOT NULL))) STRICT, WITHOUT ROWID;
+INSERT INTO mount_volume VALUES('cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc','/data','volume','data',NULL,NULL,'ro',NULL,NULL,NULL,0,0,1,0,0,0,'asked',0);
+CREATE TABLE mount_volume_pair (  mount TEXT NOT NULL,  destination TEXT NOT NULL,  kind TEXT NOT NULL CHECK (kind IN ('option', 'label')),  key TEXT NOT NULL,  value TEXT NOT NULL,  PRIMARY KEY (mount, destination, kind, key),  FOREIGN KEY (mount, destination) REFERENCES mount_volume (mount, destination)    ON DELETE CASCADE) STRICT, WITHOUT ROWID;
+CREATE INDEX image_layer_of_layer ON image_layer (layer);
+CREATE INDEX tag_of_image ON tag (image);
+CREATE INDEX mount_of_image ON mount (image);
+CREATE INDEX mount_at ON mount (mountpoint);
+CREATE INDEX mount_volume_of_volume ON mount_volume (volume);
+CREATE INDEX mount_volume_of_image ON mount_volume (image);
+PRAGMA user_version = 3;
+COMMIT;
