@@ -105,12 +105,19 @@ static bool take_calendar(const char *word, int64_t *seconds)
     return false;
 }
 
+/* What lies beyond the range of the clock is its end. */
+static int64_t in_nanoseconds(int64_t seconds)
+{
+    int64_t most = INT64_MAX / MOMENT_SECOND;
+    return (seconds > most ? most : seconds < -most ? -most : seconds) * MOMENT_SECOND;
+}
+
 int eventword_moment(const char *word, int64_t now, int64_t *moment)
 {
     int64_t number;
     const char *end = take_number(word + (word[0] == '@'), &number);
     if (word[0] == '@') {
-        *moment = number * MOMENT_SECOND;
+        *moment = end ? in_nanoseconds(number) : 0;
         return end && *end == 0 ? 0 : -EINVAL;
     }
     if (end && unit_of(end[0]) && end[1] == 0 && number < INT32_MAX / 1000) {
@@ -119,6 +126,6 @@ int eventword_moment(const char *word, int64_t now, int64_t *moment)
     }
     if (!take_calendar(word, &number))
         return -EINVAL;
-    *moment = number * MOMENT_SECOND;
+    *moment = in_nanoseconds(number);
     return 0;
 }

@@ -25,6 +25,8 @@ static void moments_are_read(void **state)
         {"2023-11-14T22:13:20Z", 1700000000},
         {"2023-11-14T22:13:20", 1700000000},
         {"2023-11-14", 1699920000},
+        {"2999-01-01", INT64_MAX / MOMENT_SECOND},
+        {"0001-01-01", -(INT64_MAX / MOMENT_SECOND)},
     };
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
         int64_t moment = 0;
