@@ -11,6 +11,7 @@
 #include "eventqueue.h"
 #include "log.h"
 #include "moment.h"
+#include "probes.h"
 #include "resolve.h"
 
 #include <pthread.h>
@@ -32,27 +33,34 @@ struct ledger {
 
 /* ---- noting ---- */
 
-#ifdef PLYFS_NO_LEDGER
-
-void ledger_note(struct mount *mount, uint32_t parent, const char *name, struct event *event)
+/* Whether there is anybody to tell. */
+static bool is_wanted(const struct mount *mount)
 {
-    (void)mount, (void)parent, (void)name, (void)event;
+#ifdef PLYFS_NO_LEDGER
+    (void)mount;
+    return false;
+#else
+    return mount->ledger || probe_is_watched(copyup) || probe_is_watched(mark);
+#endif
 }
 
-#else
-
 void ledger_note(struct mount *mount, uint32_t parent, const char *name, struct event *event)
 {
-    if (!mount->ledger)
+    if (!is_wanted(mount))
         return;
     cleanup_free char *path = node_path(mount->nodes, parent, name);
     event->time = moment_now();
     event->path = path ? path : "";
     asker_name(event);
-    eventqueue_put(mount->ledger->queue, event);
+    if (event->kind == EVENT_COPYUP)
+        probe_copyup(event->path, event->cause, event->command, event->pid, event->moved,
+                     event->duration);
+    else
+        probe_mark(event_kind_word(event->kind), event->path, event->cause, event->command,
+                   event->pid);
+    if (mount->ledger)
+        eventqueue_put(mount->ledger->queue, event);
 }
-
-#endif
 
 void ledger_note_mark(struct mount *mount, uint32_t parent, const char *name, enum event_kind kind,
                       mode_t type, const char *cause)
@@ -65,7 +73,7 @@ void ledger_note_hidden(struct mount *mount, const struct node_view *dir, const 
                         enum event_kind kind, mode_t type, const char *cause)
 {
     struct stack *stack = mount_stack(mount, dir);
-    if (mount->ledger && !stack->plain && resolve_lower_shows(stack, dir->sources, name) > 0)
+    if (is_wanted(mount) && !stack->plain && resolve_lower_shows(stack, dir->sources, name) > 0)
         ledger_note_mark(mount, dir->index, name, kind, type, cause);
 }
 

@@ -6,13 +6,16 @@
 #include "ops.h"
 
 #include "asker.h"
+#include "probes.h"
 
 /* Every operation answers before it returns; then the request is gone. */
 #define SERVED(operation, parameters, arguments)                                                   \
     static void serve_##operation parameters                                                       \
     {                                                                                              \
         asker_begin(fuse_req_ctx(req)->pid, fuse_req_ctx(req)->uid);                               \
+        probe_request_begin(#operation, fuse_req_ctx(req)->pid);                                   \
         op_##operation arguments;                                                                  \
+        probe_request_end(#operation);                                                             \
         asker_end();                                                                               \
     }
 

@@ -57,6 +57,8 @@ EXCUSES = [
     (r"needs loop devices", lambda _: not os.path.exists("/dev/loop-control")),
     (r"(the kernel )?(has|needs) (no )?(btrfs|xfs|ext4)\b.*", _no_filesystem),
     (r"needs FUSE over io_uring", _no_uring),
+    (r"bpftrace cannot attach here", lambda _: not os.path.exists("/sys/bus/event_source/devices/uprobe")
+        or _fails("bpftrace", "-e", "BEGIN { exit(); }")),
     (r".*\bPLYFS_FULL=1\b.*", lambda _: os.environ.get("PLYFS_FULL") != "1"),
     (r"fusermount3 is not setuid", lambda _: not _is_setuid("fusermount3")),
     (r"needs a higher limit of open files", lambda _: _hard_limit_of_files() <= 1 << 20),

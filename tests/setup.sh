@@ -51,6 +51,8 @@ for_tests='
 python  pytest        python3-pytest
 command clang         clang
 command clang-format  clang-format
+header  sys/sdt.h     systemtap-sdt-dev
+command bpftrace      bpftrace
 command git           git
 command fuse-overlayfs fuse-overlayfs
 command getfacl       acl
