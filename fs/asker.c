@@ -19,6 +19,14 @@ static _Thread_local struct {
     bool writeback;
 } asker;
 
+/* The command of the process that was named last, open: what is read from it is the command of that
+ * very process as it is now, also after exec(2), and when it is gone nothing is. It is kept of a
+ * process that asks by its first thread: the id of another may soon be one of another process. */
+static _Thread_local struct {
+    pid_t process;
+    int comm;
+} last = {.comm = -1};
+
 void asker_begin(pid_t thread, uid_t uid)
 {
     asker.thread = thread;
@@ -37,17 +45,13 @@ void asker_is_writeback(void)
     asker.writeback = true;
 }
 
-/* Reads the beginning of a file of a process into `text`, as a string: its length, or -errno. */
-static ssize_t read_of(pid_t id, const char *file, char *text, size_t size)
+/* Opens a file of a process. */
+static int open_of(pid_t id, const char *file)
 {
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/%s", (int)id, file);
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, size - 1);
-    if (length < 0)
-        return -errno;
-    text[length] = 0;
-    return length;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }
 
 /* Signal 0 is sent to nobody: the kernel looks for a thread of that process, and that it finds one
@@ -63,9 +67,38 @@ static pid_t process_of(pid_t thread)
     int process;
     if (leads_its_process(thread))
         return thread;
-    const char *line =
-        read_of(thread, "status", text, sizeof(text)) > 0 ? strstr(text, "\nTgid:") : NULL;
+    cleanup_fd int status = open_of(thread, "status");
+    ssize_t length = status < 0 ? 0 : read(status, text, sizeof(text) - 1);
+    text[length > 0 ? length : 0] = 0;
+    const char *line = strstr(text, "\nTgid:");
     return line && sscanf(line, "\nTgid: %d", &process) == 1 ? process : thread;
+}
+
+/* A line of a file, without its end; false when there is nothing to read any more. */
+static bool read_line(int fd, char *text, size_t size)
+{
+    ssize_t length = pread(fd, text, size - 1, 0);
+    text[length > 0 ? length : 0] = 0;
+    text[strcspn(text, "\n")] = 0;
+    return length > 0;
+}
+
+static void name_process(struct event *event)
+{
+    if (last.process == asker.thread && read_line(last.comm, event->command, EVENT_COMMAND_SIZE)) {
+        event->pid = last.process;
+        return;
+    }
+    event->pid = process_of(asker.thread);
+    cleanup_fd int comm = open_of(event->pid, "comm");
+    if (comm < 0)
+        return;
+    (void)!read_line(comm, event->command, EVENT_COMMAND_SIZE);
+    if (event->pid == asker.thread) {
+        own_close(&last.comm);
+        last.comm = steal_fd(&comm);
+        last.process = event->pid;
+    }
 }
 
 void asker_name(struct event *event)
@@ -73,11 +106,6 @@ void asker_name(struct event *event)
     event->writeback = asker.writeback;
     if (asker.thread == 0 || asker.writeback)
         return;
-    event->pid = process_of(asker.thread);
     event->uid = asker.uid;
-    ssize_t length = read_of(event->pid, "comm", event->command, sizeof(event->command));
-    if (length > 0 && event->command[length - 1] == '\n')
-        event->command[length - 1] = 0;
-    if (length < 0)
-        event->command[0] = 0;
+    name_process(event);
 }

@@ -21,7 +21,7 @@ void asker_is_writeback(void);
 
 /* Puts the process, its command and its user into an event; nothing of it where the kernel did not
  * tell. To be called while the request waits for its answer: until then the process is there. Cost:
- * four system calls, and three more for what a thread other than the first of its process asks. */
+ * a system call where the same process asks again, else five. */
 void asker_name(struct event *event);
 
 #endif

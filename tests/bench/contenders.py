@@ -5,6 +5,7 @@ import ctypes
 import dataclasses
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import time
@@ -14,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
 ROOT_USER, ORDINARY_USER = 0, 65534
 VOLUME = "vol"
+NO_LEDGER = str(ROOT / "build/no-ledger/plyfs")  # made by variant.sh
 PLYFS = os.environ.get("PLYFS", str(ROOT / "build" / "plyfs"))
 
 
@@ -37,6 +39,19 @@ def _plyfs(profile):
         layers = [word for lower in mount.layers.names for word in ("--lower", lower)]
         return [PLYFS, "mount", *layers, "--upper", mount.upper, "--work", mount.work,
                 f"--profile={profile}", mount.at]
+    return command
+
+
+def _without_ledger(mount):
+    return [NO_LEDGER, *_plyfs("stateless")(mount)[1:]]
+
+
+def _named(program):
+    def command(mount):
+        store = ["--root", f"{mount.box}/store"]
+        lowers = [word for lower in mount.layers.names for word in ("--lower", lower)]
+        return ["sh", "-c", shlex.join([program, "create", *store, "--name", "web", *lowers]) + " && exec "
+                + shlex.join([program, "mount", *store, "web", "--profile=stateless", mount.at])]
     return command
 
 
@@ -103,6 +118,13 @@ FAMILIES = {
         Contender("stateless-uring", _plyfs("stateless"), PLYFS, uring=True),
         Contender("tracked-uring", _plyfs("tracked"), PLYFS, uring=True),
         Contender("fuse-overlayfs", _fuse_overlayfs, "fuse-overlayfs"),
+    )),
+    "ledger": Family("without", client=ROOT_USER, on_host=False, contenders=(
+        Contender("without", _without_ledger, NO_LEDGER),
+        Contender("unwatched", _plyfs("stateless"), PLYFS),
+        # Volumes may be attached to what has a name, which costs requests of its own.
+        Contender("named-without", _named(NO_LEDGER), NO_LEDGER),
+        Contender("ledger", _named(PLYFS), PLYFS),
     )),
     "volume": Family("bind", client=ORDINARY_USER, on_host=True, contenders=(
         Contender("bind", _bind, "mount"),

@@ -7,6 +7,9 @@
 # Volumes, whose names begin with volume-: find stat list chmod create rm untar, and by fio
 # read-4k read-1m write-4k write-1m randread-4k randwrite-4k
 #
+# What the ledger costs, ledger-: find untar chmod copyups. "without" and
+# "named-without" are of a build without it; "unwatched" has no name, so nobody keeps account; "ledger" has.
+#
 # Volumes are mounted by root, who gets passthrough, and by an ordinary user, coherent and :cached;
 # whoever mounts, the same ordinary user works in them.
 set -eu
@@ -15,5 +18,8 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "the benchmark needs root: it mounts kernel overlayfs and bind mounts beside the others" >&2
     exit 2
 fi
+case " $* " in
+*" ledger-"*) sh "$here/variant.sh" no-ledger -Dledger=false ;;
+esac
 # A mount namespace of its own: whatever happens, no mount is left behind.
 exec unshare --mount --propagation private /usr/bin/python3 "$here/bench.py" "$@"

@@ -104,6 +104,7 @@ class Trees:
         self.scratch, self.made, self.before = pathlib.Path(scratch), {}, {}
         self.makers = {"real": lambda at: real(at, count), "empty": empty,
                        "file": lambda at: one_file(at, 64 << 20),
+                       "many": lambda at: deep(at, 1, 100_000),
                        "deep-2": lambda at: deep(at, 2, count // 3),
                        "deep-500": lambda at: deep(at, 500, count // 3)}
 

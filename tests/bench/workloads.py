@@ -70,6 +70,10 @@ def volume(name, layers, steps, writes=False):
     return Workload(f"volume-{name}", layers, steps, family="volume", writes=writes)
 
 
+def ledger(name, layers, steps, writes=False):
+    return Workload(f"ledger-{name}", layers, steps, family="ledger", writes=writes)
+
+
 UNTAR = "tar -xf $ARCHIVE" + SYNC
 
 WORKLOADS = (
@@ -87,6 +91,10 @@ WORKLOADS = (
              once("dd if=/dev/zero of=file bs=1M count=256 status=none" + SYNC), writes=True),
     Workload("layers-2", "deep-2", twice(LIST), mount_counts=True),
     Workload("layers-500", "deep-500", twice(LIST), mount_counts=True),
+    ledger("find", "real", twice(FIND)),
+    ledger("untar", "empty", once(UNTAR), writes=True),
+    ledger("chmod", "real", once("chmod -R g+w ." + SYNC), writes=True),
+    ledger("copyups", "many", once("chown -R 1234:1234 ." + SYNC), writes=True),
     volume("find", "real", twice(FIND)),
     volume("stat", "real", twice(STAT)),
     volume("list", "real", twice(LIST)),
@@ -116,6 +124,9 @@ PROMISES = (
     ("rm-upper", "plyfs-stateless", "fuse-overlayfs", 0.5),
     ("rm-lower", "plyfs-stateless", "fuse-overlayfs", 0.5),
     ("chown", "plyfs-stateless", "fuse-overlayfs", 0.5),
+    *((name, "unwatched", "without", 1.02)
+      for name in ("ledger-find/cold", "ledger-find/warm", "ledger-untar", "ledger-chmod")),
+    ("ledger-copyups", "ledger", "named-without", 1.05),
     *((name, "plyfs-volume", "bind", 1 / 0.95) for name in VOLUME_SMALL),
     *((name, ours, "bindfs-user", most)
       for ours in ("plyfs-volume-user", "plyfs-volume-cached")
