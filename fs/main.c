@@ -25,6 +25,7 @@ static const struct command *const COMMANDS[] = {
     &command_cat,
     &command_shadow,
     &command_copyups,
+    &command_report,
     &command_attach,
     &command_detach,
     &command_commit,

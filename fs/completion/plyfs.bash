@@ -154,7 +154,7 @@ _plyfs_operands() {
     'image inspect' | 'image rm' | 'image tag' | 'image export' | create)
         _plyfs_words "$(_plyfs_names image)" "$current"
         ;;
-    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups) _plyfs_words "$(_plyfs_names mount)" "$current" ;;
+    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups | report) _plyfs_words "$(_plyfs_names mount)" "$current" ;;
     attach | detach)
         if [[ ${#words[@]} -eq 3 ]]; then
             _plyfs_words "$(_plyfs_names mount)" "$current"
