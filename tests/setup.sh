@@ -75,6 +75,7 @@ command podman        podman
 command skopeo        skopeo
 command rclone        rclone
 command rsync         rsync
+command chromium      chromium
 '
 
 present() {
