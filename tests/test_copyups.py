@@ -375,6 +375,26 @@ def test_a_catalog_that_takes_no_rows_does_not_hold_up_the_mount(traced):
     assert [e["Path"] for e in traced.events() if e["Type"] == "file"] == ["/etc/a", "/etc/b", "/etc/c"]
 
 
+def test_a_hundred_thousand_copy_ups_lose_no_event(sandbox, store):
+    """Faster than they can be written, from several processes at once."""
+    need_root()
+    need_fuse()
+    count = 10_000 if os.environ.get("PLYFS_SANITIZED") else 100_000
+    base = pathlib.Path(sandbox.directory("base"))
+    for d in range(100):
+        (base / f"{d}").mkdir()
+        for f in range(count // 100):
+            os.close(os.open(base / f"{d}/{f}", os.O_CREAT | os.O_WRONLY))
+    store.plyfs("create", "--name", "many", "--lower", base)
+    at = store.mount("many")
+    run("sh", "-c", "for part in 0 1 2 3; do ls | awk \"NR % 4 == $part\" | xargs chown -R 7:7 & done; wait",
+        cwd=at, timeout=600)
+    store.plyfs("umount", "many")
+    database = store.path / "catalog.db"
+    counted = run("sqlite3", database, "select count(*), count(distinct path) from event; select lost from ledger")
+    assert counted.stdout.split() == [f"{count + 100}|{count + 100}", "0"]
+
+
 # ---- the command ----------------------------------------------------------------------------------
 
 def test_sums_add_up(traced):
