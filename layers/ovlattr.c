@@ -93,6 +93,20 @@ ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr
     return -ENODATA;
 }
 
+void ovlattr_disk_name(enum ovlwhere where, int dir, const char *name, enum ovlattr attr,
+                       char disk[64])
+{
+    for (int i = 0; i < SPACES; i++) {
+        snprintf(disk, 64, "%s%s", PREFIX[i], SUFFIX[attr]);
+        ssize_t size = is_read(where, i) ? xattr_get(dir, name, disk, NULL, 0) : -ENODATA;
+        if (size >= 0 || size == -EACCES)
+            return;
+    }
+    snprintf(disk, 64, "%s", FUSE_OPAQUE);
+    if (attr != OVLATTR_OPAQUE || xattr_get(dir, name, disk, NULL, 0) < 0)
+        disk[0] = 0;
+}
+
 int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr attr,
                 const void *value, size_t size)
 {

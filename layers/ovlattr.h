@@ -65,6 +65,11 @@ ovlset ovlattr_list(enum ovlwhere where, int dir, const char *name);
 must_check ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr attr,
                                void *value, size_t size);
 
+/* The name on disk under which ovlattr_get() finds one: written to `disk` (64 bytes); "" for none.
+ */
+void ovlattr_disk_name(enum ovlwhere where, int dir, const char *name, enum ovlattr attr,
+                       char disk[64]);
+
 /* Writes one in the mount's namespace; -EOPNOTSUPP in OVLSPACE_NONE. */
 must_check int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr attr,
                            const void *value, size_t size);

@@ -536,8 +536,11 @@ static int settle_lower(struct walk *walk, struct found *found, struct entry *en
     fdref_release(stack->fds, ref);
     if (err || !ovlset_has(attrs, OVLATTR_METACOPY))
         return err;
-    if (!value && walk->from)
+    if (!value && walk->from) {
+        /* A merge weighed the sources for a name, not for data: every one beneath is asked. */
         walk->end = walk->from->count;
+        walk->checked = false;
+    }
     if (value)
         err = walk_redirect(walk, found->layer, value);
     return err ? err : collect_data(walk, entry);
