@@ -58,32 +58,6 @@ static const struct syntax SYNTAX = {
     .example = "plyfs ls --under web /etc/nginx",
 };
 
-/* "drwxr-xr-x", as ls(1) writes it. */
-static void mode_words(char text[11], mode_t mode)
-{
-    static const struct {
-        mode_t type;
-        char letter;
-    } TYPES[] = {{S_IFDIR, 'd'}, {S_IFLNK, 'l'}, {S_IFCHR, 'c'},
-                 {S_IFBLK, 'b'}, {S_IFIFO, 'p'}, {S_IFSOCK, 's'}};
-    static const struct {
-        mode_t bit;
-        int at;
-        char with, without; /* the right to execute */
-    } SPECIAL[] = {{S_ISUID, 3, 's', 'S'}, {S_ISGID, 6, 's', 'S'}, {S_ISVTX, 9, 't', 'T'}};
-    text[0] = '-';
-    for (size_t i = 0; i < sizeof(TYPES) / sizeof(TYPES[0]); i++)
-        text[0] = (mode & S_IFMT) == TYPES[i].type ? TYPES[i].letter : text[0];
-    for (int i = 0; i < 9; i++)
-        text[1 + i] = mode & (0400U >> i) ? "rwx"[i % 3] : '-';
-    for (size_t i = 0; i < sizeof(SPECIAL) / sizeof(SPECIAL[0]); i++) {
-        char *at = &text[SPECIAL[i].at];
-        if (mode & SPECIAL[i].bit)
-            *at = *at == 'x' ? SPECIAL[i].with : SPECIAL[i].without;
-    }
-    text[10] = 0;
-}
-
 /* "name", or "name -> target". */
 static json_t *shown_name(const struct look_name *name)
 {
@@ -100,14 +74,13 @@ static int add_row(void *context, const struct look_name *name)
     char mode[11], modified[36];
     json_t *rows = context;
     const struct stat *st = &name->st;
-    mode_words(mode, st->st_mode);
-    json_t *row = json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:I}", "Mode", mode,
-                            "Links", (json_int_t)st->st_nlink, "Uid", (json_int_t)st->st_uid, "Gid",
-                            (json_int_t)st->st_gid, "Size", (json_int_t)st->st_size, "ModifiedAt",
-                            report_time(modified, moment_of(st->st_mtim)), "Layer",
-                            shadow_layer_word(name->layer), "Shown", shown_name(name), "Name",
-                            report_text(name->name), "Target", report_text(name->target), "Inode",
-                            (json_int_t)st->st_ino);
+    json_t *row = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:I}", "Mode",
+        report_mode(mode, st->st_mode), "Links", (json_int_t)st->st_nlink, "Uid",
+        (json_int_t)st->st_uid, "Gid", (json_int_t)st->st_gid, "Size", (json_int_t)st->st_size,
+        "ModifiedAt", report_time(modified, moment_of(st->st_mtim)), "Layer",
+        shadow_layer_word(name->layer), "Shown", shown_name(name), "Name", report_text(name->name),
+        "Target", report_text(name->target), "Inode", (json_int_t)st->st_ino);
     return row && json_array_append_new(rows, row) == 0 ? 0 : -ENOMEM;
 }
 

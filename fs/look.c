@@ -6,6 +6,7 @@
 #include "look.h"
 
 #include "contents.h"
+#include "covering.h"
 #include "fd.h"
 #include "log.h"
 #include "nameset.h"
@@ -24,31 +25,13 @@
 
 struct search {
     struct store *store;
-    const struct stack *stack;
-    const char *said;     /* the path, cleaned, without its first slash */
-    const char *resolved; /* the path in the union, its links resolved */
-    int host;             /* or why there is none, of the deepest route so far; -ENODATA: none */
-    const char *rest;     /* what of the path lies beneath it; in `said` or `resolved` */
+    int host;         /* or why there is none, of the deepest route so far; -ENODATA: none */
+    const char *rest; /* what of the path lies beneath it */
 };
 
-/* What of `path` lies beneath `top`, both without a slash in front; NULL: it does not. */
-static const char *beneath(const char *path, const char *top)
-{
-    size_t length = strlen(top);
-    if (strncmp(path, top, length) != 0 || (path[length] && path[length] != '/'))
-        return NULL;
-    return path[length] ? path + length + 1 : path + length;
-}
-
-/* Routes come by depth, so the last that covers the path is the deepest. One whose destination is
- * said through a link of the union is found by where that leads. */
-static int try_route(void *context, const struct mount_volume_row *route)
+static int try_route(void *context, const struct mount_volume_row *route, const char *rest)
 {
     struct search *search = context;
-    cleanup_rootpath struct rootpath at = ROOTPATH_NONE;
-    const char *rest = beneath(search->said, route->spec.destination + 1);
-    if (!rest && rootpath_find(search->stack, route->spec.destination, true, &at) == 0)
-        rest = beneath(search->resolved, at.path);
     if (!rest)
         return 0;
     own_close(&search->host);
@@ -60,14 +43,10 @@ static int try_route(void *context, const struct mount_volume_row *route)
 static int find_route(struct store *store, const struct mount_row *row, const char *said,
                       struct look *look)
 {
-    struct search search = {.store = store,
-                            .stack = look->stack,
-                            .said = said + 1,
-                            .resolved = look->found.path ? look->found.path : "",
-                            .host = -ENODATA};
-    if (!look->found.path)
-        search.resolved = search.said;
-    int err = catalog_each_mount_volume(store->catalog, row->id, try_route, &search);
+    const struct covering_path path = {look->stack, said + 1,
+                                       look->found.path ? look->found.path : said + 1};
+    struct search search = {.store = store, .host = -ENODATA};
+    int err = covering_each(store, row, &path, try_route, &search);
     cleanup_fd int host = search.host;
     if (err || host < 0)
         return err ? err : host;

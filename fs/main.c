@@ -26,6 +26,7 @@ static const struct command *const COMMANDS[] = {
     &command_shadow,
     &command_copyups,
     &command_report,
+    &command_explain,
     &command_attach,
     &command_detach,
     &command_commit,

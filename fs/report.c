@@ -15,6 +15,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const int64_t SECOND = 1000000000;
 
@@ -75,6 +76,34 @@ char *report_ago(char text[36], int64_t when, int64_t now)
         unit++;
     int64_t count = age / UNITS[unit].seconds;
     snprintf(text, 36, "%" PRId64 " %s%s ago", count, UNITS[unit].name, count == 1 ? "" : "s");
+    return text;
+}
+
+/* ---- modes ---- */
+
+char *report_mode(char text[11], mode_t mode)
+{
+    static const struct {
+        mode_t type;
+        char letter;
+    } TYPES[] = {{S_IFDIR, 'd'}, {S_IFLNK, 'l'}, {S_IFCHR, 'c'},
+                 {S_IFBLK, 'b'}, {S_IFIFO, 'p'}, {S_IFSOCK, 's'}};
+    static const struct {
+        mode_t bit;
+        int at;
+        char with, without; /* the right to execute */
+    } SPECIAL[] = {{S_ISUID, 3, 's', 'S'}, {S_ISGID, 6, 's', 'S'}, {S_ISVTX, 9, 't', 'T'}};
+    text[0] = '-';
+    for (size_t i = 0; i < sizeof(TYPES) / sizeof(TYPES[0]); i++)
+        text[0] = (mode & S_IFMT) == TYPES[i].type ? TYPES[i].letter : text[0];
+    for (int i = 0; i < 9; i++)
+        text[1 + i] = mode & (0400U >> i) ? "rwx"[i % 3] : '-';
+    for (size_t i = 0; i < sizeof(SPECIAL) / sizeof(SPECIAL[0]); i++) {
+        char *at = &text[SPECIAL[i].at];
+        if (mode & SPECIAL[i].bit)
+            *at = *at == 'x' ? SPECIAL[i].with : SPECIAL[i].without;
+    }
+    text[10] = 0;
     return text;
 }
 

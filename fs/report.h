@@ -14,6 +14,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum column_kind {
     COLUMN_TEXT,
@@ -93,6 +94,9 @@ json_t *report_text(const char *bytes);
 
 /* A number of bytes in decimal units, as the field shows it; `text` has room for 16 bytes. */
 char *report_size(char text[16], uint64_t bytes);
+
+/* "drwxr-xr-x", as ls(1) writes a mode. */
+char *report_mode(char text[11], mode_t mode);
 
 /* RFC 3339 with nanoseconds, UTC, of nanoseconds since 1970. `text` has room for 36 bytes. */
 char *report_time(char text[36], int64_t when);

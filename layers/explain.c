@@ -54,21 +54,25 @@ static void cause_finish(struct explain_cause *cause)
     *cause = (struct explain_cause){0};
 }
 
-/* What was there is given up. */
+/* What was there is given up. `form` may be NULL. */
 static int cause_set(struct explain_cause *cause, enum explain_reason reason, unsigned slot,
-                     const char *path)
+                     const char *path, const char *form)
 {
-    char *copy = strdup(path);
-    if (!copy)
+    struct explain_cause set = {.reason = reason, .slot = slot, .path = strdup(path)};
+    if (!set.path)
         return -ENOMEM;
-    free(cause->path);
-    *cause = (struct explain_cause){reason, slot, copy};
+    if (form)
+        snprintf(set.form, sizeof(set.form), "%s", form);
+    cause_finish(cause);
+    *cause = set;
     return 0;
 }
 
 static int cause_copy(struct explain_cause *to, const struct explain_cause *from)
 {
-    return from->reason == EXPLAIN_FREE ? 0 : cause_set(to, from->reason, from->slot, from->path);
+    return from->reason == EXPLAIN_FREE
+               ? 0
+               : cause_set(to, from->reason, from->slot, from->path, from->form);
 }
 
 static void layer_finish(struct explain_layer *layer)
@@ -133,17 +137,20 @@ static const char *tail_of(const struct search *search)
 }
 
 /* Nothing beneath counts from here on. The first barrier is the one that is told. */
-static int stop(struct search *search, enum explain_reason reason, unsigned slot, const char *path)
+static int stop(struct search *search, enum explain_reason reason, unsigned slot, const char *path,
+                const char *form)
 {
-    return search->barrier.reason == EXPLAIN_FREE ? cause_set(&search->barrier, reason, slot, path)
-                                                  : 0;
+    return search->barrier.reason == EXPLAIN_FREE
+               ? cause_set(&search->barrier, reason, slot, path, form)
+               : 0;
 }
 
-static int fail(struct search *search, int err, unsigned slot, const char *path)
+/* `form` is the redirect that is at fault, or NULL. */
+static int fail(struct search *search, int err, unsigned slot, const char *path, const char *form)
 {
     if (search->explain->err == 0)
         search->explain->err = err;
-    return stop(search, EXPLAIN_BY_FAULT, slot, path);
+    return stop(search, EXPLAIN_BY_FAULT, slot, path, form);
 }
 
 /* ---- redirects ---- */
@@ -179,7 +186,7 @@ static int follow(struct search *search, unsigned slot, const char *path, const 
     char *tail = NULL;
     const char *value = sight->redirect;
     if (sight->fault || !is_sane(value))
-        return fail(search, sight->fault ? sight->fault : -EIO, slot, path);
+        return fail(search, sight->fault ? sight->fault : -EIO, slot, path, value);
     if (*value == '/') {
         tail = strdup(value + 1);
         search->absolute = true;
@@ -191,7 +198,7 @@ static int follow(struct search *search, unsigned slot, const char *path, const 
     if (!tail)
         return -ENOMEM;
     take_tail(search, tail);
-    return cause_set(&search->redirect, EXPLAIN_BY_REDIRECT, slot, path);
+    return cause_set(&search->redirect, EXPLAIN_BY_REDIRECT, slot, path, NULL);
 }
 
 /* ---- the way of an absolute redirect ---- */
@@ -237,18 +244,18 @@ static int weigh(struct search *search, unsigned slot, const char *prefix, const
     if (err || sight.kind == SIGHT_NOTHING)
         return err;
     if (sight.kind == SIGHT_WHITEOUT)
-        return cause_set(&passage->stops, EXPLAIN_BY_WHITEOUT, slot, prefix);
+        return cause_set(&passage->stops, EXPLAIN_BY_WHITEOUT, slot, prefix, sight.form);
     if (!S_ISDIR(sight.st.st_mode))
-        return cause_set(&passage->stops, EXPLAIN_BY_FILE, slot, prefix);
+        return cause_set(&passage->stops, EXPLAIN_BY_FILE, slot, prefix, NULL);
     passage->open = true;
     if (sight.opaque && passage->stops.reason == EXPLAIN_FREE)
-        err = cause_set(&passage->stops, EXPLAIN_BY_OPAQUE, slot, prefix);
+        err = cause_set(&passage->stops, EXPLAIN_BY_OPAQUE, slot, prefix, sight.mark);
     if (err || (!sight.redirect && !sight.fault))
         return err;
     if (sight.fault || !is_sane(sight.redirect)) {
         passage->open = false;
-        err = cause_set(&passage->stops, EXPLAIN_BY_FAULT, slot, prefix);
-        return err ? err : fail(search, -EIO, slot, prefix);
+        err = cause_set(&passage->stops, EXPLAIN_BY_FAULT, slot, prefix, sight.redirect);
+        return err ? err : fail(search, -EIO, slot, prefix, sight.redirect);
     }
     return reroute(passage, tail_of(search), rest, sight.redirect);
 }
@@ -312,12 +319,12 @@ static int go_past_directory(struct search *search, const struct explain_layer *
     if (lowest && !upper)
         return 0;
     if (sight->opaque)
-        return stop(search, EXPLAIN_BY_OPAQUE, layer->slot, layer->path);
+        return stop(search, EXPLAIN_BY_OPAQUE, layer->slot, layer->path, layer->mark);
     if (sight->redirect || sight->fault)
         return follow(search, layer->slot, layer->path, sight);
     /* Only under its own name a `.wh.` file beside it was weighed. */
     if (sight->cut && !search->tail)
-        return stop(search, EXPLAIN_BY_WHITEOUT, layer->slot, layer->path);
+        return stop(search, EXPLAIN_BY_WHITEOUT, layer->slot, layer->path, ".wh. file");
     return 0;
 }
 
@@ -327,7 +334,7 @@ static int go_past_file(struct search *search, const struct explain_layer *layer
 {
     const bool upper = search->account->stack->writable && layer->slot == 0;
     if (!sight->metacopy || (lowest && !upper))
-        return stop(search, EXPLAIN_BY_FILE, layer->slot, layer->path);
+        return stop(search, EXPLAIN_BY_FILE, layer->slot, layer->path, NULL);
     search->seeks = SEEKS_DATA;
     return sight->redirect || sight->fault ? follow(search, layer->slot, layer->path, sight) : 0;
 }
@@ -337,7 +344,7 @@ static int hide_behind_winner(struct search *search, struct explain_layer *layer
 {
     const struct explain_layer *winner = explain_winner(search->explain);
     layer->state = EXPLAIN_HIDDEN;
-    return cause_set(&layer->by, reason, winner->slot, winner->path);
+    return cause_set(&layer->by, reason, winner->slot, winner->path, NULL);
 }
 
 static int take_first(struct search *search, struct explain_layer *layer, const struct sight *sight,
@@ -358,7 +365,7 @@ static int take_directory(struct search *search, struct explain_layer *layer,
         return go_past_directory(search, layer, sight, lowest);
     }
     int err = hide_behind_winner(search, layer, EXPLAIN_BY_DIRECTORY);
-    return err ? err : stop(search, EXPLAIN_BY_FILE, layer->slot, layer->path);
+    return err ? err : stop(search, EXPLAIN_BY_FILE, layer->slot, layer->path, NULL);
 }
 
 static int take_data(struct search *search, struct explain_layer *layer, const struct sight *sight,
@@ -366,15 +373,15 @@ static int take_data(struct search *search, struct explain_layer *layer, const s
 {
     if (S_ISREG(layer->st.st_mode) && (!layer->metacopy || lowest)) {
         layer->state = EXPLAIN_DATA;
-        return stop(search, EXPLAIN_BY_FILE, layer->slot, layer->path);
+        return stop(search, EXPLAIN_BY_FILE, layer->slot, layer->path, NULL);
     }
     int err = hide_behind_winner(search, layer, EXPLAIN_BY_FILE);
     if (!err && !S_ISREG(layer->st.st_mode))
-        err = fail(search, -EIO, layer->slot, layer->path);
+        err = fail(search, -EIO, layer->slot, layer->path, NULL);
     else if (!err && (sight->redirect || sight->fault))
         err = follow(search, layer->slot, layer->path, sight);
     else if (!err && sight->cut && !search->tail && explain_winner(search->explain)->slot == 0)
-        err = stop(search, EXPLAIN_BY_WHITEOUT, layer->slot, layer->path);
+        err = stop(search, EXPLAIN_BY_WHITEOUT, layer->slot, layer->path, ".wh. file");
     return err;
 }
 
@@ -435,7 +442,7 @@ static int look_freely(struct search *search, struct explain_layer *layer, struc
         return look_beside(search, layer);
     case SIGHT_WHITEOUT:
         layer->state = EXPLAIN_WHITEOUT;
-        return stop(search, EXPLAIN_BY_WHITEOUT, layer->slot, layer->path);
+        return stop(search, EXPLAIN_BY_WHITEOUT, layer->slot, layer->path, layer->form);
     case SIGHT_OBJECT:
         break;
     }
@@ -457,7 +464,7 @@ static int give_up(struct search *search, struct explain_layer *layer, int err, 
     if (err != -EACCES && err != -EPERM)
         return err;
     layer->state = EXPLAIN_UNREADABLE;
-    return free_way ? fail(search, err, layer->slot, layer->path) : 0;
+    return free_way ? fail(search, err, layer->slot, layer->path, NULL) : 0;
 }
 
 static int search_layer(struct search *search, struct explain_layer *layer, struct passage *passage,
@@ -496,7 +503,8 @@ static int search_slot(struct search *search, struct explain_layer *layer)
         by = &passage.stops;
     err = search_layer(search, layer, &passage, free_way && !barred, by);
     if (!err && passage.stops.reason != EXPLAIN_FREE)
-        err = stop(search, passage.stops.reason, passage.stops.slot, passage.stops.path);
+        err = stop(search, passage.stops.reason, passage.stops.slot, passage.stops.path,
+                   passage.stops.form);
     return err;
 }
 
@@ -514,7 +522,7 @@ static int search_name(struct search *search)
         cleanup(cause_finish) struct explain_cause ended = search->barrier;
         search->barrier = (struct explain_cause){0};
         err = fail(search, -EIO, ended.reason ? ended.slot : winner->slot,
-                   ended.reason ? ended.path : winner->path);
+                   ended.reason ? ended.path : winner->path, NULL);
     }
     return err;
 }
@@ -671,7 +679,7 @@ static int take_link(const struct entry *entry, struct explain *explain)
     upper->metacopy = entry->metacopy;
     explain->winner = 0;
     below->state = entry->metacopy ? EXPLAIN_DATA : EXPLAIN_HIDDEN;
-    return cause_set(&below->by, EXPLAIN_BY_LINK, 0, upper->path);
+    return cause_set(&below->by, EXPLAIN_BY_LINK, 0, upper->path, NULL);
 }
 
 int explain_path(const struct stack *stack, const char *path, const struct entry *entry,

@@ -48,6 +48,9 @@ struct explain_cause {
     enum explain_reason reason;
     unsigned slot;
     char *path;
+    /* Of a whiteout: what it looks like; of an opaque directory: what says so; of a fault: the
+     * redirect, as far as it fits; else "". */
+    char form[64];
 };
 
 /* One layer. Paths are from its root, without a slash in front. */

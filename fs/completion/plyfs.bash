@@ -154,7 +154,15 @@ _plyfs_operands() {
     'image inspect' | 'image rm' | 'image tag' | 'image export' | create)
         _plyfs_words "$(_plyfs_names image)" "$current"
         ;;
-    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups | report) _plyfs_words "$(_plyfs_names mount)" "$current" ;;
+    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups | report)
+        _plyfs_words "$(_plyfs_names mount)" "$current"
+        ;;
+    explain)
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(
+            compgen -W "$(_plyfs_names mount)" -- "$current"
+            [[ $current == [./]* ]] && compgen -f -- "$current")
+        ;;
     attach | detach)
         if [[ ${#words[@]} -eq 3 ]]; then
             _plyfs_words "$(_plyfs_names mount)" "$current"

@@ -224,7 +224,10 @@ static void make_something(unsigned long *seed)
         kit_whiteout(at);
     else if (kind == 9)
         kit_file(white, "");
-    else if (kind < 3 && !kit_exists(at))
+    else if (kind == 8 && !kit_exists(at)) {
+        kit_file(at, "");
+        kit_mark(at, OVLATTR_WHITEOUT, "y");
+    } else if (kind < 3 && !kit_exists(at))
         kit_file(at, "text");
     else if (kind < 5 && !kit_exists(at)) {
         kit_file(at, "");
@@ -259,7 +262,10 @@ static void stacks_made_at_random_are_accounted_for_as_they_are_resolved(void **
     unsigned long seed = 42;
     for (unsigned round = 0; round < 150; round++) {
         struct kit_union all;
-        for (unsigned i = 0; i < 40; i++)
+        kit_tree("d u, d 1, d 2, d 3, d 4");
+        for (unsigned layer = 1; layer <= 4 && round % 3 == 0; layer++)
+            kit_mark((const char *[]){"1", "2", "3", "4"}[layer - 1], OVLATTR_OPAQUE, "x");
+        for (unsigned i = 0; i < 40 + 20 * (round % 3); i++)
             make_something(&seed);
         kit_union_open(&all, "u:1:2:3:4", true);
         all.stack.able.whiteform = round % 4 == 0 ? WHITEFORM_FILE : WHITEFORM_DEVICE;

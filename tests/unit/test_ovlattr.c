@@ -153,6 +153,27 @@ static void fuse_overlayfs_opaque_mark_counts_as_opaque(void **state)
     assert_int_equal(value, 'y');
 }
 
+static void assert_disk_name(const char *path, enum ovlattr attr, const char *expected)
+{
+    char disk[64];
+    ovlattr_disk_name(OVLWHERE_SEALED, kit_root(), path, attr, disk);
+    assert_string_equal(disk, expected);
+}
+
+static void the_name_on_disk_is_that_of_the_attribute_that_is_read(void **state)
+{
+    (void)state;
+    kit_dir("a");
+    kit_dir("b");
+    kit_mark("a", OVLATTR_OPAQUE, "y");
+    cleanup_free char *path = kit_path("b");
+    assert_int_equal(setxattr(path, "user.fuseoverlayfs.opaque", "y", 1, 0), 0);
+    assert_disk_name("a", OVLATTR_OPAQUE, "user.overlay.opaque");
+    assert_disk_name("a", OVLATTR_REDIRECT, "");
+    assert_disk_name("b", OVLATTR_OPAQUE, "user.fuseoverlayfs.opaque");
+    assert_disk_name("b", OVLATTR_REDIRECT, "");
+}
+
 static void attributes_are_found_among_many(void **state)
 {
     (void)state;
@@ -190,6 +211,7 @@ int main(void)
         kit_test(an_open_object_is_reached_without_a_name),
         kit_test(a_symlink_is_not_followed_to_anothers_attributes),
         kit_test(fuse_overlayfs_opaque_mark_counts_as_opaque),
+        kit_test(the_name_on_disk_is_that_of_the_attribute_that_is_read),
         kit_test(attributes_are_found_among_many),
         kit_test(nothing_is_written_where_no_namespace_is),
     };

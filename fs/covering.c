@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: compare a path with the destinations of routes. One whose destination is said through a
+ * link of the union is found by where that leads; beneath a route no link is followed.
+ */
+#include "covering.h"
+
+#include "rootpath.h"
+
+#include <string.h>
+
+struct comparison {
+    const struct covering_path *path;
+    int (*each)(void *context, const struct mount_volume_row *route, const char *rest);
+    void *context;
+};
+
+/* What of `path` lies beneath `top`, both without a slash in front; NULL: it does not. */
+static const char *beneath(const char *path, const char *top)
+{
+    size_t length = strlen(top);
+    if (length == 0)
+        return path;
+    if (strncmp(path, top, length) != 0 || (path[length] && path[length] != '/'))
+        return NULL;
+    return path[length] ? path + length + 1 : path + length;
+}
+
+static int compare(void *context, const struct mount_volume_row *route)
+{
+    const struct comparison *comparison = context;
+    const struct covering_path *path = comparison->path;
+    const char *destination = route->spec.destination + 1;
+    cleanup_rootpath struct rootpath at = ROOTPATH_NONE;
+    const char *rest = beneath(path->said, destination);
+    bool led = !rest && rootpath_find(path->stack, destination, true, &at) == 0;
+    if (led)
+        rest = beneath(path->resolved, at.path);
+    if (!rest && !beneath(destination, path->said) && !(led && beneath(at.path, path->resolved)))
+        return 0;
+    return comparison->each(comparison->context, route, rest);
+}
+
+int covering_each(struct store *store, const struct mount_row *row,
+                  const struct covering_path *path,
+                  int (*each)(void *context, const struct mount_volume_row *route,
+                              const char *rest),
+                  void *context)
+{
+    struct comparison comparison = {path, each, context};
+    return catalog_each_mount_volume(store->catalog, row->id, compare, &comparison);
+}

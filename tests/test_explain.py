@@ -1,0 +1,703 @@
+# SPDX-License-Identifier: MIT
+"""Why a path shows what it shows: `plyfs explain` on situations made by hand, by the kernel and by plyfs itself.
+
+A situation is a stack in short words, a path, and what explain is to say of it, written out. The layers are u (the
+upper), 3 (the topmost), 2 and 1 (the lowest), as people count them. Each entry of a stack is a letter and a path:
+
+  d DIRECTORY            f FILE [TEXT]       l SYMLINK TARGET        h NAME EXISTING (a hard link)
+  w WHITEOUT (device)    W (.wh. file)       e (attribute, in a directory that is x)
+  o OPAQUE DIRECTORY (trusted)   ou (user)   of (fuse-overlayfs's)   oq (.wh..wh..opq file)     x DIRECTORY (of e)
+  r PATH REDIRECT        m METACOPY FILE     p FIFO
+"""
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import stat
+import threading
+
+import pytest
+
+from harness import PLYFS, digest, need_root, need_tool, refusal, run
+from layers_kit import is_whiteout
+from test_layer import complete
+
+LAYERS = ("3", "2", "1")
+TRUSTED, USER = "trusted.overlay.", "user.overlay."
+
+
+# ---- stacks in short words ----------------------------------------------------------------------
+
+def make(top, words, space=TRUSTED):
+    """Makes the stack; names are bytes, with surrogate escapes."""
+    for layer in ("u", *LAYERS):
+        (top / layer).mkdir(exist_ok=True)
+    for entry in filter(None, (entry.strip() for entry in words.split(","))):
+        kind, path, *more = entry.split(" ")
+        make_entry(kind, top / path, more[0] if more else None, top, space)
+
+
+def make_entry(kind, path, value, top, space):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    marks = {"o": (space, "opaque", b"y"), "ou": (USER, "opaque", b"y"), "of": ("user.fuseoverlayfs.", "opaque", b"y"),
+             "x": (space, "opaque", b"x")}
+    if kind in ("d", "oq", *marks):
+        path.mkdir(exist_ok=True)
+    if kind in marks:
+        prefix, name, mark = marks[kind]
+        os.setxattr(path, prefix + name, mark)
+    elif kind == "oq":
+        (path / ".wh..wh..opq").touch()
+    elif kind in ("f", "m", "e"):
+        path.write_text(value or "")
+        if kind != "f":
+            os.setxattr(path, space + ("metacopy" if kind == "m" else "whiteout"), b"" if kind == "m" else b"y")
+    elif kind == "l":
+        path.symlink_to(value)
+    elif kind == "h":
+        os.link(top / value, path)
+    elif kind == "w":
+        os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+    elif kind == "W":
+        (path.parent / f".wh.{path.name}").touch()
+    elif kind == "r":
+        os.setxattr(path, space + "redirect", os.fsencode(value))
+    elif kind == "p":
+        os.mkfifo(path)
+
+
+# ---- what is told, in short words ---------------------------------------------------------------
+
+def words_of(found):
+    """STATE LAYER: LAYER STATE[ at PATH][ FORMAT][ opaque MARK][ to REDIRECT][ data LAYER:PATH][ < REASON LAYER:PATH]...
+    of every layer that has something, the topmost first."""
+    rows = []
+    for row in found["Layers"]:
+        if row["State"] == "absent":
+            continue
+        text = f"{row['Layer']} {row['State']}"
+        if row["Path"] != found["Resolved"]:
+            text += f" at {row['Path']}"
+        text += f" {row['Format']}" if row["Format"] else ""
+        text += f" opaque {row['Opaque']}" if row["Opaque"] else ""
+        text += f" to {row['Redirect']}" if row["Redirect"] else ""
+        if row["Metacopy"]:
+            text += f" data {row['Metacopy']['Layer']}:{row['Metacopy']['Path']}"
+        if row["By"]:
+            text += f" < {row['By']['Reason']} {row['By']['Layer']}:{row['By']['Path']}"
+        rows.append(text)
+    verdict = found["Verdict"]
+    head = verdict["State"] + (f" {verdict['Layer']}" if verdict["Layer"] else "") + (
+        f" {verdict['Errno']}" if verdict["Errno"] else "")
+    return f"{head}: {', '.join(rows)}" if rows else head
+
+
+def bare(top, path, *more, **kwargs):
+    argv = [PLYFS, "explain", "--json", "--upper", top / "u"]
+    for layer in LAYERS:
+        argv += ["--lower", top / layer]
+    return json.loads(run(*argv, *more, path, **kwargs).stdout)
+
+
+SITUATIONS = [
+    # who wins
+    ("a_name_that_no_layer_has", "f 1/a", "/b", "absent"),
+    ("a_file_of_the_lowest_layer", "f 1/a", "/a", "visible 1: 1 wins"),
+    ("a_file_of_the_middle_hides_the_lowest", "f 2/a, f 1/a", "/a", "visible 2: 2 wins, 1 hidden < file 2:/a"),
+    ("the_upper_hides_all", "f u/a, f 3/a, d 1/a", "/a",
+     "visible upper: upper wins, 3 hidden < file upper:/a, 1 hidden < file upper:/a"),
+    ("directories_merge", "d u/d, d 3/d, d 1/d", "/d", "visible upper: upper wins, 3 merged, 1 merged"),
+    ("the_root_is_merged_of_all", "", "/", "visible upper: upper wins, 3 merged, 2 merged, 1 merged"),
+    ("a_name_in_a_merged_directory", "d u/d, d 3/d, f 1/d/x", "/d/x", "visible 1: 1 wins"),
+    ("a_file_over_a_directory", "f 3/d, d 2/d, f 1/d/x", "/d", "visible 3: 3 wins, 2 hidden < file 3:/d, 1 hidden < file 3:/d"),
+    ("what_is_in_a_directory_beneath_a_file", "f 3/d, f 2/d/x", "/d/x", "absent ENOTDIR: 2 hidden < file 3:/d"),
+    ("a_directory_over_a_file", "d 3/d, f 2/d", "/d", "visible 3: 3 wins, 2 hidden < directory 3:/d"),
+    ("a_file_between_directories", "d 3/d, f 2/d, d 1/d", "/d",
+     "visible 3: 3 wins, 2 hidden < directory 3:/d, 1 hidden < file 2:/d"),
+    ("what_is_in_the_lowest_of_such", "d 3/d, f 2/d, f 1/d/x", "/d/x", "absent: 1 hidden < file 2:/d"),
+    ("a_symlink_over_a_directory", "l 3/s d, d 1/s", "/s", "visible 3: 3 wins, 1 hidden < file 3:/s"),
+    ("a_symlink_among_directories", "d 3/d, l 2/d x, d 1/d", "/d",
+     "visible 3: 3 wins, 2 hidden < directory 3:/d, 1 hidden < file 2:/d"),
+    ("a_fifo", "p 2/p, f 1/p", "/p", "visible 2: 2 wins, 1 hidden < file 2:/p"),
+    ("an_absent_parent", "d 1/d", "/x/y/z", "absent"),
+
+    # whiteouts
+    ("a_whiteout_of_the_upper", "w u/a, f 1/a", "/a", "absent: upper whiteout device 0:0, 1 hidden < whiteout upper:/a"),
+    ("a_whiteout_of_a_layer", "w 2/a, f 1/a", "/a", "absent: 2 whiteout device 0:0, 1 hidden < whiteout 2:/a"),
+    ("a_whiteout_beneath_what_is_shown", "f 3/a, w 2/a, f 1/a", "/a",
+     "visible 3: 3 wins, 2 whiteout device 0:0 < file 3:/a, 1 hidden < file 3:/a"),
+    ("a_whiteout_cuts_a_merge", "d 3/d, w 2/d, d 1/d", "/d",
+     "visible 3: 3 wins, 2 whiteout device 0:0, 1 hidden < whiteout 2:/d"),
+    ("a_whiteout_that_hides_nothing", "w u/a", "/a", "absent: upper whiteout device 0:0"),
+    ("a_wh_file", "W 3/a, f 1/a", "/a", "absent: 3 whiteout .wh. file, 1 hidden < whiteout 3:/a"),
+    ("a_wh_file_beside_what_it_hides_beneath", "W 3/a, f 3/a, f 1/a", "/a", "visible 3: 3 wins, 1 hidden < file 3:/a"),
+    ("a_wh_file_beside_a_directory", "W 3/d, d 3/d, d 1/d", "/d", "visible 3: 3 wins, 1 hidden < whiteout 3:/d"),
+    ("a_wh_file_itself_is_a_book", "W 3/a", "/.wh.a", "absent"),
+    ("a_wh_file_in_an_upper_of_devices_is_a_file", "W u/a, f 1/a", "/.wh.a", "visible upper: upper wins"),
+    ("an_attribute_whiteout", "x 3, e 3/a, f 1/a", "/a",
+     "absent: 3 whiteout overlay.whiteout attribute, 1 hidden < whiteout 3:/a"),
+    ("an_attribute_whiteout_in_a_directory", "x 3/d, e 3/d/a, f 1/d/a", "/d/a",
+     "absent: 3 whiteout overlay.whiteout attribute, 1 hidden < whiteout 3:/d/a"),
+    ("an_attribute_whiteout_where_the_directory_has_no_mark", "e 3/a, f 1/a", "/a", "visible 3: 3 wins, 1 hidden < file 3:/a"),
+    ("a_whiteout_of_the_directory_it_is_in", "w 3/d, f 2/d/x, f 1/d/x", "/d/x",
+     "absent: 2 hidden < whiteout 3:/d, 1 hidden < whiteout 3:/d"),
+    ("all_three_forms", "w u/a, W 3/a, x 2, e 2/a, f 1/a", "/a",
+     "absent: upper whiteout device 0:0, 3 whiteout .wh. file < whiteout upper:/a, "
+     "2 whiteout overlay.whiteout attribute < whiteout upper:/a, 1 hidden < whiteout upper:/a"),
+
+    # opaque directories
+    ("an_opaque_upper", "o u/d, d 1/d", "/d", "visible upper: upper wins opaque trusted.overlay.opaque, 1 hidden < opaque upper:/d"),
+    ("what_is_in_beneath_an_opaque_upper", "o u/d, f 1/d/x", "/d/x", "absent: 1 hidden < opaque upper:/d"),
+    ("an_opaque_layer", "o 3/d, d 2/d", "/d", "visible 3: 3 wins opaque trusted.overlay.opaque, 2 hidden < opaque 3:/d"),
+    ("opaque_without_privilege", "ou 3/d, d 2/d", "/d", "visible 3: 3 wins opaque user.overlay.opaque, 2 hidden < opaque 3:/d"),
+    ("opaque_by_fuse_overlayfs", "of 3/d, d 2/d", "/d",
+     "visible 3: 3 wins opaque user.fuseoverlayfs.opaque, 2 hidden < opaque 3:/d"),
+    ("opaque_by_fuse_overlayfs_in_the_upper", "of u/d, d 2/d", "/d",
+     "visible upper: upper wins opaque user.fuseoverlayfs.opaque, 2 hidden < opaque upper:/d"),
+    ("opaque_by_a_file", "oq 3/d, d 2/d", "/d", "visible 3: 3 wins opaque .wh..wh..opq file, 2 hidden < opaque 3:/d"),
+    ("an_opaque_directory_in_the_middle_of_a_merge", "d u/d, o 2/d, d 1/d", "/d",
+     "visible upper: upper wins, 2 merged opaque trusted.overlay.opaque, 1 hidden < opaque 2:/d"),
+    ("a_mark_in_the_namespace_that_is_not_the_uppers", "ou u/d, d 1/d", "/d", "visible upper: upper wins, 1 merged"),
+    ("a_whiteout_under_an_opaque_directory", "o 3/d, w 2/d/x, f 1/d/x", "/d/x",
+     "absent: 2 whiteout device 0:0 < opaque 3:/d, 1 hidden < opaque 3:/d"),
+
+    # redirects
+    ("a_renamed_directory", "d u/new, r u/new old, d 3/old, d 1/old", "/new",
+     "visible upper: upper wins to old, 3 merged at /old, 1 merged at /old"),
+    ("a_name_in_a_renamed_directory", "d u/new, r u/new old, f 1/old/x", "/new/x", "visible 1: 1 wins at /old/x"),
+    ("a_moved_directory", "d u/new, r u/new /a/old, f 1/a/old/x", "/new", "visible upper: upper wins to /a/old, 1 merged at /a/old"),
+    ("what_a_redirect_passes_by", "d u/new, r u/new old, f 2/new/x, d 1/old", "/new",
+     "visible upper: upper wins to old, 2 hidden < redirect upper:/new, 1 merged at /old"),
+    ("what_is_in_what_a_redirect_passes_by", "d u/new, r u/new old, f 2/new/x, d 1/old", "/new/x",
+     "absent: 2 hidden < redirect upper:/new"),
+    ("redirect_upon_redirect", "d u/c, r u/c b, d 3/b, r 3/b a, f 1/a/x", "/c",
+     "visible upper: upper wins to b, 3 merged at /b to a, 1 merged at /a"),
+    ("a_name_behind_redirect_upon_redirect", "d u/c, r u/c b, d 3/b, r 3/b a, f 1/a/x", "/c/x", "visible 1: 1 wins at /a/x"),
+    ("a_redirect_whose_way_is_redirected", "d u/n, r u/n /p/q, d 3/p, r 3/p /o, d 1/o/q", "/n",
+     "visible upper: upper wins to /p/q, 1 merged at /o/q"),
+    ("a_redirect_whose_way_is_whited_out", "d u/n, r u/n /p/q, w 3/p, d 1/p/q", "/n",
+     "visible upper: upper wins to /p/q, 1 hidden at /p/q < whiteout 3:/p"),
+    ("a_redirect_whose_way_is_opaque", "d u/n, r u/n /p/q, d 3/p/q, o 3/p, d 1/p/q", "/n",
+     "visible upper: upper wins to /p/q, 3 merged at /p/q, 1 hidden at /p/q < opaque 3:/p"),
+    ("a_whiteout_under_opaque_under_redirect", "d u/n, r u/n /p, o 3/p, w 2/p/x, f 1/p/x", "/n/x",
+     "absent: 2 whiteout at /p/x device 0:0 < opaque 3:/p, 1 hidden at /p/x < opaque 3:/p"),
+    ("a_redirect_to_nothing", "d u/n, r u/n gone", "/n", "visible upper: upper wins to gone"),
+    ("an_opaque_directory_needs_no_redirect", "o u/n, r u/n old, d 1/old", "/n",
+     "visible upper: upper wins opaque trusted.overlay.opaque to old"),
+
+    # metacopy
+    ("metadata_above_data", "m u/f, f 1/f text", "/f", "visible upper: upper wins data 1:/f, 1 data"),
+    ("a_chain_of_metadata", "m u/f, m 3/f, m 2/f, f 1/f text", "/f",
+     "visible upper: upper wins data 1:/f, 3 hidden data 1:/f < file upper:/f, 2 hidden data 1:/f < file upper:/f, 1 data"),
+    ("metadata_of_a_layer", "m 3/f, f 2/f text, f 1/f", "/f", "visible 3: 3 wins data 2:/f, 2 data, 1 hidden < file 2:/f"),
+    ("moved_metadata", "m u/new, r u/new /d/old, f 1/d/old text", "/new",
+     "visible upper: upper wins to /d/old data 1:/d/old, 1 data at /d/old"),
+    ("metadata_moved_twice", "m u/c, r u/c b, m 3/b, r 3/b /d/a, f 1/d/a text", "/c",
+     "visible upper: upper wins to b data 1:/d/a, 3 hidden at /b to /d/a data 1:/d/a < file upper:/c, 1 data at /d/a"),
+    ("metadata_in_a_renamed_directory", "d u/new, r u/new old, m u/new/f, f 1/old/f text", "/new/f",
+     "visible upper: upper wins data 1:/old/f, 1 data at /old/f"),
+
+    # symlinks on the way
+    ("a_symlink_on_the_way", "l 3/bin usr/bin, f 1/usr/bin/sh", "/bin/sh", "visible 1: 1 wins"),
+    ("a_symlink_at_the_end_is_not_followed", "l 3/sh bash, f 1/bash", "/sh", "visible 3: 3 wins"),
+    ("a_symlink_at_the_end_with_a_slash_is", "l 3/lib usr/lib, d 1/usr/lib", "/lib/", "visible 1: 1 wins"),
+    ("a_symlink_that_climbs_stays_inside", "l 3/up ../../../etc, f 1/etc/conf", "/up/conf", "visible 1: 1 wins"),
+    ("dots_behind_a_symlink", "l 3/s a/b, d 1/a/b, f 1/a/x", "/s/../x", "visible 1: 1 wins"),
+    ("a_dangling_symlink_on_the_way", "l 3/s nowhere", "/s/x", "absent"),
+
+    # hostile books
+    ("a_redirect_out_of_the_layer", "d u/n, r u/n ../.., f 1/n/x", "/n",
+     "error EIO: upper wins to ../.., 1 hidden < fault upper:/n"),
+    ("an_absolute_redirect_out_of_the_layer", "d 3/n, r 3/n /../../etc, d 1/n", "/n",
+     "error EIO: 3 wins to /../../etc, 1 hidden < fault 3:/n"),
+    ("what_lies_behind_such_a_redirect", "d u/n, r u/n ../.., f 1/n/x", "/n/x", "error EIO: 1 hidden < fault upper:/n"),
+    ("redirects_in_a_circle_end", "d u/a, r u/a b, d 3/b, r 3/b a, d 2/a, r 2/a b, d 1/b", "/a",
+     "visible upper: upper wins to b, 3 merged at /b to a, 2 merged to b, 1 merged at /b"),
+    ("metadata_without_data", "m u/f, d 1/f", "/f", "error EIO: upper wins data None:None, 1 hidden < file upper:/f"),
+    ("data_beneath_a_whiteout", "m u/f, w 2/f, f 1/f", "/f",
+     "error EIO: upper wins data None:None, 2 whiteout device 0:0, 1 hidden < whiteout 2:/f"),
+    ("symlinks_in_a_circle", "l 3/a b, l 2/b a", "/a/x", "error ELOOP"),
+
+    # names
+    ("a_name_that_is_no_utf8", "f 2/\udcff\udcfe, w u/\udcff\udcfe", "/\udcff\udcfe",
+     "absent: upper whiteout device 0:0, 2 hidden < whiteout upper:/\\xff\\xfe"),
+    ("a_name_of_255_bytes", f"f 2/{'n' * 255}, f 1/{'n' * 255}", f"/{'n' * 255}",
+     f"visible 2: 2 wins, 1 hidden < file 2:/{'n' * 255}"),
+    ("a_whiteout_of_a_name_that_has_no_wh_form", f"w u/{'n' * 255}, f 1/{'n' * 255}", f"/{'n' * 255}",
+     f"absent: upper whiteout device 0:0, 1 hidden < whiteout upper:/{'n' * 255}"),
+]
+
+
+def shown(path):
+    """What lstat says of a path in a mount, in the words of a verdict."""
+    error = refusal(os.lstat, path)
+    return {None: "visible", "ENOENT": "absent", "ENOTDIR": "absent"}.get(error, "error")
+
+
+@pytest.mark.parametrize("words, path, says", [row[1:] for row in SITUATIONS], ids=[row[0] for row in SITUATIONS])
+def test_a_situation_is_explained(sandbox, words, path, says):
+    need_root()
+    make(sandbox.path, words)
+    before = digest(sandbox.path / "u")
+    found = bare(sandbox.path, path)
+    assert words_of(found) == says
+    assert digest(sandbox.path / "u") == before, "explain changed the upper"
+    layers = [sandbox.path / layer for layer in LAYERS]
+    with sandbox.plyfs(layers, sandbox.path / "u", sandbox.directory("work")) as mount:
+        if "ELOOP" not in says and not path.startswith("/up"):
+            assert shown(os.fspath(mount) + path) == found["Verdict"]["State"]
+
+
+def test_there_are_sixty_situations():
+    assert len(SITUATIONS) >= 60 and len({row[0] for row in SITUATIONS}) == len(SITUATIONS)
+
+
+def as_user(uid=1234):
+    need_tool("setpriv")
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+
+
+USER_SITUATIONS = [row for row in SITUATIONS if row[0] in (
+    "directories_merge", "a_file_over_a_directory", "a_whiteout_of_the_upper", "a_wh_file", "an_attribute_whiteout",
+    "what_is_in_beneath_an_opaque_upper", "a_renamed_directory", "redirect_upon_redirect",
+    "a_whiteout_under_opaque_under_redirect", "a_chain_of_metadata", "moved_metadata", "a_redirect_out_of_the_layer",
+    "a_name_that_is_no_utf8", "a_symlink_on_the_way")]
+
+
+@pytest.mark.parametrize("words, path, says", [row[1:] for row in USER_SITUATIONS], ids=[row[0] for row in USER_SITUATIONS])
+def test_an_ordinary_user_is_told_the_same_of_marks_that_he_can_read(sandbox, words, path, says):
+    need_root()
+    make(sandbox.path, words, space=USER)
+    program = sandbox.path / "plyfs"
+    shutil.copy(PLYFS, program)
+    argv = [*as_user(), program, "explain", "--json", "--upper", sandbox.path / "u"]
+    for layer in LAYERS:
+        argv += ["--lower", sandbox.path / layer]
+    found = json.loads(run(*argv, path).stdout)
+    assert words_of(found) == says.replace("trusted.", "user.")
+
+
+def test_what_may_not_be_looked_at_is_told(sandbox):
+    need_root()
+    make(sandbox.path, "f 2/d/x, f 1/d/x", space=USER)
+    os.chmod(sandbox.path / "2/d", 0o700)
+    program = sandbox.path / "plyfs"
+    shutil.copy(PLYFS, program)
+    argv = [*as_user(), program, "explain", "--json", "--lower", sandbox.path / "2", "--lower", sandbox.path / "1", "/d/x"]
+    found = json.loads(run(*argv).stdout)
+    assert (found["Verdict"]["State"], found["Verdict"]["Errno"]) == ("error", "EACCES")
+    assert found["Layers"][0]["State"] == "unreadable"
+
+
+# ---- directories alone --------------------------------------------------------------------------
+
+def test_layers_without_an_upper_are_explained(sandbox):
+    need_root()
+    make(sandbox.path, "f 3/a, f 2/a, w 3/b, f 1/b")
+    argv = [PLYFS, "explain", "--json", "--lower", sandbox.path / "3", "--lower", sandbox.path / "2"]
+    assert words_of(json.loads(run(*argv, "a").stdout)) == "visible 2: 2 wins, 1 hidden < file 2:/a"
+    assert words_of(json.loads(run(*argv, "/").stdout)) == "visible 2: 2 wins, 1 merged"
+
+
+def test_an_upper_of_white_files_is_read_as_one_when_told(sandbox):
+    need_root()
+    make(sandbox.path, "W u/a, f 1/a, oq u/d, f 1/d/x")
+    assert words_of(bare(sandbox.path, "/a")) == "visible 1: 1 wins"
+    assert words_of(bare(sandbox.path, "/a", "--white-files")) == (
+        "absent: upper whiteout .wh. file, 1 hidden < whiteout upper:/a")
+    assert words_of(bare(sandbox.path, "/d/x", "--white-files")) == "absent: 1 hidden < opaque upper:/d"
+    assert words_of(bare(sandbox.path, "/.wh.a", "--white-files")) == "absent"
+
+
+def test_an_upper_marked_for_users_is_read_as_one_when_told(sandbox):
+    need_root()
+    make(sandbox.path, "ou u/d, f 1/d/x")
+    assert words_of(bare(sandbox.path, "/d/x")) == "visible 1: 1 wins"
+    assert words_of(bare(sandbox.path, "/d/x", "--userxattr")) == "absent: 1 hidden < opaque upper:/d"
+
+
+def test_the_text_has_a_line_for_each_layer_and_a_sentence(sandbox):
+    need_root()
+    make(sandbox.path, "o u/d, f 2/d/x text, l 3/s d")
+    argv = [PLYFS, "explain", "--upper", sandbox.path / "u", *(w for n in LAYERS for w in ("--lower", sandbox.path / n))]
+    lines = run(*argv, "/s/x").stdout.splitlines()
+    assert lines[0].split() == ["LAYER", "STATE", "MODE", "SIZE", "PATH", "NOTE"]
+    assert [line.split()[:2] for line in lines[1:5]] == [
+        ["upper", "absent"], ["3", "absent"], ["2", "hidden"], ["1", "absent"]]
+    assert lines[5:] == [
+        "", "followed: /s -> d",
+        "/s/x is absent: layer 2 has it, but hidden by the opaque directory /d of the upper (trusted.overlay.opaque)"]
+    assert run(*argv, "--format", "{{.Verdict.State}} {{.Resolved}}", "/s/x").stdout == "absent /d/x\n"
+
+
+def test_what_is_wrong_with_a_layer_is_told_in_words(sandbox):
+    need_root()
+    make(sandbox.path, "d u/n, r u/n ../.., m u/n/f, m u/g, l 3/a b, l 3/b a")
+    redirect = "the marks of /n of the upper cannot be true: it is redirected to '../..'; reading it fails with EIO"
+    assert bare(sandbox.path, "/n")["Verdict"]["Why"] == bare(sandbox.path, "/n/f")["Verdict"]["Why"] == redirect
+    assert bare(sandbox.path, "/g")["Verdict"]["Why"] == (
+        "the data of the metacopy file /g of the upper is nowhere beneath; reading it fails with EIO")
+    assert bare(sandbox.path, "/a/x")["Verdict"]["Why"] == "too many symlinks are on the way"
+    argv = [PLYFS, "explain", "--upper", sandbox.path / "u", "--lower", sandbox.path / "3"]
+    assert run(*argv, "/n").stdout.splitlines()[-1] == f"/n cannot be looked up: {redirect}"
+
+
+def test_names_and_paths_that_are_too_long_are_told(sandbox):
+    need_root()
+    make(sandbox.path, "f 1/a")
+    for path in (f"/{'n' * 256}", f"/{'n' * 256}/x", "/" + "long/" * 900 + "x"):
+        verdict = bare(sandbox.path, path)["Verdict"]
+        assert (verdict["State"], verdict["Errno"]) == ("error", "ENAMETOOLONG")
+
+
+def test_text_moves_no_cursor(sandbox):
+    need_root()
+    make(sandbox.path, "f 1/\x1b[31mred")
+    argv = [PLYFS, "explain", "--upper", sandbox.path / "u", "--lower", sandbox.path / "1"]
+    assert "\x1b" not in run(*argv, "/\x1b[31mred").stdout
+
+
+def test_the_layers_are_told_with_their_directories_and_what_stat_says(sandbox):
+    need_root()
+    make(sandbox.path, "f 2/a text, f 1/a")
+    row = bare(sandbox.path, "/a")["Layers"][2]
+    st = os.stat(sandbox.path / "2/a")
+    assert (row["Layer"], row["Directory"], row["Type"], row["Size"]) == ("2", str(sandbox.path / "2"), "file", 4)
+    assert (row["Mode"], row["Inode"], row["Uid"], row["Links"]) == ("-rw-r--r--", st.st_ino, 0, 1)
+    assert row["ModifiedAt"].startswith("20") and row["Note"] is None
+
+
+def test_what_makes_no_sense_is_refused(store, sandbox):
+    one = sandbox.directory("one")
+    store.plyfs("create", "--name", "web", "--lower", one)
+    store.refused("explain", words="PATH is missing")
+    store.refused("explain", "a", "b", "c", words="'c' is one word too many")
+    store.refused("explain", "missing", "/a", words="no such mount: missing")
+    store.refused("explain", "--lower", one, "web", "/a", words="there is no MOUNT")
+    store.refused("explain", "--lower", sandbox.path / "none", "/a", words="cannot open the layer")
+    store.refused("explain", "/etc/passwd", words="lies in no mount of the store")
+
+
+# ---- uppers made by the kernel, and by fuse-overlayfs --------------------------------------------
+
+KERNEL = ["redirect_dir=on", "metacopy=on", "index=on", "xino=off"]
+
+
+@pytest.fixture
+def kernel(sandbox):
+    """Makes a stack, changes it through the kernel's overlayfs, and gives a function that explains a path."""
+    need_root()
+
+    def changed(words, act):
+        make(sandbox.path, words)
+        work = sandbox.directory("work")
+        layers = [sandbox.path / layer for layer in LAYERS]
+        with sandbox.kernel(layers, sandbox.path / "u", work, options=KERNEL) as mount:
+            act(pathlib.Path(mount.at))
+        return lambda path: words_of(bare(sandbox.path, path, "--work", work))
+    return changed
+
+
+def test_a_kernels_whiteout(kernel):
+    says = kernel("f 1/a", lambda at: (at / "a").unlink())
+    assert says("/a") == "absent: upper whiteout device 0:0, 1 hidden < whiteout upper:/a"
+
+
+def test_a_kernels_opaque_directory(kernel):
+    def act(at):
+        shutil.rmtree(at / "d")
+        (at / "d").mkdir()
+    says = kernel("f 2/d/x, f 1/d/x", act)
+    assert says("/d") == ("visible upper: upper wins opaque trusted.overlay.opaque, "
+                          "2 hidden < opaque upper:/d, 1 hidden < opaque upper:/d")
+    assert says("/d/x") == "absent: 2 hidden < opaque upper:/d, 1 hidden < opaque upper:/d"
+
+
+def test_a_kernels_rename_of_a_directory(kernel):
+    says = kernel("f 2/d/x, f 1/d/y", lambda at: os.rename(at / "d", at / "e"))
+    assert says("/e") == "visible upper: upper wins to d, 2 merged at /d, 1 merged at /d"
+    assert says("/e/y") == "visible 1: 1 wins at /d/y"
+    assert says("/d") == "absent: upper whiteout device 0:0, 2 hidden < whiteout upper:/d, 1 hidden < whiteout upper:/d"
+
+
+def test_a_kernels_move_of_a_directory_into_another(kernel):
+    says = kernel("f 2/d/x, d 1/a/b", lambda at: os.rename(at / "d", at / "a/b/c"))
+    assert says("/a/b/c/x") == "visible 2: 2 wins at /d/x"
+    assert says("/a/b/c") == "visible upper: upper wins to /d, 2 merged at /d"
+
+
+def test_a_kernels_metacopy(kernel):
+    says = kernel("f 2/f text", lambda at: os.chmod(at / "f", 0o600))
+    assert says("/f") == "visible upper: upper wins data 2:/f, 2 data"
+
+
+def test_a_kernels_metacopy_that_was_renamed(kernel):
+    def act(at):
+        os.chmod(at / "d/f", 0o600)
+        os.rename(at / "d/f", at / "g")
+    says = kernel("f 2/d/f text", act)
+    assert says("/g") == "visible upper: upper wins to /d/f data 2:/d/f, 2 data at /d/f"
+
+
+def test_a_hard_link_that_the_kernel_copied_up_by_another_name(kernel):
+    says = kernel("f 1/a text, h 1/b 1/a", lambda at: (at / "a").write_text("changed"))
+    assert says("/a") == "visible upper: upper wins, 1 hidden < file upper:/a"
+    assert says("/b") == "visible upper: upper wins, 1 hidden < hard link upper:/b"
+
+
+def test_a_hard_link_whose_metadata_the_kernel_copied_up_by_another_name(kernel):
+    says = kernel("f 1/a text, h 1/b 1/a", lambda at: os.chmod(at / "a", 0o600))
+    assert says("/b") == "visible upper: upper wins data 1:/b, 1 data < hard link upper:/b"
+
+
+def test_an_upper_of_a_mount_that_is_in_use_is_read(sandbox):
+    need_root()
+    make(sandbox.path, "f 1/a, f 1/b")
+    work = sandbox.directory("work")
+    with sandbox.kernel([sandbox.path / layer for layer in LAYERS], sandbox.path / "u", work, options=KERNEL) as mount:
+        (mount / "a").unlink()
+        assert words_of(bare(sandbox.path, "/a", "--work", work)).startswith("absent: upper whiteout device 0:0")
+
+
+def test_an_upper_of_fuse_overlayfs(sandbox):
+    need_root()
+    make(sandbox.path, "f 2/d/x, f 1/a")
+    work = sandbox.directory("work")
+    with sandbox.fuse_overlayfs([sandbox.path / layer for layer in LAYERS], sandbox.path / "u", work) as mount:
+        (mount / "a").unlink()
+        shutil.rmtree(mount / "d")
+        (mount / "d").mkdir()
+    assert words_of(bare(sandbox.path, "/a")) == "absent: upper whiteout device 0:0, 1 hidden < whiteout upper:/a"
+    assert words_of(bare(sandbox.path, "/d/x")) == "absent: 2 hidden < opaque upper:/d"
+    assert is_whiteout(sandbox.path / "u/a")
+
+
+# ---- named mounts -------------------------------------------------------------------------------
+
+@pytest.fixture
+def web(store, sandbox):
+    """The mount "web" of two directories, where base is layer 1 and top layer 2."""
+    top, base = sandbox.directory("top"), sandbox.directory("base")
+    for path, text in ((base / "site/index", "base index"), (base / "site/sub/deep", "deep"), (top / "site/index", "top"),
+                       (base / "etc/conf", "conf"), (base / "etc/other", "other")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    os.symlink("/site", base / "www")
+    sandbox.guard(top, base)
+    store.plyfs("create", "--name", "web", "--lower", top, "--lower", base)
+    return "web"
+
+
+def explained(store, *argv):
+    return json.loads(store.plyfs("explain", "--json", *argv).stdout)
+
+
+def says(store, *argv):
+    return words_of(explained(store, *argv))
+
+
+def test_a_mount_that_was_never_mounted(store, web):
+    assert says(store, web, "/site/index") == "visible 2: 2 wins, 1 hidden < file 2:/site/index"
+    assert says(store, web, "site") == "visible 2: 2 wins, 1 merged"
+    assert explained(store, web, "/www/index")["Links"] == [{"Path": "/www", "Target": "/site"}]
+
+
+@pytest.mark.parametrize("profile", ["stateless", "tracked"])
+def test_a_live_mount_tells_of_each_change_as_soon_as_it_is_made(store, web, profile):
+    at = store.sandbox.directory("mnt")
+    store.watched.append(at)
+    store.plyfs("mount", f"--profile={profile}", web, at)
+    os.chmod(at / "etc/conf", 0o600)
+    assert says(store, web, "/etc/conf") == "visible upper: upper wins data 1:/etc/conf, 1 data"
+    (at / "etc/conf").write_text("changed")
+    assert says(store, web, "/etc/conf") == "visible upper: upper wins, 1 hidden < file upper:/etc/conf"
+    (at / "etc/other").unlink()
+    assert says(store, web, "/etc/other") == "absent: upper whiteout device 0:0, 1 hidden < whiteout upper:/etc/other"
+    os.rename(at / "site", at / "place")
+    assert says(store, web, "/place/index") == "visible 2: 2 wins at /site/index, 1 hidden at /site/index < file 2:/site/index"
+    assert says(store, web, "/site").startswith("absent: upper whiteout device 0:0")
+    (at / "new").mkdir()
+    assert says(store, web, "/new").startswith("visible upper: upper wins")
+    store.plyfs("umount", web)
+    assert says(store, web, "/place/sub/deep") == "visible 1: 1 wins at /site/sub/deep"
+
+
+def test_a_path_in_a_live_mount_finds_its_mount(store, web, sandbox):
+    at = store.mount(web)
+    direct = explained(store, at / "site/index")
+    assert direct["Path"] == "/site/index" and words_of(direct) == says(store, web, "/site/index")
+    os.symlink(at, sandbox.path / "way")
+    assert explained(store, sandbox.path / "way" / "etc/conf")["Path"] == "/etc/conf"
+    assert explained(store, at)["Path"] == "/"
+    assert words_of(explained(store, at / "gone/deeper")) == "absent"
+    done = store.plyfs("explain", "--json", "index", cwd=at / "site")
+    assert json.loads(done.stdout)["Path"] == "/site/index"
+    identity = explained(store, at, "/etc/conf")
+    assert identity["Path"] == "/etc/conf"
+    store.plyfs("umount", web)
+    store.refused("explain", at / "site/index", words="lies in no mount")
+
+
+def test_a_mount_is_found_by_the_beginning_of_its_id(store, web):
+    id_ = json.loads(store.plyfs("inspect", web).stdout)[0]["Id"]
+    assert says(store, id_[:9], "/etc/conf") == "visible 1: 1 wins"
+
+
+def test_what_changes_while_it_is_looked_at_is_explained_as_it_was_at_one_moment(store, web):
+    at = store.mount(web)
+    conf, was, done = at / "etc/conf", at / "etc/was", threading.Event()
+
+    def change():
+        while not done.is_set():
+            conf.write_text("a")
+            conf.unlink()
+            conf.mkdir()
+            conf.rename(was)
+            was.rmdir()
+            was.write_text("b")
+            was.rename(conf)
+
+    conf.write_text("first")
+    with contextlib.ExitStack() as stack:
+        busy = threading.Thread(target=change)
+        busy.start()
+        stack.callback(busy.join)
+        stack.callback(done.set)
+        for _ in range(12):
+            told = store.plyfs("explain", "--json", web, "/etc/conf", check=False)
+            assert told.returncode == 0 or "try again" in told.stderr, told.stderr
+            if told.returncode == 0:
+                found = json.loads(told.stdout)
+                assert found["Verdict"]["State"] in ("visible", "absent")
+                assert found["Layers"][0]["State"] in ("wins", "whiteout"), found["Layers"][0]
+    store.plyfs("umount", web)
+
+
+def test_explaining_a_mount_changes_nothing_in_it(store, web):
+    at = store.mount(web)
+    (at / "etc/conf").write_text("changed")
+    upper = pathlib.Path(json.loads(store.plyfs("inspect", web).stdout)[0]["UpperDir"])
+    before = digest(upper)
+    for path in ("/", "/etc/conf", "/site", "/none", "/www/index"):
+        explained(store, web, path)
+    assert digest(upper) == before
+    store.plyfs("umount", web)
+
+
+# ---- the event that put it there ----------------------------------------------------------------
+
+@pytest.mark.parametrize("profile", ["stateless", "tracked"])
+def test_the_copy_up_that_put_it_there_is_told_live_and_later(store, web, profile):
+    at = store.sandbox.directory("mnt")
+    store.watched.append(at)
+    store.plyfs("mount", f"--profile={profile}", web, at)
+    run("chmod", "600", at / "etc/conf")
+    event = explained(store, web, "/etc/conf")["Event"]
+    assert (event["Event"], event["Path"], event["Cause"], event["Layer"]) == ("copyup", "/etc/conf", "chmod", 1)
+    assert (event["Command"], event["Means"], event["Moved"]) == ("chmod", "metacopy", 0)
+    with open(at / "etc/conf", "a") as file:
+        file.write("more")
+    later = explained(store, web, "/etc/conf")["Event"]
+    assert later["Time"] > event["Time"] and later["Moved"] == 4, "the last one counts"
+    store.plyfs("umount", web)
+    assert explained(store, web, "/etc/conf")["Event"] == later
+    lines = store.plyfs("explain", web, "/etc/conf").stdout.splitlines()
+    assert lines[-1].startswith("copied up ") and lines[-1].endswith("4B moved, " + later["Means"])
+
+
+def test_what_was_not_copied_up_has_no_event(store, web):
+    at = store.mount(web)
+    (at / "new").write_text("new")
+    (at / "etc/conf").write_text("changed")
+    for path in ("/site/index", "/new", "/none"):
+        assert explained(store, web, path)["Event"] is None, path
+    (at / "etc/conf").unlink()
+    event = explained(store, web, "/etc/conf")["Event"]
+    assert (event["Event"], event["Cause"]) == ("whiteout", "unlink")
+    assert "removed " in store.plyfs("explain", web, "/etc/conf").stdout
+    (at / "etc/conf").write_text("made anew")
+    assert explained(store, web, "/etc/conf")["Event"] is None, "it was made, not copied"
+    store.plyfs("umount", web)
+
+
+# ---- volumes ------------------------------------------------------------------------------------
+
+@pytest.fixture
+def host(sandbox):
+    host = sandbox.directory("host")
+    (host / "index").write_text("host index")
+    (host / "sub").mkdir()
+    return host
+
+
+def test_a_volume_covers_and_what_lies_beneath_is_told(store, web, host):
+    store.plyfs("attach", web, f"{host}:/site")
+    found = explained(store, web, "/site/index")
+    assert words_of(found) == "volume 2: 2 wins, 1 hidden < file 2:/site/index"
+    volume = found["Volume"]
+    assert (volume["Destination"], volume["Kind"], volume["Source"], volume["Path"]) == ("/site", "bind", str(host), "/index")
+    assert (volume["State"], volume["Size"], volume["Within"]) == ("present", 10, [])
+    assert found["Verdict"]["Why"] == (f"the bind {host} at /site covers it; beneath it: visible, "
+                                       "layer 2 is the topmost that has it; hidden is what is there in layer 1")
+    assert explained(store, web, "/etc/conf")["Volume"] is None
+    lines = store.plyfs("explain", web, "/site/index").stdout.splitlines()
+    assert lines[1].split() == ["volume", "covers", "-rw-r--r--", "10B", "/site/index", "/site"]
+    assert lines[-1].startswith("/site/index is shown by a volume: the bind ")
+
+
+def test_a_volume_covers_what_it_does_not_have(store, web, host):
+    store.plyfs("attach", web, f"{host}:/site")
+    found = explained(store, web, "/site/sub/deep")
+    assert found["Volume"]["State"] == "absent" and words_of(found) == "volume 1: 1 wins"
+
+
+def test_a_volume_is_reached_through_a_symlink_of_the_layers(store, web, host):
+    store.plyfs("attach", web, f"{host}:/site")
+    found = explained(store, web, "/www/index")
+    assert found["Volume"]["Destination"] == "/site" and found["Volume"]["State"] == "present"
+
+
+def test_a_volume_in_a_volume_shows_what_is_in_both(store, web, host, sandbox):
+    inner = sandbox.directory("inner")
+    (inner / "deep").write_text("inner")
+    store.plyfs("attach", web, f"{host}:/site")
+    store.plyfs("attach", web, f"{inner}:/site/sub")
+    volume = explained(store, web, "/site/sub/deep")["Volume"]
+    assert (volume["Destination"], volume["Within"], volume["State"]) == ("/site/sub", ["/site"], "present")
+    assert explained(store, web, "/site/index")["Volume"]["Destination"] == "/site"
+
+
+def test_a_file_bound_over_a_file(store, web, host):
+    store.plyfs("attach", web, f"{host}/index:/etc/conf")
+    found = explained(store, web, "/etc/conf")
+    assert words_of(found) == "volume 1: 1 wins"
+    assert (found["Volume"]["Type"], found["Volume"]["Path"]) == ("file", "/")
+
+
+def test_what_a_tmpfs_has_is_not_known(store, web):
+    store.plyfs("attach", web, "type=tmpfs,target=/site")
+    found = explained(store, web, "/site/index")
+    assert found["Volume"]["State"] == "unknown" and found["Volume"]["Source"] is None
+    assert "only the mount itself shows" in found["Verdict"]["Why"]
+
+
+def test_a_directory_on_the_way_to_a_volume_is_there(store, web, host):
+    store.plyfs("attach", web, f"{host}:/a/b/c")
+    found = explained(store, web, "/a/b")
+    assert words_of(found) == "visible" and "the volume at /a/b/c lies beneath" in found["Verdict"]["Why"]
+    assert words_of(explained(store, web, "/a/x")) == "absent"
+
+
+def test_no_link_of_a_volume_is_followed(store, web, host):
+    os.symlink("/etc", host / "way")
+    store.plyfs("attach", web, f"{host}:/site")
+    assert explained(store, web, "/site/way")["Volume"]["Type"] == "symlink"
+    assert explained(store, web, "/site/way/passwd")["Volume"]["State"] == "unknown"
+
+
+def test_the_shell_completes_mounts_and_switches(store, web):
+    assert complete(store, "plyfs explain w") == ["web"]
+    (store.sandbox.path / "beside").touch()
+    assert complete(store, f"plyfs explain {store.sandbox.path}/bes") == [f"{store.sandbox.path}/beside"]
+    assert "--white-files" in complete(store, "plyfs explain --")
