@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Duty: extended attributes. The overlay's own are neither shown nor settable; a user's attributes
- * of that name are stored under an escaped one. A symlink is never followed.
+ * of that name are stored under an escaped one. A symlink is never followed. What provenance.h says
+ * of a node is read as an attribute, and is neither listed nor settable.
  */
 #include "ops.h"
 
@@ -9,6 +10,7 @@
 #include "find.h"
 #include "ovlattr.h"
 #include "promote.h"
+#include "provenance.h"
 #include "reply.h"
 #include "xattr.h"
 
@@ -88,6 +90,8 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
                  int flags)
 {
     struct mount *mount = ops_mount(req);
+    if (provenance_is(name))
+        return reply_error(req, -EPERM);
     int err = change(req, ino, name, value, size, flags);
     cleanup_view struct node_view view = {0};
     if (node_view(mount->nodes, ino, &view) == 0 && !err &&
@@ -127,6 +131,8 @@ static int look_before_removal(struct mount *mount, uint64_t ino, const char *na
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     struct mount *mount = ops_mount(req);
+    if (provenance_is(name))
+        return reply_error(req, -EPERM);
     int err = look_before_removal(mount, ino, name);
     if (!err)
         err = change(req, ino, name, NULL, 0, 0);
@@ -136,8 +142,34 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     reply_error(req, err);
 }
 
+static void answer(fuse_req_t req, const char *value, ssize_t got, size_t size)
+{
+    if (got < 0)
+        return reply_error(req, (int)got);
+    if (size == 0)
+        return reply_xattr_size(req, (size_t)got);
+    reply_bytes(req, value, (size_t)got);
+}
+
+static void tell_provenance(fuse_req_t req, uint64_t ino, const char *name, size_t size)
+{
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
+    cleanup_free char *value = NULL;
+    ssize_t got = node_view(mount->nodes, ino, &view);
+    if (got == 0)
+        got = provenance_value(mount, &view, name, &value);
+    if (got > XATTR_SIZE_MAX)
+        got = -E2BIG;
+    else if (size > 0 && got > (ssize_t)size)
+        got = -ERANGE;
+    answer(req, value, got, size);
+}
+
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
+    if (provenance_is(name))
+        return tell_provenance(req, ino, name, size);
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
     char disk[XATTR_NAME_MAX + 1];
@@ -149,23 +181,19 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
         err = -ENODATA; /* a name that is too long once it is escaped was never set */
     if (err)
         return reply_error(req, err);
-    ssize_t got = read_value(mount, &view, disk, value, size);
-    if (got < 0)
-        return reply_error(req, (int)got);
-    if (size == 0)
-        return reply_xattr_size(req, (size_t)got);
-    reply_bytes(req, value, (size_t)got);
+    answer(req, value, read_value(mount, &view, disk, value, size), size);
 }
 
-/* Leaves out what is private and undoes escapes, in place; returns the new length. */
-static size_t show_names(enum ovlspace space, char *names, size_t length)
+/* Leaves out what is private and undoes escapes, in place, in a plain tree only what provenance.h
+ * answers for; returns the new length. */
+static size_t show_names(bool plain, enum ovlspace space, char *names, size_t length)
 {
     char buffer[XATTR_NAME_MAX + 1];
     size_t kept = 0;
     for (size_t at = 0; at < length;) {
         size_t size = strlen(names + at) + 1;
-        const char *shown = ovlattr_unescape(space, names + at, buffer);
-        if (shown) {
+        const char *shown = plain ? names + at : ovlattr_unescape(space, names + at, buffer);
+        if (shown && !provenance_is(shown)) {
             size_t shown_size = strlen(shown) + 1;
             memmove(names + kept, shown, shown_size);
             kept += shown_size;
@@ -194,9 +222,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         length = 0; /* of a stub */
     if (length < 0)
         return reply_error(req, (int)length);
-    size_t shown = (size_t)length;
-    if (!mount_is_plain(mount, &view))
-        shown = show_names(mount_stack(mount, &view)->able.space, names, shown);
+    size_t shown = show_names(mount_is_plain(mount, &view), mount_stack(mount, &view)->able.space,
+                              names, (size_t)length);
     if (size == 0)
         return reply_xattr_size(req, shown);
     if (shown > size)

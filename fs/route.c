@@ -149,6 +149,16 @@ bool route_holds(struct mount *mount, uint8_t tree)
     return way && way->children;
 }
 
+int route_destination(struct mount *mount, uint8_t tree, char **destination)
+{
+    route_enter(mount);
+    const struct tree *routed = mount->trees[tree];
+    const struct waypoint *way = routed ? routed->way : NULL;
+    int err = way && way->destination ? own_copy(destination, way->destination) : -ENODATA;
+    route_leave(mount);
+    return err;
+}
+
 static bool shows_directory(const struct mount *mount, const struct waypoint *point)
 {
     struct stat st;

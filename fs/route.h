@@ -54,6 +54,10 @@ struct route_line {
 must_check int route_each(struct mount *mount,
                           int (*each)(void *context, const struct route_line *line), void *context);
 
+/* Where a tree is routed, as it was asked for: a copy of the caller's. -ENODATA once it is
+ * detached. Takes the lock. */
+must_check int route_destination(struct mount *mount, uint8_t tree, char **destination);
+
 /* The key under which the root of a routed tree is kept in the table of nodes. */
 enum { ROUTE_KEY_MAX = 8 };
 static inline const char *route_key(char key[ROUTE_KEY_MAX], uint8_t tree)

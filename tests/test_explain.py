@@ -10,18 +10,23 @@ upper), 3 (the topmost), 2 and 1 (the lowest), as people count them. Each entry 
   r PATH REDIRECT        m METACOPY FILE     p FIFO
 """
 import contextlib
+import ctypes
+import errno
 import json
 import os
 import pathlib
 import shutil
 import stat
+import tarfile
 import threading
 
 import pytest
 
-from harness import PLYFS, digest, need_root, need_tool, refusal, run
+from harness import LIBC, PLYFS, digest, need_root, need_tool, refusal, run
 from layers_kit import is_whiteout
 from test_layer import complete
+from test_named import guest  # noqa: F401  (a fixture)
+from test_volumes import base  # noqa: F401  (a fixture)
 
 LAYERS = ("3", "2", "1")
 TRUSTED, USER = "trusted.overlay.", "user.overlay."
@@ -701,3 +706,240 @@ def test_the_shell_completes_mounts_and_switches(store, web):
     (store.sandbox.path / "beside").touch()
     assert complete(store, f"plyfs explain {store.sandbox.path}/bes") == [f"{store.sandbox.path}/beside"]
     assert "--white-files" in complete(store, "plyfs explain --")
+
+
+# ---- extended attributes ------------------------------------------------------------------------
+
+OURS = ("layer", "origin", "state", "volume")
+
+
+def told(path):
+    """The four attributes of a path, None where there is no such value."""
+    found = {}
+    for name in OURS:
+        try:
+            found[name] = os.getxattr(path, f"user.plyfs.{name}").decode("utf-8", "surrogateescape")
+        except OSError as error:
+            assert error.errno == errno.ENODATA, error
+            found[name] = None
+    return tuple(found.values())
+
+
+@pytest.fixture
+def union(sandbox, profile):
+    """A mount of three layers and an upper, by plyfs."""
+    need_root()
+
+    def mounted(words, *, more=()):
+        make(sandbox.path, words)
+        layers = [sandbox.path / layer for layer in LAYERS]
+        return sandbox.plyfs(layers, sandbox.path / "u", sandbox.directory("work"), profile=profile, options=list(more))
+    return mounted
+
+
+def test_attributes_tell_where_a_file_comes_from(union):
+    with union("f 2/a text, f 1/a, f 1/d/x, d 3/d, d 2/e, f u/new, d u/own") as mount:
+        assert told(mount / "a") == ("2", "2:/a", "lower", None)
+        assert told(mount / "d/x") == ("1", "1:/d/x", "lower", None)
+        assert told(mount / "d") == ("3", "3:/d", "merged", None)
+        assert told(mount / "e") == ("2", "2:/e", "lower", None)
+        assert told(mount / "new") == ("upper", None, "upper", None)
+        assert told(mount / "own") == ("upper", None, "upper", None)
+        assert told(mount.at) == ("upper", "3:/", "merged", None)
+
+
+def test_attributes_follow_a_copy_up(union):
+    with union("f 1/a text, f 2/d/b text") as mount:
+        os.chmod(mount / "a", 0o600)
+        assert told(mount / "a") == ("1", "1:/a", "metacopy", None)
+        (mount / "a").write_text("changed")
+        assert told(mount / "a") == ("upper", "1:/a", "upper", None)
+        (mount / "d/b").write_text("changed")
+        assert told(mount / "d/b") == ("upper", "2:/d/b", "upper", None)
+        assert told(mount / "d") == ("upper", "2:/d", "merged", None)
+        os.rename(mount / "d", mount / "e")
+        assert told(mount / "e/b") == ("upper", "2:/d/b", "upper", None)
+        (mount / "a").unlink()
+        (mount / "a").write_text("made anew")
+        assert told(mount / "a") == ("upper", None, "upper", None)
+        mount.remount()
+        assert told(mount / "e/b") == ("upper", "2:/d/b", "upper", None)
+        assert told(mount / "e") == ("upper", "2:/d", "merged", None)
+
+
+def test_the_origin_of_what_was_renamed_is_told_only_where_it_is_known(union):
+    with union("f 1/a text, f 1/b text, f 2/c") as mount:
+        os.chmod(mount / "a", 0o600)
+        os.rename(mount / "a", mount / "moved")
+        assert told(mount / "moved") == ("1", "1:/a", "metacopy", None)
+        (mount / "b").write_text("changed")
+        os.rename(mount / "b", mount / "c")
+        assert told(mount / "c") == ("upper", None, "upper", None)
+
+
+def test_every_name_of_a_hard_link_has_an_origin_after_a_copy_up(union):
+    with union("f 2/a text, h 2/b 2/a") as mount:
+        (mount / "a").write_text("changed")
+        for _ in range(2):
+            assert told(mount / "a") in (("upper", "2:/a", "upper", None), ("upper", "2:/b", "upper", None))
+            assert (mount / "b").read_text() == "changed" and told(mount / "b") == told(mount / "a")
+            mount.remount()
+
+
+def test_attributes_of_what_was_unlinked_while_it_is_open(union):
+    with union("f 1/a text") as mount:
+        with open(mount / "a") as held:
+            (mount / "a").unlink()
+            assert os.getxattr(held.fileno(), "user.plyfs.state") in (b"lower", b"upper", b"metacopy")
+            assert refusal(os.getxattr, held.fileno(), "user.plyfs.origin") in ("ENODATA", None)
+
+
+def test_attributes_cannot_be_set_or_removed(union):
+    with union("f 1/a text") as mount:
+        for name in OURS:
+            assert refusal(os.setxattr, mount / "a", f"user.plyfs.{name}", b"x") == "EPERM"
+            assert refusal(os.removexattr, mount / "a", f"user.plyfs.{name}") == "EPERM"
+        assert told(mount / "a")[2] == "lower", "a refused change copies nothing up"
+
+
+def test_a_users_own_attributes_beside_them_are_kept(union):
+    with union("f 1/a text") as mount:
+        for name in ("user.plyfs.mine", "user.plyfs.layers", "user.plyfs.", "user.plyfs.layer.x", "user.layer"):
+            if name != "user.plyfs.":
+                os.setxattr(mount / "a", name, name.encode())
+        mount.remount()
+        assert sorted(os.listxattr(mount / "a")) == [
+            "user.layer", "user.plyfs.layer.x", "user.plyfs.layers", "user.plyfs.mine"]
+        for name in os.listxattr(mount / "a"):
+            assert os.getxattr(mount / "a", name) == name.encode()
+
+
+def test_what_a_layer_has_of_these_names_stays_in_the_layer_and_is_not_shown(union, sandbox):
+    make(sandbox.path, "f 1/a text")
+    for name in ("user.plyfs.layer", "user.plyfs.plyfs.state", "user.other"):
+        os.setxattr(sandbox.path / "1/a", name, b"of the layer")
+    with union("f 2/b") as mount:
+        assert os.listxattr(mount / "a") == ["user.other"]
+        assert told(mount / "a") == ("1", "1:/a", "lower", None)
+        (mount / "a").write_text("changed")
+        assert os.listxattr(mount / "a") == ["user.other"]
+    assert os.getxattr(sandbox.path / "u/a", "user.plyfs.layer") == b"of the layer", "copied up with the rest"
+
+
+def test_nothing_that_copies_attributes_copies_these(union, sandbox):
+    need_tool("cp", "rsync", "tar")
+    out = sandbox.directory("out")
+    with union("f 1/d/a text, f 2/d/b, d 3/d/sub") as mount:
+        os.setxattr(mount / "d/a", "user.mine", b"mine")
+        for path in (mount / "d", mount / "d/a", mount / "d/sub"):
+            assert not [name for name in os.listxattr(path) if "plyfs" in name]
+        run("cp", "-a", mount / "d", out / "cp")
+        run("rsync", "-aX", f"{mount / 'd'}/", out / "rsync")
+        run("tar", "--xattrs", "--xattrs-include=*", "-cf", out / "d.tar", "-C", mount.at, "d")
+        run("tar", "--xattrs", "--xattrs-include=*", "-xf", out / "d.tar", "-C", out)
+        run("cp", "-a", mount / "d", mount / "again")
+        assert not [name for name in os.listxattr(mount / "again/a") if "plyfs" in name]
+    with tarfile.open(out / "d.tar") as tar:
+        headers = {key for member in tar for key in member.pax_headers if "xattr" in key}
+    assert headers == {"SCHILY.xattr.user.mine"}
+    for copy in ("cp", "rsync", "d"):
+        assert os.listxattr(out / copy / "a") == ["user.mine"] and os.listxattr(out / copy) == []
+
+
+def test_a_buffer_that_is_too_small_is_refused(union):
+    with union("f 1/a text") as mount:
+        path, name = os.fsencode(mount / "a"), b"user.plyfs.origin"
+        assert LIBC.getxattr(path, name, None, 0) == 4
+        assert LIBC.getxattr(path, name, ctypes.create_string_buffer(2), 2) == -1 and ctypes.get_errno() == errno.ERANGE
+        assert LIBC.getxattr(path, name, ctypes.create_string_buffer(4), 4) == 4
+
+
+def test_a_symlink_has_none_for_the_kernel_asks_none(union):
+    with union("l 1/s a, f 1/a") as mount:
+        assert refusal(os.getxattr, mount / "s", "user.plyfs.layer", follow_symlinks=False) in ("ENODATA", "EPERM")
+
+
+def test_names_of_any_bytes_are_in_the_origin(union):
+    with union("f 1/\udcff\udcfe") as mount:
+        assert told(mount / "\udcff\udcfe")[1] == "1:/\udcff\udcfe"
+
+
+def test_attributes_in_volumes(store, web, host, sandbox):
+    store.plyfs("attach", web, f"{host}:/site")
+    store.plyfs("attach", web, f"{host}/index:/etc/conf")
+    store.plyfs("attach", web, "type=tmpfs,target=/scratch/deep")
+    os.setxattr(host / "index", "user.plyfs.layer", b"the host's own")
+    os.setxattr(host / "index", "user.plyfs.mine", b"mine")
+    at = store.mount(web)
+    assert told(at / "site") == told(at / "site/index") == ("host", None, "volume", "/site")
+    assert told(at / "etc/conf") == ("host", None, "volume", "/etc/conf")
+    assert told(at / "scratch/deep") == ("tmpfs", None, "volume", "/scratch/deep")
+    assert told(at / "scratch") == (None, None, "stub", None)
+    assert told(at / "etc/other") == ("1", "1:/etc/other", "lower", None)
+    assert os.listxattr(at / "site/index") == ["user.plyfs.mine"]
+    assert os.getxattr(at / "site/index", "user.plyfs.mine") == b"mine"
+    assert refusal(os.setxattr, at / "site/index", "user.plyfs.layer", b"x") == "EPERM"
+    assert refusal(os.removexattr, at / "site/index", "user.plyfs.layer") == "EPERM"
+    assert os.getxattr(host / "index", "user.plyfs.layer") == b"the host's own"
+    store.plyfs("umount", web)
+
+
+def test_what_is_detached_lies_in_no_volume_any_more(store, web, host):
+    at = store.mount(web)
+    store.plyfs("attach", web, f"{host}:/site")
+    with open(at / "site/index") as held:
+        assert os.getxattr(held.fileno(), "user.plyfs.volume") == b"/site"
+        store.plyfs("detach", "--lazy", web, "/site")
+        assert refusal(os.getxattr, held.fileno(), "user.plyfs.volume") == "ENODATA"
+        assert os.getxattr(held.fileno(), "user.plyfs.state") == b"volume"
+    assert told(at / "site/index") == ("2", "2:/site/index", "lower", None)
+    store.plyfs("umount", web)
+
+
+def test_an_image_as_a_volume_has_layers_of_its_own(store, base, sandbox):
+    store.plyfs("create", "--name", "web", "--mount", "type=image,src=base,dst=/img", "base")
+    at = store.mount("web")
+    assert told(at / "img/etc/conf") == ("1", "1:/etc/conf", "volume", "/img")
+    assert told(at / "img/etc") == ("1", "1:/etc", "volume", "/img")
+    volume = explained(store, "web", "/img/etc/conf")["Volume"]
+    assert (volume["Kind"], volume["State"]) == ("image", "unknown")
+    store.plyfs("umount", "web")
+
+
+def test_attributes_and_explain_say_the_same(store, web):
+    at = store.mount(web)
+    os.chmod(at / "etc/conf", 0o600)
+    (at / "etc/other").write_text("changed")
+    (at / "new").write_text("new")
+    for path in ("/site/index", "/etc/conf", "/etc/other", "/new", "/site", "/"):
+        layer, _, state, _ = told(f"{at}{path}")
+        found = explained(store, web, path)
+        content = next((row for row in found["Layers"] if row["State"] == "data"),
+                       next(row for row in found["Layers"] if row["State"] == "wins"))
+        assert layer == content["Layer"], path
+        assert (state == "merged") == any(row["State"] == "merged" for row in found["Layers"]), path
+        assert (state == "metacopy") == any(row["State"] == "data" for row in found["Layers"]), path
+    store.plyfs("umount", web)
+
+
+def test_an_ordinary_user_explains_a_mount_of_their_own(guest, sandbox):
+    make(sandbox.path, "f 2/a text, f 1/a, f 1/b", space=USER)
+    at = guest.path.parent / "mnt"
+    at.mkdir()
+    run("chown", "-R", f"{guest.who['user']}:{guest.who['group']}", at, *(sandbox.path / layer for layer in LAYERS))
+    guest.plyfs("create", "--name", "web", *(w for layer in LAYERS for w in ("--lower", sandbox.path / layer)))
+    guest.watched.append(at)
+    guest.plyfs("mount", "web", at)
+
+    def values(path):
+        return [run("getfattr", "--only-values", "--absolute-names", "-n", f"user.plyfs.{name}", path, **guest.who).stdout
+                for name in ("layer", "origin", "state")]
+    assert values(at / "a") == ["2", "2:/a", "lower"]
+    run("chmod", "600", at / "b", **guest.who)
+    assert values(at / "b") == ["1", "1:/b", "metacopy"]
+    run("sh", "-c", f"echo changed > {at}/a", **guest.who)
+    assert values(at / "a") == ["upper", "2:/a", "upper"]
+    run("rm", at / "b", **guest.who)
+    assert says(guest, at / "a") == "visible upper: upper wins, 2 hidden < file upper:/a, 1 hidden < file upper:/a"
+    guest.plyfs("umount", "web")
+    assert says(guest, "web", "/b") == "absent: upper whiteout device 0:0, 1 hidden < whiteout upper:/b"
