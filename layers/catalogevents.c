@@ -222,6 +222,14 @@ int catalog_each_event(struct catalog *catalog, const char *mount, const struct 
     return 0;
 }
 
+int catalog_moved_bytes(struct catalog *catalog, const char *mount, uint64_t *moved)
+{
+    int64_t number = 0;
+    int found = find_number(catalog, EVENT_MOVED, mount, &number);
+    *moved = (uint64_t)number;
+    return found < 0 ? found : 0;
+}
+
 int catalog_lost_events(struct catalog *catalog, const char *mount, uint64_t *lost)
 {
     int64_t number = 0;

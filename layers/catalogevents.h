@@ -37,6 +37,9 @@ must_check int catalog_each_event(struct catalog *catalog, const char *mount,
                                   int (*each)(void *context, const struct event *event),
                                   void *context);
 
+/* How many bytes the copy-ups of a mount have moved. */
+must_check int catalog_moved_bytes(struct catalog *catalog, const char *mount, uint64_t *moved);
+
 /* How many events found no room on their way to the ledger. */
 must_check int catalog_lost_events(struct catalog *catalog, const char *mount, uint64_t *lost);
 

@@ -116,4 +116,14 @@ const char *const catalogsql_texts[STATEMENT_COUNT] = {
     [EVENT_PAGE] = EVENT_SELECT " AND number > ?2 AND time >= ?3 ORDER BY number LIMIT ?4",
     [EVENT_PAGE_OF_PATH] = EVENT_SELECT " AND number > ?2 AND time >= ?3 AND path = ?5"
                                         " ORDER BY number LIMIT ?4",
+    [EVENT_MOVED] = "SELECT coalesce(sum(moved), 0) FROM event WHERE kind = 'copyup'"
+                    " AND ledger = (SELECT number FROM ledger WHERE mount = ?)",
+
+    [POLICY_RULES] = "SELECT act, glob, coalesce(above, -1) FROM policy_rule WHERE mount = ?"
+                     " ORDER BY position",
+    [POLICY_BUDGET] = "SELECT coalesce(budget, -1) FROM mount WHERE id = ?",
+    [POLICY_CLEAR] = "DELETE FROM policy_rule WHERE mount = ?",
+    [POLICY_ADD] = "INSERT INTO policy_rule (mount, position, act, glob, above)"
+                   " VALUES (?, ?, ?, ?, nullif(?, -1))",
+    [POLICY_SET_BUDGET] = "UPDATE mount SET budget = nullif(?, -1) WHERE id = ?",
 };

@@ -167,4 +167,17 @@ const char *const schema_steps[SCHEMA_VERSION] = {
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX event_of_path ON event (ledger, path);"
     "PRAGMA user_version = 4;",
+
+    /* Which copy-ups a mount may make: rules in their order, and how many bytes may be moved. A
+     * NULL is no limit. */
+    "ALTER TABLE mount ADD COLUMN budget INTEGER CHECK (budget >= 0);"
+    "CREATE TABLE policy_rule ("
+    "  mount TEXT NOT NULL REFERENCES mount (id) ON DELETE CASCADE,"
+    "  position INTEGER NOT NULL CHECK (position >= 0),"
+    "  act TEXT NOT NULL CHECK (act IN ('allow', 'warn', 'deny')),"
+    "  glob TEXT NOT NULL CHECK (glob <> ''),"
+    "  above INTEGER CHECK (above >= 0),"
+    "  PRIMARY KEY (mount, position)"
+    ") STRICT, WITHOUT ROWID;"
+    "PRAGMA user_version = 5;",
 };

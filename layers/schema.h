@@ -7,7 +7,7 @@
 #ifndef PLYFS_SCHEMA_H
 #define PLYFS_SCHEMA_H
 
-enum { SCHEMA_VERSION = 4 };
+enum { SCHEMA_VERSION = 5 };
 
 extern const char *const schema_steps[SCHEMA_VERSION];
 

@@ -3,6 +3,7 @@
 
 #include "catalog.h"
 #include "catalogevents.h"
+#include "catalogpolicy.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -846,6 +847,11 @@ static void load_version_3(void)
     load_version(PLYFS_TEST_DATA "/catalog-3.sql");
 }
 
+static void load_version_4(void)
+{
+    load_version(PLYFS_TEST_DATA "/catalog-4.sql");
+}
+
 static void rows_of_version_1_survive(void **state)
 {
     (void)state;
@@ -906,6 +912,32 @@ static void rows_of_version_3_survive(void **state)
     assert_int_equal(catalog_open_ledger(catalog, web.id, &ledger), 0);
 }
 
+static int count_event(void *context, const struct event *event)
+{
+    assert_true(event->kind == EVENT_COPYUP || event->kind == EVENT_WHITEOUT);
+    return ++*(int *)context, 0;
+}
+
+static void rows_of_version_4_survive(void **state)
+{
+    (void)state;
+    int events = 0;
+    uint64_t moved;
+    const struct event_wish all = {0};
+    load_version_4();
+    cleanup_catalog struct catalog *catalog = open_here();
+    cleanup_mount struct mount_row web = {0};
+    cleanup_policy struct policy policy = POLICY_NONE;
+    assert_int_equal(catalog_find_mount(catalog, "web", &web), 0);
+    assert_int_equal(catalog_each_event(catalog, web.id, &all, count_event, &events), 0);
+    assert_int_equal(events, 2);
+    assert_int_equal(catalog_moved_bytes(catalog, web.id, &moved), 0);
+    assert_int_equal(moved, 1200);
+    assert_int_equal(catalog_read_policy(catalog, web.id, &policy), 0);
+    assert_int_equal(policy.count, 0);
+    assert_int_equal(policy.budget, POLICY_UNLIMITED);
+}
+
 static void ten_processes_bring_one_catalog_up_to_date(void **state)
 {
     (void)state;
@@ -959,7 +991,7 @@ static void a_migrated_catalog_is_as_a_new_one(void **state)
     catalog_close(open_here());
     cleanup_free char *made = schema_text();
     const int64_t version = ask_number("PRAGMA user_version");
-    void (*const loads[])(void) = {load_version_1, load_version_2, load_version_3};
+    void (*const loads[])(void) = {load_version_1, load_version_2, load_version_3, load_version_4};
     for (size_t i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
         assert_int_equal(unlinkat(kit_root(), "catalog.db", 0), 0);
         loads[i]();
@@ -1031,6 +1063,7 @@ int main(void)
         kit_test(rows_of_version_1_survive),
         kit_test(rows_of_version_2_survive),
         kit_test(rows_of_version_3_survive),
+        kit_test(rows_of_version_4_survive),
         kit_test(ten_processes_bring_one_catalog_up_to_date),
         kit_test(a_step_that_fails_changes_nothing),
         kit_test(a_migrated_catalog_is_as_a_new_one),
