@@ -53,3 +53,12 @@ int account_each(struct store *store, const struct mount_row *row, const struct 
                     (unsigned long long)lost, row->name);
     return err;
 }
+
+int account_moved(struct store *store, const struct mount_row *row, uint64_t *moved)
+{
+    ask_to_flush(store, row);
+    int err = catalog_moved_bytes(store->catalog, row->id, moved);
+    if (err)
+        log_error("cannot read the ledger of %s: %s", row->name, strerror(-err));
+    return err;
+}

@@ -16,4 +16,7 @@ must_check int account_each(struct store *store, const struct mount_row *row,
                             const struct event_wish *wish,
                             int (*each)(void *context, const struct event *event), void *context);
 
+/* How many bytes its copy-ups have moved, as of now. Failures are told. */
+must_check int account_moved(struct store *store, const struct mount_row *row, uint64_t *moved);
+
 #endif

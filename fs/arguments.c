@@ -67,6 +67,16 @@ int words_add(struct words *words, const char *word)
     return 0;
 }
 
+static int sayings_add(struct sayings *sayings, const char *option, const char *value)
+{
+    struct saying *at = reallocarray(sayings->at, sayings->count + 1, sizeof(*at));
+    if (!at)
+        return -ENOMEM;
+    sayings->at = at;
+    at[sayings->count++] = (struct saying){.option = option, .value = value};
+    return 0;
+}
+
 /* What the letters behind a number make of one: "k", "kB" or "KiB" and their like; 0: nothing. */
 static uint64_t unit_factor(const char *unit)
 {
@@ -147,6 +157,8 @@ static int take_value(const struct syntax *syntax, const struct argument *argume
         return *(const char **)member = value, 0;
     case ARGUMENT_LIST:
         return words_add(member, value);
+    case ARGUMENT_SAYING:
+        return sayings_add(member, argument->name, value);
     case ARGUMENT_SIZE:
         return take_size(syntax, argument, value, member);
     case ARGUMENT_CHOICE:
@@ -245,6 +257,10 @@ void arguments_finish(const struct syntax *syntax, void *options)
             struct words *list = (void *)((char *)options + syntax->arguments[i].at);
             free(list->at);
             *list = (struct words){0};
+        } else if (syntax->arguments[i].kind == ARGUMENT_SAYING) {
+            struct sayings *sayings = (void *)((char *)options + syntax->arguments[i].at);
+            free(sayings->at);
+            *sayings = (struct sayings){0};
         }
     }
     if (syntax->most > 0) {

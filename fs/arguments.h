@@ -21,10 +21,20 @@ struct words {
 
 must_check int words_add(struct words *words, const char *word);
 
+/* Options with their values, in the order they were said. */
+struct saying {
+    const char *option, *value;
+};
+struct sayings {
+    struct saying *at;
+    unsigned count;
+};
+
 enum argument_kind {
     ARGUMENT_FLAG,   /* bool */
     ARGUMENT_STRING, /* const char *; the last one said counts */
     ARGUMENT_LIST,   /* struct words; every one said counts */
+    ARGUMENT_SAYING, /* struct sayings, of all options that have it in common */
     ARGUMENT_SIZE,   /* uint64_t, bytes: 512, 64k, 1.5G (of 1024), 10GB (of 1000) */
     ARGUMENT_CHOICE, /* int: which of `choices` */
 };

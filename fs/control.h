@@ -6,6 +6,7 @@
  *
  *   {"do": "attach", "destination": "/data"}                the row is in the catalog already
  *   {"do": "detach", "destination": "/data", "lazy": false}
+ *   {"do": "policy"}                                        likewise
  *   {"do": "state"}
  *
  * and back {"ok": true, ...} or {"ok": false, "errno": "EBUSY", "why": "words"}. With a state comes

@@ -7,6 +7,7 @@
 
 #include "ledger.h"
 #include "log.h"
+#include "policing.h"
 #include "quota.h"
 #include "route.h"
 
@@ -123,6 +124,16 @@ static json_t *flush(struct live *live)
     return json_pack("{s:b}", "ok", 1);
 }
 
+/* The catalog has another policy: from when this is answered it is in force. */
+static json_t *renew_policy(struct live *live)
+{
+    cleanup_store struct store *store = NULL;
+    int err = store_open(live->store, false, &store);
+    if (!err)
+        err = policing_renew(live->mount->policing, store->catalog, live->row->id);
+    return err ? control_refusal(err, strerror(-err)) : json_pack("{s:b}", "ok", 1);
+}
+
 static json_t *answer(void *context, const json_t *request)
 {
     struct live *live = context;
@@ -132,6 +143,8 @@ static json_t *answer(void *context, const json_t *request)
         return tell_state(live);
     if (act && strcmp(act, "flush") == 0)
         return flush(live);
+    if (act && strcmp(act, "policy") == 0)
+        return renew_policy(live);
     if (act && destination && strcmp(act, "attach") == 0)
         return attach(live, destination);
     if (act && destination && strcmp(act, "detach") == 0)
@@ -143,6 +156,8 @@ static void end_ledger(struct mount *mount)
 {
     ledger_stop(mount->ledger);
     mount->ledger = NULL;
+    policing_destroy(mount->policing);
+    mount->policing = NULL;
 }
 
 int live_begin(struct live *live, struct mount *mount)
@@ -152,11 +167,21 @@ int live_begin(struct live *live, struct mount *mount)
     if (err)
         return err;
     live->mount = mount;
+    err = policing_create(store->catalog, live->row->id, &mount->policing);
+    if (err) {
+        log_error("cannot read what %s may copy up: %s", live->row->name, strerror(-err));
+        return err;
+    }
     mount->ledger = ledger_start(live->store, live->row->id);
     live->control = mount->ledger ? control_serve(store, live->row->id, answer, live) : NULL;
-    if (!live->control)
+    /* Once more: who changed the policy meanwhile found nobody to tell. */
+    err = live->control ? policing_renew(mount->policing, store->catalog, live->row->id) : -EIO;
+    if (err) {
+        control_stop(live->control);
+        live->control = NULL;
         end_ledger(mount);
-    return live->control ? 0 : -EIO;
+    }
+    return err;
 }
 
 void live_end(struct live *live)

@@ -27,6 +27,7 @@ static const struct command *const COMMANDS[] = {
     &command_copyups,
     &command_report,
     &command_explain,
+    &command_policy,
     &command_attach,
     &command_detach,
     &command_commit,

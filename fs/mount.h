@@ -29,6 +29,7 @@
 struct waypoint;
 struct quota;
 struct ledger;
+struct policing;
 
 /* A stack and its rules. Tree 0 is the root's and lasts as long as the mount; the others are those
  * of routes (route.h), and last until no node speaks of them any more. */
@@ -70,9 +71,10 @@ struct mount {
     pthread_rwlock_t names;
     struct rules rules;
     struct ledger *ledger; /* what it does is noted there; NULL: nowhere. Set before it is served */
-    const char *at;        /* the mountpoint, as a real path */
-    struct timespec since; /* when it was made: what stubs are dated */
-    atomic_uint gone;      /* nodes that died since memory was last given back to the kernel */
+    struct policing *policing; /* what may be copied up; NULL: everything. Set likewise */
+    const char *at;            /* the mountpoint, as a real path */
+    struct timespec since;     /* when it was made: what stubs are dated */
+    atomic_uint gone;          /* nodes that died since memory was last given back to the kernel */
     /* A request that is about to take long says so, so that another thread takes the next ones. */
     void (*will_be_slow)(void);
     /* The kernel is to forget what (directory, name) led to. Not to be called by one who serves a

@@ -120,10 +120,24 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 
 /* ---- link ---- */
 
+/* Whether both may be brought up: the object and the directory where it gets one more name. */
+static int ask_for_link(struct mount *mount, const struct node_view *view, uint64_t parent)
+{
+    struct promotion promotion = {.cause = "link"};
+    cleanup_view struct node_view dir = {0};
+    int err = node_view(mount->nodes, parent, &dir);
+    if (!err)
+        err = promote_ask_node(mount, &promotion, dir.index);
+    return err ? err : promote_ask_node(mount, &promotion, view->index);
+}
+
 /* A metacopy file with a second name is found by an absolute redirect, as the kernel has it. */
-static int prepare_link_source(struct mount *mount, uint64_t ino, struct node_view *view)
+static int prepare_link_source(struct mount *mount, uint64_t ino, uint64_t parent,
+                               struct node_view *view)
 {
     int err = node_view(mount->nodes, ino, view);
+    if (!err && !node_is(view, NODE_ORPHAN))
+        err = ask_for_link(mount, view, parent);
     if (!err && !node_is(view, NODE_ORPHAN))
         err = promote_meta(mount, view->index, "link");
     if (err)
@@ -141,7 +155,8 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
     cleanup_view struct node_view view = {0};
     struct target target = {0};
     struct spot spot = {0};
-    int err = strlen(name) > NAME_MAX ? -ENAMETOOLONG : prepare_link_source(mount, ino, &view);
+    int err =
+        strlen(name) > NAME_MAX ? -ENAMETOOLONG : prepare_link_source(mount, ino, parent, &view);
     if (!err)
         err = target_open(mount, parent, name, "link", &target);
     if (!err && view.tree != target.view.tree)

@@ -103,17 +103,24 @@ static int remove_locked(struct mount *mount, const struct node_view *dir, const
 }
 
 /* A lower file with several names is copied up before one of them goes, so that the count of the
- * rest has a place to be kept (kernel: ovl_nlink_start). */
+ * rest has a place to be kept (kernel: ovl_nlink_start). Otherwise its directory alone is. */
 static int prepare_victim(struct mount *mount, const struct node_view *dir, const char *name,
-                          uint32_t index)
+                          bool is_dir)
 {
     cleanup_view struct node_view victim = {0};
-    int err = node_view_index(mount->nodes, index, &victim);
-    if (err)
-        return err;
-    if (S_ISDIR(victim.type) || !node_is(&victim, NODE_INDEXED))
-        return 0;
-    return promote_name(mount, dir->index, name, "unlink");
+    struct promotion promotion = {.cause = is_dir ? "rmdir" : "unlink"};
+    uint32_t index = node_find(mount->nodes, dir->index, name);
+    int err = index == NODE_NONE ? 0 : node_view_index(mount->nodes, index, &victim);
+    bool indexed = !S_ISDIR(victim.type) && node_is(&victim, NODE_INDEXED);
+    if (!err && indexed)
+        err = promote_ask_node(mount, &promotion, dir->index);
+    if (!err && indexed)
+        err = promote_ask_name(mount, &promotion, dir->index, name);
+    if (!err)
+        err = promote_dir(mount, dir->index, promotion.cause);
+    if (!err && indexed)
+        err = promote_name(mount, dir->index, name, promotion.cause);
+    return err;
 }
 
 static int remove_name(struct mount *mount, uint64_t parent, const char *name, bool is_dir)
@@ -123,16 +130,13 @@ static int remove_name(struct mount *mount, uint64_t parent, const char *name, b
     if (!err && route_pins(mount, &dir, name))
         err = -EBUSY;
     if (!err)
-        err = promote_dir(mount, dir.index, is_dir ? "rmdir" : "unlink");
+        err = prepare_victim(mount, &dir, name, is_dir);
     if (err)
         return err;
     dir.flags |= NODE_UPPER;
     uint32_t index = node_find(mount->nodes, dir.index, name);
     if (index == NODE_NONE)
         return remove_locked(mount, &dir, name, NULL, is_dir);
-    err = prepare_victim(mount, &dir, name, index);
-    if (err)
-        return err;
     cleanup_view struct node_view victim = {0};
     node_lock(mount->nodes, index);
     err = node_view_index(mount->nodes, index, &victim);

@@ -116,9 +116,30 @@ static int check(struct mount *mount, const struct end *from, const struct end *
     return 0;
 }
 
+static bool replaces_indexed(const struct end *to)
+{
+    return to->index && node_is(&to->node, NODE_INDEXED) && !S_ISDIR(to->node.type);
+}
+
+/* Whether all that is to be brought up may be. */
+static int ask(struct mount *mount, const struct end *from, const struct end *to, unsigned flags)
+{
+    struct promotion promotion = {.cause = "rename"};
+    int err = promote_ask_node(mount, &promotion, from->dir.index);
+    if (!err)
+        err = promote_ask_node(mount, &promotion, to->dir.index);
+    if (!err)
+        err = promote_ask_name(mount, &promotion, from->dir.index, from->name);
+    if (!err && ((flags & RENAME_EXCHANGE) || replaces_indexed(to)))
+        err = promote_ask_name(mount, &promotion, to->dir.index, to->name);
+    return err;
+}
+
 static int prepare(struct mount *mount, struct end *from, struct end *to, unsigned flags)
 {
     int err = check(mount, from, to, flags);
+    if (!err)
+        err = ask(mount, from, to, flags);
     if (!err)
         err = promote_dir(mount, from->dir.index, "rename");
     if (!err)
@@ -127,7 +148,7 @@ static int prepare(struct mount *mount, struct end *from, struct end *to, unsign
         err = prepare_mover(mount, from, to);
     if (!err && (flags & RENAME_EXCHANGE))
         err = prepare_mover(mount, to, from);
-    else if (!err && to->index && node_is(&to->node, NODE_INDEXED) && !S_ISDIR(to->node.type))
+    else if (!err && replaces_indexed(to))
         err = promote_name(mount, to->dir.index, to->name, "rename");
     if (!err)
         err = end_refresh(mount, from);

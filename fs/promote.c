@@ -14,6 +14,7 @@
 #include "log.h"
 #include "moment.h"
 #include "ovlattr.h"
+#include "policing.h"
 #include "stack.h"
 
 #include <fcntl.h>
@@ -31,10 +32,11 @@ static enum event_means means_of(const struct copyup *job)
     return job->meta_only ? EVENT_MEANS_METACOPY : MEANS[job->copied.means];
 }
 
-/* What a copy-up is done for, and since when. */
+/* What a copy-up is done for, since when, and what it came to. */
 struct purpose {
     const char *cause;
     int64_t began; /* on the steady clock */
+    uint64_t moved;
 };
 
 static struct purpose purpose_begin(const char *cause)
@@ -50,7 +52,7 @@ static unsigned layer_number(const struct stack *stack, unsigned slot)
 
 /* Tells of a copy-up of the name (parent, name) of a node. */
 static void tell(struct mount *mount, const struct node_view *view, uint32_t parent,
-                 const char *name, const struct copyup *job, const struct purpose *purpose)
+                 const char *name, const struct copyup *job, struct purpose *purpose)
 {
     struct event event = {
         .kind = EVENT_COPYUP,
@@ -66,7 +68,9 @@ static void tell(struct mount *mount, const struct node_view *view, uint32_t par
               *name ? name : "(no name)", purpose->cause, event.layer,
               event_means_word(event.means), (unsigned long long)event.moved,
               (unsigned long long)event.size);
+    purpose->moved += event.moved;
     ledger_note(mount, parent, name, &event);
+    policing_note_done(mount, parent, name, &event);
 }
 
 int promote_mark_impure(struct mount *mount, uint32_t index)
@@ -161,7 +165,7 @@ static int promote_dir_itself(struct mount *mount, uint32_t index, const char *c
 {
     cleanup_view struct node_view view = {0};
     struct copyup job = {.src_data = -1, .limit = -1};
-    const struct purpose purpose = purpose_begin(cause);
+    struct purpose purpose = purpose_begin(cause);
     node_lock(mount->nodes, index);
     int err = node_view_index(mount->nodes, index, &view);
     if (!err && node_is(&view, NODE_ORPHAN))
@@ -177,7 +181,9 @@ static int promote_dir_itself(struct mount *mount, uint32_t index, const char *c
     return err;
 }
 
-int promote_dir(struct mount *mount, uint32_t index, const char *cause)
+/* The directory and all above it, without asking: their copy-up follows from what was asked about.
+ */
+static int bring_dir(struct mount *mount, uint32_t index, const char *cause)
 {
     /* From the nearest directory that is up already, downwards. Each round copies the topmost that
      * is missing; paths are short and this happens once for each directory. */
@@ -203,9 +209,146 @@ int promote_dir(struct mount *mount, uint32_t index, const char *cause)
     }
 }
 
+/* ---- what the policy says ---- */
+
+static bool wants_metacopy(const struct stack *stack, const struct node_view *view)
+{
+    return S_ISREG(view->type) && stack->features.metacopy && stack->able.space != OVLSPACE_NONE;
+}
+
+static bool is_done(const struct node_view *view, bool data)
+{
+    return node_is(view, NODE_UPPER) && !(data && node_is(view, NODE_METACOPY));
+}
+
+/* A copy-up that is to be asked about: what of it, under which name. */
+struct question {
+    uint32_t parent;
+    const char *name;
+    struct event event;
+    uint64_t bytes; /* that it will move at most */
+};
+
+/* A file without a name has none to be judged by, but moves bytes as any other. */
+static int pose(struct mount *mount, const struct node_view *view, bool data, off_t limit,
+                const char *cause, struct question *question)
+{
+    struct stat st;
+    struct stack *stack = mount_stack(mount, view);
+    bool orphan = node_is(view, NODE_ORPHAN), up = node_is(view, NODE_UPPER);
+    int err = find_attr(mount, view, &st);
+    if (err)
+        return err;
+    *question = (struct question){
+        .parent = orphan ? NODE_NONE : view->parent,
+        .name = orphan ? "" : view->name,
+        .event = {.cause = cause,
+                  .layer =
+                      layer_number(stack, up && view->more ? view->more->data_layer : view->layer),
+                  .type = view->type,
+                  .size = S_ISREG(view->type) ? (uint64_t)st.st_size : 0},
+    };
+    bool moves = data || !wants_metacopy(stack, view) || node_is(view, NODE_METACOPY);
+    bool cut = limit >= 0 && limit < st.st_size;
+    question->bytes = !moves ? 0 : cut ? (uint64_t)limit : question->event.size;
+    return 0;
+}
+
+/* The answer to a question that nothing has been done for yet. A refusal is noted, but for one that
+ * may be due to somebody who is copying up the very same file: `done` is then looked for under the
+ * node's lock. */
+static int ask(struct mount *mount, const struct node_view *view, bool data,
+               const struct question *question, uint64_t bytes)
+{
+    int err = policing_ask(mount, question->parent, question->name, &question->event, bytes);
+    if (err == -EDQUOT) {
+        cleanup_view struct node_view now = {0};
+        node_lock(mount->nodes, view->index);
+        err = node_view_index(mount->nodes, view->index, &now);
+        if (!err && !is_done(&now, data))
+            err = policing_ask(mount, question->parent, question->name, &question->event, bytes);
+        node_unlock(mount->nodes, view->index);
+    }
+    if (err == -EROFS || err == -EDQUOT)
+        policing_note_denied(mount, question->parent, question->name, &question->event);
+    return err;
+}
+
+/* Asks about a node under its own name, together with what was asked about before. */
+static int ask_node(struct mount *mount, const struct node_view *view, bool data, off_t limit,
+                    struct promotion *promotion)
+{
+    struct question question;
+    if (!policing_is_on(mount->policing) || mount_tree(mount, view)->read_only ||
+        is_done(view, data))
+        return 0;
+    int err = pose(mount, view, data, limit, promotion->cause, &question);
+    if (err)
+        return err;
+    promotion->bytes += question.bytes;
+    return ask(mount, view, data, &question, question.bytes ? promotion->bytes : 0);
+}
+
+int promote_ask_node(struct mount *mount, struct promotion *promotion, uint32_t index)
+{
+    cleanup_view struct node_view view = {0};
+    int err = node_view_index(mount->nodes, index, &view);
+    return err ? err : ask_node(mount, &view, false, -1, promotion);
+}
+
+int promote_ask_name(struct mount *mount, struct promotion *promotion, uint32_t parent,
+                     const char *name)
+{
+    cleanup_view struct node_view view = {0};
+    struct question question;
+    uint32_t index = node_find(mount->nodes, parent, name);
+    if (index == NODE_NONE || !policing_is_on(mount->policing))
+        return 0;
+    int err = node_view_index(mount->nodes, index, &view);
+    if (!err)
+        err = ask_node(mount, &view, false, -1, promotion);
+    if (err || S_ISDIR(view.type) || node_name_is_linked(mount->nodes, parent, name) ||
+        (view.parent == parent && strcmp(view.name, name) == 0))
+        return err;
+    /* One of several names of an inode: it is judged by this one as well. */
+    err = pose(mount, &view, false, -1, promotion->cause, &question);
+    question.parent = parent;
+    question.name = name;
+    return err ? err : ask(mount, &view, false, &question, 0);
+}
+
+int promote_dir(struct mount *mount, uint32_t index, const char *cause)
+{
+    cleanup_view struct node_view view = {0};
+    struct promotion promotion = {.cause = cause};
+    int err = node_view_index(mount->nodes, index, &view);
+    if (!err)
+        err = ask_node(mount, &view, false, -1, &promotion);
+    return err ? err : bring_dir(mount, index, cause);
+}
+
+/* Takes from the budget what the copy-up of a node, whose lock is held, will move at most. */
+static int take_budget(struct mount *mount, const struct node_view *view, bool data, off_t limit,
+                       const char *cause, uint64_t *taken)
+{
+    struct question question;
+    *taken = 0;
+    if (!policing_is_on(mount->policing))
+        return 0;
+    int err = pose(mount, view, data, limit, cause, &question);
+    if (!err)
+        err = policing_take(mount, question.parent, question.name, &question.event, question.bytes);
+    if (err == -EROFS || err == -EDQUOT)
+        policing_note_denied(mount, question.parent, question.name, &question.event);
+    *taken = err ? 0 : question.bytes;
+    return err;
+}
+
+/* ---- files ---- */
+
 /* An unlinked file that is still open gets an upper file without a name. */
 static int promote_orphan(struct mount *mount, const struct node_view *view,
-                          const struct purpose *purpose)
+                          struct purpose *purpose)
 {
     struct stat st;
     struct copyup job = {.stack = mount_stack(mount, view), .src_name = "", .limit = -1};
@@ -239,7 +382,7 @@ static int promote_orphan(struct mount *mount, const struct node_view *view,
 
 /* Brings the data of a metacopy file up. */
 static int complete(struct mount *mount, const struct node_view *view, off_t limit,
-                    const struct purpose *purpose)
+                    struct purpose *purpose)
 {
     struct copyup job = {.stack = mount_stack(mount, view), .src_layer = view->more->data_layer};
     struct spot spot;
@@ -294,14 +437,9 @@ static int lower_path(struct mount *mount, const struct node_view *view, char **
     return -ENOMEM;
 }
 
-static bool wants_metacopy(const struct stack *stack, const struct node_view *view)
-{
-    return S_ISREG(view->type) && stack->features.metacopy && stack->able.space != OVLSPACE_NONE;
-}
-
 /* The node's first copy-up. */
 static int copy_file(struct mount *mount, const struct node_view *view, bool data, off_t limit,
-                     const struct purpose *purpose)
+                     struct purpose *purpose)
 {
     struct stack *stack = mount_stack(mount, view);
     struct copyup job = {.src_data = -1, .limit = limit};
@@ -329,23 +467,29 @@ static int copy_file(struct mount *mount, const struct node_view *view, bool dat
     return 0;
 }
 
-static bool is_done(const struct node_view *view, bool data)
+static int copy_locked(struct mount *mount, const struct node_view *view, bool data, off_t limit,
+                       struct purpose *purpose)
 {
-    return node_is(view, NODE_UPPER) && !(data && node_is(view, NODE_METACOPY));
+    if (node_is(view, NODE_UPPER))
+        return complete(mount, view, limit, purpose);
+    if (node_is(view, NODE_ORPHAN))
+        return promote_orphan(mount, view, purpose);
+    return copy_file(mount, view, data, limit, purpose);
 }
 
 static int promote_locked(struct mount *mount, uint32_t index, bool data, off_t limit,
-                          const struct purpose *purpose)
+                          struct purpose *purpose)
 {
     cleanup_view struct node_view view = {0};
+    uint64_t taken;
     int err = node_view_index(mount->nodes, index, &view);
     if (err || is_done(&view, data))
         return err;
-    if (node_is(&view, NODE_UPPER))
-        return complete(mount, &view, limit, purpose);
-    if (node_is(&view, NODE_ORPHAN))
-        return promote_orphan(mount, &view, purpose);
-    return copy_file(mount, &view, data, limit, purpose);
+    err = take_budget(mount, &view, data, limit, purpose->cause, &taken);
+    if (!err)
+        err = copy_locked(mount, &view, data, limit, purpose);
+    policing_settle(mount, taken, purpose->moved);
+    return err;
 }
 
 /* Takes the node's lock. Another thread takes the lead where it must be waited for, or where data
@@ -374,11 +518,13 @@ static int promote_file(struct mount *mount, uint32_t index, bool data, off_t li
         return -EROFS;
     if (is_done(&view, data))
         return 0;
-    if (!node_is(&view, NODE_UPPER) && !node_is(&view, NODE_ORPHAN))
-        err = promote_dir(mount, view.parent, cause);
+    struct promotion promotion = {.cause = cause};
+    err = ask_node(mount, &view, data, limit, &promotion);
+    if (!err && !node_is(&view, NODE_UPPER) && !node_is(&view, NODE_ORPHAN))
+        err = bring_dir(mount, view.parent, cause);
     if (err)
         return err;
-    const struct purpose purpose = purpose_begin(cause);
+    struct purpose purpose = purpose_begin(cause);
     lock_to_promote(mount, &view, data, limit);
     err = promote_locked(mount, index, data, limit, &purpose);
     node_unlock(mount->nodes, index);
@@ -402,7 +548,7 @@ int promote_data(struct mount *mount, uint32_t index, off_t limit, const char *c
 
 /* Links an indexed inode at a name that so far only a lower layer has. */
 static int link_name(struct mount *mount, const struct node_view *view, uint32_t parent,
-                     const char *name, const struct purpose *purpose)
+                     const char *name, struct purpose *purpose)
 {
     struct stat st;
     int err = find_attr(mount, view, &st);
@@ -428,6 +574,7 @@ static int link_name(struct mount *mount, const struct node_view *view, uint32_t
         .duration = moment_steady() - purpose->began,
     };
     ledger_note(mount, parent, name, &event);
+    policing_note_done(mount, parent, name, &event);
     return 0;
 }
 
@@ -436,14 +583,17 @@ int promote_name(struct mount *mount, uint32_t parent, const char *name, const c
     uint32_t index = node_find(mount->nodes, parent, name);
     if (index == NODE_NONE)
         return -ESTALE;
-    int err = promote_meta(mount, index, cause);
+    struct promotion promotion = {.cause = cause};
+    int err = promote_ask_name(mount, &promotion, parent, name);
+    if (!err)
+        err = promote_meta(mount, index, cause);
     if (err || node_name_is_linked(mount->nodes, parent, name))
         return err;
-    err = promote_dir(mount, parent, cause);
+    err = bring_dir(mount, parent, cause);
     if (err)
         return err;
     cleanup_view struct node_view view = {0};
-    const struct purpose purpose = purpose_begin(cause);
+    struct purpose purpose = purpose_begin(cause);
     node_lock(mount->nodes, index);
     err = node_view_index(mount->nodes, index, &view);
     if (!err && !node_name_is_linked(mount->nodes, parent, name))

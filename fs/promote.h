@@ -3,6 +3,10 @@
  * Promotion: seeing to it that a node is in the upper layer. The only caller of copy-up.
  * Every function may be called by several threads for the same node at once; one of them works, the
  * others find it done. No lock of mount.h may be held.
+ *
+ * The policy of the mount (policing.h) is asked before anything is copied: about the object itself,
+ * not about the directories above it, whose copy-up follows from its own. -EROFS: a rule denies it;
+ * -EDQUOT: the budget does not reach.
  */
 #ifndef PLYFS_PROMOTE_H
 #define PLYFS_PROMOTE_H
@@ -25,6 +29,17 @@ must_check int promote_data(struct mount *mount, uint32_t index, off_t limit, co
 /* As promote_meta, and this very name of it is in the upper directory afterwards. */
 must_check int promote_name(struct mount *mount, uint32_t parent, const char *name,
                             const char *cause);
+
+/* What an operation is about to promote one after the other. It asks about all of it first, so that
+ * one that is refused leaves nothing half done. */
+struct promotion {
+    const char *cause;
+    uint64_t bytes; /* that what was asked about so far will move at most; begins as 0 */
+};
+must_check int promote_ask_node(struct mount *mount, struct promotion *promotion, uint32_t index);
+/* As promote_name() would bring it. 0 for what has no node. */
+must_check int promote_ask_name(struct mount *mount, struct promotion *promotion, uint32_t parent,
+                                const char *name);
 
 /* Marks a directory as one that holds entries with an origin, as the kernel expects. */
 must_check int promote_mark_impure(struct mount *mount, uint32_t index);

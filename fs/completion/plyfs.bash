@@ -154,7 +154,7 @@ _plyfs_operands() {
     'image inspect' | 'image rm' | 'image tag' | 'image export' | create)
         _plyfs_words "$(_plyfs_names image)" "$current"
         ;;
-    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups | report)
+    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups | report | policy)
         _plyfs_words "$(_plyfs_names mount)" "$current"
         ;;
     explain)
@@ -234,7 +234,7 @@ _plyfs() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
-    --format | --filter | --name | --max-size | --label | --opt | --driver | --uid | --gid | --mode) [[ ${#command[@]} -gt 0 ]] && return ;;
+    --format | --filter | --name | --max-size | --label | --opt | --deny | --warn | --allow | --budget | --before | --remove | --driver | --uid | --gid | --mode) [[ ${#command[@]} -gt 0 ]] && return ;;
     --volume | -v)
         if [[ ${command[*]} != rm ]]; then
             _plyfs_volume "$current"

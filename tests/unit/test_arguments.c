@@ -12,6 +12,7 @@ struct wish {
     struct words filters, words;
     uint64_t size;
     int way;
+    struct sayings rules;
 };
 
 static const char *const WAYS[] = {"none", "gzip", "zstd", NULL};
@@ -36,6 +37,8 @@ static const struct argument TABLE[] = {
      .value = "WAY",
      .help = "how",
      .choices = WAYS},
+    {.name = "yes", .kind = ARGUMENT_SAYING, .at = offsetof(struct wish, rules), .value = "X"},
+    {.name = "no", .kind = ARGUMENT_SAYING, .at = offsetof(struct wish, rules), .value = "X"},
     ARGUMENT_ROOT(struct wish, root),
 };
 
@@ -120,6 +123,21 @@ static void each_kind_goes_where_its_table_says(void **state)
     arguments_finish(&SYNTAX, &wish);
     assert_null(wish.words.at);
     assert_null(wish.filters.at);
+}
+
+static void options_that_share_a_list_keep_their_order(void **state)
+{
+    (void)state;
+    struct wish wish;
+    assert_int_equal(parse(&SYNTAX, "make --yes a --no b source --yes=c", &wish), 0);
+    static const struct saying SAID[] = {{"yes", "a"}, {"no", "b"}, {"yes", "c"}};
+    assert_int_equal(wish.rules.count, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_string_equal(wish.rules.at[i].option, SAID[i].option);
+        assert_string_equal(wish.rules.at[i].value, SAID[i].value);
+    }
+    arguments_finish(&SYNTAX, &wish);
+    assert_null(wish.rules.at);
 }
 
 static void what_is_not_said_stays_as_it_was(void **state)
@@ -252,6 +270,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_goes_where_its_table_says),
+        cmocka_unit_test(options_that_share_a_list_keep_their_order),
         cmocka_unit_test(what_is_not_said_stays_as_it_was),
         cmocka_unit_test(options_may_stand_behind_words),
         cmocka_unit_test(behind_two_dashes_everything_is_a_word),
