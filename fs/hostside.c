@@ -9,6 +9,7 @@
 #include "fd.h"
 #include "nameset.h"
 #include "place.h"
+#include "sameness.h"
 #include "shadow.h"
 #include "treewalk.h"
 
@@ -37,25 +38,6 @@ const char *hostside_word(enum hostside_state state)
 
 /* ---- content ---- */
 
-/* 1 or 0, or -errno. */
-static int same_bytes(int left, int right)
-{
-    enum { PIECE = 1 << 16 };
-    cleanup_free char *pieces = malloc(2 * PIECE);
-    if (!pieces)
-        return -ENOMEM;
-    for (;;) {
-        ssize_t a = fd_read_all(left, pieces, PIECE);
-        ssize_t b = fd_read_all(right, pieces + PIECE, PIECE);
-        if (a < 0 || b < 0)
-            return a < 0 ? (int)a : (int)b;
-        if (a != b || memcmp(pieces, pieces + PIECE, (size_t)a) != 0)
-            return 0;
-        if (a == 0)
-            return 1;
-    }
-}
-
 static int same_file(const struct comparison *comparison, const struct change *change,
                      const struct place *place, int host)
 {
@@ -63,7 +45,7 @@ static int same_file(const struct comparison *comparison, const struct change *c
     cleanup_fd int shown = fd_reopen(host, O_RDONLY);
     if (hidden < 0 || shown < 0)
         return hidden < 0 ? hidden : shown;
-    return same_bytes(hidden, shown);
+    return sameness_bytes(hidden, shown, NULL);
 }
 
 static int same_target(const struct place *place, int host)

@@ -235,6 +235,7 @@ static int tell_the_way(struct walk *walk)
             .was = &level->was,
             .upper = walk->levels[i - 1].upper,
             .sources = walk->levels[i - 1].sources,
+            .below = walk->levels[i - 1].below,
         };
         err = walk->each(walk->context, &change);
         *end = cut;
@@ -311,6 +312,7 @@ static int look_at(struct walk *walk, const char *name)
         .was = &was,
         .upper = level->upper,
         .sources = level->sources,
+        .below = level->below,
     };
     if (now.present && S_ISDIR(now.st.st_mode))
         return tell_dir(walk, &change, &now, &was);

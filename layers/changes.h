@@ -24,6 +24,7 @@ struct change {
     const struct entry *was;   /* what lies beneath; absent when it was added */
     int upper;                 /* the upper directory of the name; -1 where it has no upper part */
     const struct sources *sources; /* what shows through in that directory */
+    const struct sources *below;   /* what lay there before: where `was` is; NULL: nothing */
 };
 
 /* Calls `each` for every change, a directory before what is in it and the names of a directory in
