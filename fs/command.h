@@ -41,6 +41,8 @@ extern const struct command command_copyups;
 extern const struct command command_report;
 extern const struct command command_explain;
 extern const struct command command_policy;
+extern const struct command command_waste;
+extern const struct command command_expect;
 extern const struct command command_attach;
 extern const struct command command_detach;
 extern const struct command command_volume;

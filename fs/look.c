@@ -25,8 +25,9 @@
 
 struct search {
     struct store *store;
-    int host;         /* or why there is none, of the deepest route so far; -ENODATA: none */
-    const char *rest; /* what of the path lies beneath it */
+    int host;          /* or why there is none, of the deepest route so far; -ENODATA: none */
+    const char *rest;  /* what of the path lies beneath it */
+    char *destination; /* of it */
 };
 
 static int try_route(void *context, const struct mount_volume_row *route, const char *rest)
@@ -37,7 +38,8 @@ static int try_route(void *context, const struct mount_volume_row *route, const 
     own_close(&search->host);
     search->host = routedir_open(search->store, route);
     search->rest = rest;
-    return 0;
+    free(search->destination);
+    return own_copy(&search->destination, route->spec.destination);
 }
 
 static int find_route(struct store *store, const struct mount_row *row, const char *said,
@@ -48,6 +50,7 @@ static int find_route(struct store *store, const struct mount_row *row, const ch
     struct search search = {.store = store, .host = -ENODATA};
     int err = covering_each(store, row, &path, try_route, &search);
     cleanup_fd int host = search.host;
+    look->destination = search.destination;
     if (err || host < 0)
         return err ? err : host;
     if (!*search.rest) {
@@ -58,11 +61,11 @@ static int find_route(struct store *store, const struct mount_row *row, const ch
     return look->host < 0 ? look->host : 0;
 }
 
-/* -ENOENT: nothing is there; otherwise as routedir_open() and rootpath_find(). */
-static int find(struct store *store, const struct mount_row *row, const struct look_wish *wish,
-                struct look *look)
+int look_find(struct store *store, const struct mount_row *row, const struct stack *stack,
+              const struct look_wish *wish, struct look *look)
 {
     cleanup_free char *absolute = NULL;
+    *look = (struct look){.stack = stack, .found = ROOTPATH_NONE, .host = -1};
     if (asprintf(&absolute, "/%s", wish->path) < 0)
         return absolute = NULL, -ENOMEM;
     cleanup_free char *said = volume_path_clean(absolute);
@@ -76,10 +79,11 @@ static int find(struct store *store, const struct mount_row *row, const struct l
     return err ? err : look->found.entry.present ? 0 : -ENOENT;
 }
 
-static void look_finish(struct look *look)
+void look_finish(struct look *look)
 {
     rootpath_finish(&look->found);
     own_close(&look->host);
+    free(look->destination);
 }
 
 /* ---- names ---- */
@@ -298,8 +302,8 @@ static int look_in(struct store *store, const struct mount_row *row, const struc
     int err = named_view_open(store, row, &view);
     if (err)
         return err;
-    struct look look = {.stack = &view.stack, .found = ROOTPATH_NONE, .host = -1};
-    err = find(store, row, wish, &look);
+    struct look look;
+    err = look_find(store, row, &view.stack, wish, &look);
     if (!err)
         err = use(context, &look);
     look_finish(&look);

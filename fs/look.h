@@ -18,6 +18,7 @@ struct look {
     const struct stack *stack; /* borrowed */
     struct rootpath found;     /* in the union */
     int host;                  /* what a route shows there, O_PATH; -1: no route covers the path */
+    char *destination;         /* of that route, or NULL; owned */
 };
 
 /* What to look at. */
@@ -32,6 +33,15 @@ struct look_wish {
 /* Finds it and calls `use`, whose error, if any, is told as is every other one. */
 must_check int look_at(const struct look_wish *wish,
                        int (*use)(void *context, const struct look *look), void *context);
+
+/* The same in a mount whose stack is open. -ENOENT: nothing is there; -ENXIO: it lies in a tmpfs or
+ * an image, -EREMOTE: in a volume that its driver alone reaches; -ENOTDIR, -ELOOP. Nothing is told,
+ * and *look is to be finished in any case. */
+must_check int look_find(struct store *store, const struct mount_row *row,
+                         const struct stack *stack, const struct look_wish *wish,
+                         struct look *look);
+void look_finish(struct look *look);
+#define cleanup_look cleanup(look_finish)
 
 /* One name, lasting for the call that is told of it. */
 struct look_name {

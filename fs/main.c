@@ -28,6 +28,8 @@ static const struct command *const COMMANDS[] = {
     &command_report,
     &command_explain,
     &command_policy,
+    &command_waste,
+    &command_expect,
     &command_attach,
     &command_detach,
     &command_commit,

@@ -136,18 +136,43 @@ static int compare(const struct stack *stack, struct side *now, struct side *was
     return 0;
 }
 
+/* With the index a name in the layers stands for the inode that was copied up through another: what
+ * lies there itself is the first of that name. */
+static int find_beneath_index(const struct stack *stack, const struct change *change,
+                              struct entry *found)
+{
+    const struct sources *below = change->below;
+    int err = -ENOENT;
+    for (unsigned i = 0; below && i < below->count && err == -ENOENT; i++) {
+        struct fdref *dir = stack_lower_dir(stack, below->at[i].layer, below->at[i].path, &err);
+        if (!dir)
+            return err;
+        err = fd_stat(dir->fd, change->name, &found->st);
+        found->layer = below->at[i].layer;
+        fdref_release(stack->fds, dir);
+    }
+    found->present = !err;
+    return err;
+}
+
 int sameness_find(const struct stack *stack, const struct change *change, unsigned *differs,
                   struct sameness_watch *watch)
 {
+    struct entry beneath = {0};
+    const bool indexed = change->was->index_name && change->was->layer == 0;
+    int err = indexed ? find_beneath_index(stack, change, &beneath) : 0;
+    if (err)
+        return err;
     struct side now = {.change = *change, .st = change->entry->st};
-    struct side was = {.change = *change, .st = change->was->st};
-    was.change.entry = change->was;
+    struct side was = {.change = *change};
+    was.change.entry = indexed ? &beneath : change->was;
+    was.st = was.change.entry->st;
     was.change.sources = change->below;
     was.change.upper = -1;
     *differs = SAMENESS_TYPE;
     if ((now.st.st_mode & S_IFMT) != (was.st.st_mode & S_IFMT))
         return 0;
-    int err = place_of(stack, &now.change, &now.place);
+    err = place_of(stack, &now.change, &now.place);
     if (!err) {
         err = place_of(stack, &was.change, &was.place);
         if (!err)

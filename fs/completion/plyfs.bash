@@ -154,7 +154,7 @@ _plyfs_operands() {
     'image inspect' | 'image rm' | 'image tag' | 'image export' | create)
         _plyfs_words "$(_plyfs_names image)" "$current"
         ;;
-    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups | report | policy)
+    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups | report | policy | waste)
         _plyfs_words "$(_plyfs_names mount)" "$current"
         ;;
     explain)
@@ -162,6 +162,14 @@ _plyfs_operands() {
         mapfile -t COMPREPLY < <(
             compgen -W "$(_plyfs_names mount)" -- "$current"
             [[ $current == [./]* ]] && compgen -f -- "$current")
+        ;;
+    expect)
+        if [[ ${#words[@]} -eq 3 ]]; then
+            _plyfs_words "$(_plyfs_names mount)" "$current"
+        else
+            _plyfs_words 'shadowed from-layer present absent whiteout unchanged copyups moved denied warned' \
+                "$current"
+        fi
         ;;
     attach | detach)
         if [[ ${#words[@]} -eq 3 ]]; then
@@ -229,7 +237,7 @@ _plyfs() {
 
     case $previous in
     --lower | --upper | --work | --root) _plyfs_directories "$current"; return ;;
-    --output)
+    --output | --file)
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
