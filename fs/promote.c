@@ -229,7 +229,7 @@ struct question {
     uint64_t bytes; /* that it will move at most */
 };
 
-/* A file without a name has none to be judged by, but moves bytes as any other. */
+/* A file without a name has none to be judged by, but moves its bytes, and always all of them. */
 static int pose(struct mount *mount, const struct node_view *view, bool data, off_t limit,
                 const char *cause, struct question *question)
 {
@@ -248,15 +248,15 @@ static int pose(struct mount *mount, const struct node_view *view, bool data, of
                   .type = view->type,
                   .size = S_ISREG(view->type) ? (uint64_t)st.st_size : 0},
     };
-    bool moves = data || !wants_metacopy(stack, view) || node_is(view, NODE_METACOPY);
-    bool cut = limit >= 0 && limit < st.st_size;
+    bool moves = data || orphan || !wants_metacopy(stack, view) || node_is(view, NODE_METACOPY);
+    bool cut = limit >= 0 && limit < st.st_size && !orphan;
     question->bytes = !moves ? 0 : cut ? (uint64_t)limit : question->event.size;
     return 0;
 }
 
-/* The answer to a question that nothing has been done for yet. A refusal is noted, but for one that
- * may be due to somebody who is copying up the very same file: `done` is then looked for under the
- * node's lock. */
+/* The answer to a question that nothing has been done for yet; a refusal is noted. Where the budget
+ * does not reach, that may be because somebody is copying up this very file: it is looked at again
+ * when he has done so. */
 static int ask(struct mount *mount, const struct node_view *view, bool data,
                const struct question *question, uint64_t bytes)
 {
@@ -292,6 +292,8 @@ static int ask_node(struct mount *mount, const struct node_view *view, bool data
 int promote_ask_node(struct mount *mount, struct promotion *promotion, uint32_t index)
 {
     cleanup_view struct node_view view = {0};
+    if (!policing_is_on(mount->policing))
+        return 0;
     int err = node_view_index(mount->nodes, index, &view);
     return err ? err : ask_node(mount, &view, false, -1, promotion);
 }
@@ -319,11 +321,8 @@ int promote_ask_name(struct mount *mount, struct promotion *promotion, uint32_t 
 
 int promote_dir(struct mount *mount, uint32_t index, const char *cause)
 {
-    cleanup_view struct node_view view = {0};
     struct promotion promotion = {.cause = cause};
-    int err = node_view_index(mount->nodes, index, &view);
-    if (!err)
-        err = ask_node(mount, &view, false, -1, &promotion);
+    int err = promote_ask_node(mount, &promotion, index);
     return err ? err : bring_dir(mount, index, cause);
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Rules and a budget for copy-ups: what is refused is refused whole, with its errno and an event."""
+import contextlib
 import json
 import mmap
 import os
@@ -13,7 +14,8 @@ from layers_kit import EXCHANGE, renameat2
 from storekit import facts
 from test_layer import complete
 
-PROFILES = ["stateless", "tracked"]
+# The last is what an ordinary user has where opens are seen.
+PROFILES = ["stateless", "tracked", "tracked,passthrough=off"]
 
 
 @pytest.fixture
@@ -168,6 +170,20 @@ def test_what_opens_for_writing_is_refused_at_open_where_opens_are_seen(store, l
     for flags in (os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND, os.O_RDWR | os.O_TRUNC):
         assert refusal(os.open, web / "etc/file", flags) == "EROFS"
     assert (web / "etc/file").read_text() == "0123456789"
+
+
+def test_what_the_page_cache_holds_back_is_refused_when_it_is_written(store, lower):
+    web = Web(store, lower, "stateless", ["writeback=on"])
+    web.policy("--deny", "/etc/file")
+    web.mount()
+    before = digest(web.upper)
+    fd = os.open(web / "etc/file", os.O_WRONLY)
+    os.write(fd, b"x")
+    assert refusal(os.fsync, fd) in ("EROFS", "EIO")
+    with contextlib.suppress(OSError):
+        os.close(fd)
+    assert digest(web.upper) == before
+    assert [event["Path"] for event in web.events("denied")] == ["/etc/file"]
 
 
 def test_an_event_says_who_was_refused(web):
@@ -471,12 +487,22 @@ def test_a_file_that_has_lost_its_name_is_judged_by_the_budget_alone(web):
     web.policy("--deny", "/etc/*")
     web.policy("--budget", "15")
     web.mount()
-    fds = [os.open(web / "etc/file", os.O_RDONLY), os.open(web / "etc/dir/deep", os.O_RDONLY)]
+    fds = [os.open(web / name, os.O_RDONLY) for name in ("etc/file", "etc/dir/deep")]
     os.unlink(web / "etc/file")
     os.fchmod(fds[0], 0o600)
     assert refusal(os.fchmod, fds[1], 0o600) == "EROFS"
+    assert web.rules()[-1]["Moved"] == 10
     for fd in fds:
         os.close(fd)
+
+
+def test_a_file_that_has_lost_its_name_is_brought_whole_and_paid_whole(web):
+    web.policy("--budget", "9")
+    web.mount()
+    fd = os.open(web / "etc/file", os.O_RDONLY)
+    os.unlink(web / "etc/file")
+    assert refusal(os.fchmod, fd, 0o600) == "EDQUOT"
+    os.close(fd)
 
 
 # ---- the command ----------------------------------------------------------------------------------
