@@ -254,23 +254,54 @@ static int pose(struct mount *mount, const struct node_view *view, bool data, of
     return 0;
 }
 
-/* The answer to a question that nothing has been done for yet; a refusal is noted. Where the budget
- * does not reach, that may be because somebody is copying up this very file: it is looked at again
- * when he has done so. */
-static int ask(struct mount *mount, const struct node_view *view, bool data,
-               const struct question *question, uint64_t bytes)
+/* Where the upper can share extents with the layer, all of a file comes up without a byte. Looked
+ * at only where the budget does not reach for its size. */
+static void spare_extents(struct mount *mount, const struct node_view *view,
+                          struct question *question)
 {
-    int err = policing_ask(mount, question->parent, question->name, &question->event, bytes);
-    if (err == -EDQUOT) {
-        cleanup_view struct node_view now = {0};
-        node_lock(mount->nodes, view->index);
-        err = node_view_index(mount->nodes, view->index, &now);
-        if (!err && !is_done(&now, data))
-            err = policing_ask(mount, question->parent, question->name, &question->event, bytes);
-        node_unlock(mount->nodes, view->index);
+    int err = 0;
+    if (question->bytes < question->event.size)
+        return;
+    struct fdref *ref = find_data(mount, view, false, &err);
+    if (ref && copyup_moves_nothing(mount_stack(mount, view), ref->fd))
+        question->bytes = 0;
+    fdref_release(mount->fds, ref);
+}
+
+static int put(struct mount *mount, const struct question *question, uint64_t bytes)
+{
+    return policing_ask(mount, question->parent, question->name, &question->event, bytes);
+}
+
+/* Where the budget does not reach: somebody may be copying up this very file, or it may cost
+ * nothing. */
+static int ask_again(struct mount *mount, const struct node_view *view, bool data,
+                     struct question *question, uint64_t before)
+{
+    cleanup_view struct node_view now = {0};
+    node_lock(mount->nodes, view->index);
+    int err = node_view_index(mount->nodes, view->index, &now);
+    if (!err && is_done(&now, data)) {
+        question->bytes = 0;
+    } else if (!err) {
+        spare_extents(mount, &now, question);
+        err = put(mount, question, question->bytes ? before + question->bytes : 0);
     }
+    node_unlock(mount->nodes, view->index);
+    return err;
+}
+
+/* The answer to a question that nothing has been done for yet; a refusal is noted. */
+static int ask(struct mount *mount, const struct node_view *view, bool data,
+               struct question *question, struct promotion *promotion)
+{
+    uint64_t before = promotion->bytes;
+    int err = put(mount, question, question->bytes ? before + question->bytes : 0);
+    if (err == -EDQUOT)
+        err = ask_again(mount, view, data, question, before);
     if (err == -EROFS || err == -EDQUOT)
         policing_note_denied(mount, question->parent, question->name, &question->event);
+    promotion->bytes += question->bytes;
     return err;
 }
 
@@ -283,10 +314,7 @@ static int ask_node(struct mount *mount, const struct node_view *view, bool data
         is_done(view, data))
         return 0;
     int err = pose(mount, view, data, limit, promotion->cause, &question);
-    if (err)
-        return err;
-    promotion->bytes += question.bytes;
-    return ask(mount, view, data, &question, question.bytes ? promotion->bytes : 0);
+    return err ? err : ask(mount, view, data, &question, promotion);
 }
 
 int promote_ask_node(struct mount *mount, struct promotion *promotion, uint32_t index)
@@ -316,7 +344,8 @@ int promote_ask_name(struct mount *mount, struct promotion *promotion, uint32_t 
     err = pose(mount, &view, false, -1, promotion->cause, &question);
     question.parent = parent;
     question.name = name;
-    return err ? err : ask(mount, &view, false, &question, 0);
+    question.bytes = 0;
+    return err ? err : ask(mount, &view, false, &question, promotion);
 }
 
 int promote_dir(struct mount *mount, uint32_t index, const char *cause)
@@ -324,6 +353,12 @@ int promote_dir(struct mount *mount, uint32_t index, const char *cause)
     struct promotion promotion = {.cause = cause};
     int err = promote_ask_node(mount, &promotion, index);
     return err ? err : bring_dir(mount, index, cause);
+}
+
+static int take(struct mount *mount, const struct question *question)
+{
+    return policing_take(mount, question->parent, question->name, &question->event,
+                         question->bytes);
 }
 
 /* Takes from the budget what the copy-up of a node, whose lock is held, will move at most. */
@@ -336,7 +371,11 @@ static int take_budget(struct mount *mount, const struct node_view *view, bool d
         return 0;
     int err = pose(mount, view, data, limit, cause, &question);
     if (!err)
-        err = policing_take(mount, question.parent, question.name, &question.event, question.bytes);
+        err = take(mount, &question);
+    if (err == -EDQUOT) {
+        spare_extents(mount, view, &question);
+        err = take(mount, &question);
+    }
     if (err == -EROFS || err == -EDQUOT)
         policing_note_denied(mount, question.parent, question.name, &question.event);
     *taken = err ? 0 : question.bytes;

@@ -59,12 +59,17 @@ static int copy_extent(int src, int dst, off_t at, off_t end, struct copied *cop
     return at < end ? copy_by_hand(src, dst, at, end, copied) : 0;
 }
 
+bool copydata_can_clone(int src, int dst)
+{
+    return ioctl(dst, FICLONE, src) == 0;
+}
+
 int copydata_copy(int src, int dst, off_t size, bool whole, struct copied *copied)
 {
     *copied = (struct copied){0};
     if (size == 0)
         return 0;
-    if (whole && ioctl(dst, FICLONE, src) == 0) {
+    if (whole && copydata_can_clone(src, dst)) {
         copied->means = COPYMEANS_REFLINK;
         return 0;
     }

@@ -341,3 +341,11 @@ int copyup_complete(const struct stack *stack, int fd, int data, off_t limit, st
         err = copymeta_times(fd, "", &st);
     return err ? err : ovlattr_remove(stack->able.space, fd, "", OVLATTR_METACOPY);
 }
+
+bool copyup_moves_nothing(const struct stack *stack, int data)
+{
+    if (!stack->able.tmpfile)
+        return false;
+    cleanup_fd int fd = openat(stack->stage, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd >= 0 && copydata_can_clone(data, fd);
+}

@@ -60,4 +60,8 @@ must_check int copyup_complete(const struct stack *stack, int fd, int data, off_
 /* Writes the link count of an indexed inode relative to its upper one, as the kernel does. */
 must_check int copyup_write_nlink(const struct stack *stack, const char *index_name, nlink_t shown);
 
+/* Whether the copy-up of all of `data`, a file open for reading, would move nothing, because the
+ * upper can share its extents: it is tried. */
+bool copyup_moves_nothing(const struct stack *stack, int data);
+
 #endif

@@ -9,9 +9,9 @@ import threading
 
 import pytest
 
-from harness import digest, need_root, refusal, run
+from harness import Sandbox, digest, need, need_root, need_tool, refusal, run
 from layers_kit import EXCHANGE, renameat2
-from storekit import facts
+from storekit import Store, facts
 from test_layer import complete
 
 # The last is what an ordinary user has where opens are seen.
@@ -397,6 +397,41 @@ def test_what_was_not_moved_is_given_back(web, lower):
     append(web / "sparse")
     assert 0 < web.moved() < 100_000
     append(web / "etc/file")
+
+
+@pytest.fixture(params=["btrfs", "xfs"])
+def sharing(request, tmp_path_factory):
+    """A store on a filesystem whose files can share extents."""
+    need_root()
+    need_tool(f"mkfs.{request.param}")
+    where = tmp_path_factory.mktemp(request.param)
+    (where / "mnt").mkdir()
+    run("truncate", "-s", "400M", where / "image")
+    run(f"mkfs.{request.param}", "-q", where / "image")
+    need(run("mount", "-o", "loop", where / "image", where / "mnt", check=False).returncode == 0,
+         f"needs {request.param}")
+    box = Sandbox(where / "mnt")
+    made = Store(box)
+    yield made
+    made.close()
+    box.close()
+    run("umount", where / "mnt")
+    os.unlink(where / "image")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_shares_extents_with_the_layer_costs_nothing(sharing, profile):
+    lower = sharing.sandbox.directory("lower")
+    (lower / "file").write_bytes(os.urandom(100_000))
+    (lower / "other").write_bytes(os.urandom(100_000))
+    web = Web(sharing, lower, profile)
+    web.policy("--budget", "0")
+    web.mount()
+    append(web / "file")
+    assert refusal(os.truncate, web / "other", 50_000) == "EDQUOT"
+    event = [event for event in web.events("copyup") if event["Path"] == "/file"][-1]
+    assert event["Means"] == "reflink" and web.moved() == 0
+    web.unmount()
 
 
 @pytest.mark.usefixtures("files")
