@@ -337,10 +337,12 @@ int promote_ask_name(struct mount *mount, struct promotion *promotion, uint32_t 
     int err = node_view_index(mount->nodes, index, &view);
     if (!err)
         err = ask_node(mount, &view, false, -1, promotion);
+    bool own = view.parent == parent && strcmp(view.name, name) == 0;
     if (err || S_ISDIR(view.type) || node_name_is_linked(mount->nodes, parent, name) ||
-        (view.parent == parent && strcmp(view.name, name) == 0))
+        (own && !is_done(&view, false)))
         return err;
-    /* One of several names of an inode: it is judged by this one as well. */
+    /* One of several names of an inode, which may be up already: it is judged by this one as well.
+     */
     err = pose(mount, &view, false, -1, promotion->cause, &question);
     question.parent = parent;
     question.name = name;

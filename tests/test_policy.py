@@ -4,6 +4,7 @@ import contextlib
 import json
 import mmap
 import os
+import random
 import socket
 import threading
 
@@ -11,7 +12,7 @@ import pytest
 
 from harness import Sandbox, digest, need, need_root, need_tool, refusal, run
 from layers_kit import EXCHANGE, renameat2
-from storekit import Store, facts
+from storekit import Store, change_at_random, facts
 from test_layer import complete
 
 # The last is what an ordinary user has where opens are seen.
@@ -261,6 +262,16 @@ def test_a_further_name_of_a_file_is_judged_by_that_name_too(web):
     assert refusal(os.rename, web / "etc/other", web / "moved") == "EROFS"
     assert digest(web.upper) == before
     os.rename(web / "one", web / "moved")
+
+
+def test_a_name_is_judged_also_where_its_inode_came_up_by_another_that_is_gone(web):
+    web.policy("--deny", "/etc/other")
+    web.mount()
+    os.chmod(web / "one", 0o600)
+    os.unlink(web / "one")
+    assert refusal(os.rename, web / "etc/other", web / "moved") == "EROFS"
+    assert refusal(os.unlink, web / "etc/other") == "EROFS"
+    assert [event["Path"] for event in web.events("denied")] == ["/etc/other"]
 
 
 def test_a_rule_with_a_size_denies_large_files_alone(web, lower):
@@ -538,6 +549,27 @@ def test_a_file_that_has_lost_its_name_is_brought_whole_and_paid_whole(web):
     os.unlink(web / "etc/file")
     assert refusal(os.fchmod, fd, 0o600) == "EDQUOT"
     os.close(fd)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_work_never_copies_up_what_is_denied_nor_more_than_the_budget(store, sandbox, seed):
+    rng = random.Random(seed)
+    lower = sandbox.directory("lower")
+    for number in range(60):
+        path = lower / f"d{number % 4}{'.no' if number % 5 == 0 else ''}" / f"f{number}{rng.choice(('', '.no'))}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(os.urandom(rng.choice((0, 100, 5000, 20000))))
+        if number % 6 == 0:
+            os.link(path, lower / f"link{number}")
+    web = Web(store, lower, PROFILES[seed % 3], ["metacopy=off"] if seed % 2 else [])
+    web.policy("--deny", "*.no", "--budget", "100000")
+    web.mount()
+    change_at_random(web.at, rng, 400)
+    copied = [event["Path"] for event in web.events("copyup")]
+    # Nor is anything beneath a directory that is denied.
+    assert copied and not [path for path in copied if ".no/" in f"{path}/"]
+    assert web.events("denied") and web.moved() <= 100_000
+    assert web.moved() == web.rules()[-1]["Moved"]
 
 
 # ---- the command ----------------------------------------------------------------------------------

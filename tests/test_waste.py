@@ -2,10 +2,12 @@
 """What was copied up in vain: hand-made situations whose bytes are written out."""
 import json
 import os
+import random
 
 import pytest
 
 from harness import need_root, run
+from storekit import change_at_random
 from test_layer import complete
 
 
@@ -206,6 +208,40 @@ def test_a_sparse_file_counts_with_what_it_holds(full):
     os.chmod(full / "sparse", 0o600)
     state, wasted = full.files()["/sparse"]
     assert state == "metadata" and 0 < wasted < 100_000
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_after_random_work_it_is_what_both_directories_have_alike(store, sandbox, seed):
+    rng = random.Random(seed)
+    lower = sandbox.directory("lower")
+    for number in range(80):
+        path = lower / f"d{number % 5}" / f"f{number}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes([number]) * rng.choice((0, 1, 5000, 20000)))
+    sandbox.guard(lower)
+    options = [word for option in ("metacopy=off", "redirect_dir=off", "index=off") for word in ("-o", option)]
+    store.plyfs("create", "--name", "web", "--lower", lower, *options)
+    at = store.mount("web", sandbox.directory("mnt"))
+    change_at_random(at, rng, 150)
+    # And some that is in vain.
+    for path in filter(os.path.isfile, (at / file.relative_to(lower) for file in sorted(lower.glob("*/*")))):
+        rng.choice([str, rewrite, lambda path: keep_times(path, rewrite), lambda path: os.chmod(path, 0o640),
+                    lambda path: os.utime(path, (1, 1))])(path)
+    store.plyfs("umount", "web")
+    upper = next((store.path / "mounts").iterdir()) / "upper"
+    wanted, totals = {}, {"identical": 0, "touched": 0, "metadata": 0}
+    for path in upper.rglob("*"):
+        below, rel = lower / path.relative_to(upper), path.relative_to(upper)
+        if not (path.is_file() and below.is_file()) or path.is_symlink() or path.read_bytes() != below.read_bytes():
+            continue
+        now, was = os.stat(path), os.stat(below)
+        state = ("metadata" if (now.st_mode, now.st_uid, now.st_gid) != (was.st_mode, was.st_uid, was.st_gid)
+                 else "touched" if now.st_mtime_ns != was.st_mtime_ns else "identical")
+        wanted[f"/{rel}"] = (state, now.st_size)
+        totals[state] += now.st_size
+    waste = json.loads(store.plyfs("waste", "--json", "web").stdout)
+    assert wanted and {file["Path"]: (file["State"], file["Wasted"]) for file in waste["Files"]} == wanted
+    assert {state: waste["Totals"][state.capitalize()]["Bytes"] for state in totals} == totals
 
 
 def test_progress_is_for_a_terminal_alone(full):
