@@ -18,7 +18,9 @@ import sys
 import tempfile
 import time
 
+import backings
 import trees
+from asked import counted
 from contenders import CONTENDERS, FAMILIES, ROOT, Mount
 from workloads import PROMISES, WORKLOADS
 
@@ -28,13 +30,20 @@ class Wrong(Exception):
 
 
 class Results:
-    """Seconds by measure and contender of a family, and what each measure's work must have given."""
+    """Seconds by measure and contender of a family, what each measure's work must have given, the
+    reads or writes that it is made of, and how many requests it took."""
 
     def __init__(self, family):
         self.family, self.seconds, self.expected = family, {}, {}
+        self.calls, self.requests = {}, {}
 
     def add(self, measure, contender, seconds):
         self.seconds.setdefault(measure, {}).setdefault(contender, []).append(seconds)
+
+    def count(self, measure, contender, calls, requests):
+        self.calls[measure] = calls
+        if requests is not None:
+            self.requests.setdefault(measure, {})[contender] = requests
 
     def check(self, what, contender, found):
         first, expected = self.expected.setdefault(what, (contender, found))
@@ -70,20 +79,23 @@ def shell(command, mount, environment):
 
 
 def measure(workload, contender, tree_set, scratch, results, look):
-    """One fresh mount, all steps of the workload; `look`: also compare the tree that results."""
+    """One fresh mount, all steps of the workload; `look`: also count requests, and compare the tree
+    that results."""
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C",
                    **tree_set.inputs([step.command for step in workload.steps])}
     with Mount(contender, results.family, tree_set.get(workload.layers), scratch) as mount:
         if workload.mount_counts:
             results.add(f"{workload.name}/mount", contender.name, mount.seconds)
         for number, step in enumerate(workload.steps):
-            seconds, output = shell(step.command, mount, environment)
+            with counted(mount.at, wanted=look and contender.is_fuse()) as requests:
+                seconds, output = shell(step.command, mount, environment)
             if step.clock:
                 seconds, output = step.clock(output)
             results.check(f"output of {workload.name}, step {number}", contender.name, output)
             if step.timed:
                 name = f"{workload.name}/{step.name}" if step.name else workload.name
                 results.add(name, contender.name, seconds)
+                results.count(name, contender.name, step.calls, requests.number)
         if workload.writes and look:
             results.check(f"tree after {workload.name}", contender.name,
                           trees.digest(mount.result, times=False))
@@ -118,7 +130,7 @@ def print_head(about, contenders, missing):
 def print_table(results, contenders):
     reference = results.family.reference
     print(f"\nmedian seconds, times {reference}'s median, (slowest - fastest) / median")
-    print(f"{'':20}" + "".join(f"{c.name:>26}" for c in contenders))
+    print(f"{'':24}" + "".join(f"{c.name:>26}" for c in contenders))
     for name in results.seconds:
         cells = []
         for contender in contenders:
@@ -126,7 +138,28 @@ def print_table(results, contenders):
             cells.append(f"{results.median(name, contender.name):9.3f}"
                          + (f"{ratio:8.2f}x" if ratio else f"{'':9}")
                          + f"{results.spread(name, contender.name):7.0%} ")
-        print(f"{name:20}" + "".join(f"{cell:>26}" for cell in cells))
+        print(f"{name:24}" + "".join(f"{cell:>26}" for cell in cells))
+
+
+def print_requests(results, contenders):
+    """What FUSE costs: requests of the daemon, and the time beyond that of the reference, for each
+    read or write of fio, whether it took a request or not; of other work, for each request."""
+    fuse = [contender for contender in contenders if contender.is_fuse()]
+    reference = results.family.reference
+    if not results.requests:
+        return
+    print(f"\nrequests, and microseconds beyond {reference}'s median for each read or write, else request")
+    print(f"{'':24}" + "".join(f"{c.name:>26}" for c in fuse))
+    for name, requests in results.requests.items():
+        base, cells = results.median(name, reference), []
+        for contender in fuse:
+            number = requests.get(contender.name)
+            parts = results.calls[name] or number
+            cell = "" if number is None else str(number)
+            if parts and base is not None:
+                cell += f"{(results.median(name, contender.name) - base) / parts * 1e6:+10.2f} us"
+            cells.append(cell)
+        print(f"{name:24}" + "".join(f"{cell:>26}" for cell in cells))
 
 
 def promises(measured):
@@ -139,14 +172,15 @@ def promises(measured):
     return found
 
 
-def write_json(path, about, measured, contenders):
+def write_json(path, about, backing, measured, contenders):
     path.parent.mkdir(parents=True, exist_ok=True)
     measures = {name: {contender: {"seconds": values, "median": results.median(name, contender),
                                    "spread": results.spread(name, contender),
+                                   "requests": results.requests.get(name, {}).get(contender),
                                    "ratio": results.ratio(name, contender, results.family.reference)}
                        for contender, values in by.items()}
                 for results in measured for name, by in results.seconds.items()}
-    text = json.dumps({"machine": about, "versions": {c.name: c.version() for c in contenders},
+    text = json.dumps({"machine": about, "backing": backing, "versions": {c.name: c.version() for c in contenders},
                        "measures": measures, "promises": promises(measured)}, indent=1)
     path.write_text(text + "\n")
 
@@ -160,6 +194,8 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="3 rounds of 5,000 files")
     parser.add_argument("--rounds", type=int, help="of every workload and contender")
     parser.add_argument("--files", type=int, help="files of the tree")
+    parser.add_argument("--backing", choices=backings.BACKINGS, default="tmpfs",
+                        help="the filesystem that everything lies on (tmpfs)")
     parser.add_argument("--contenders", default=",".join(c.name for c in CONTENDERS))
     parser.add_argument("--promises", action="store_true", help="status 1 if a promise is broken")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "bench.json")
@@ -183,7 +219,7 @@ def run(options, scratch):
     measured = {name: Results(family) for name, family in FAMILIES.items()}
     tree_set = trees.Trees(scratch, options.files)
     print_head(about, contenders, [c for c in wanted if c not in contenders])
-    print(f"  {options.files} files, {options.rounds} rounds, all on tmpfs")
+    print(f"  {options.files} files, {options.rounds} rounds, all on {options.backing}")
     for workload in WORKLOADS:
         if not options.workloads or workload.name in options.workloads:
             print(f"{workload.name} ...", file=sys.stderr, flush=True)
@@ -192,7 +228,8 @@ def run(options, scratch):
     for results in measured.values():
         if results.seconds:
             print_table(results, among(contenders, results))
-    write_json(options.output, about, measured.values(), contenders)
+            print_requests(results, among(contenders, results))
+    write_json(options.output, about, options.backing, measured.values(), contenders)
     changed = tree_set.changed()
     if changed:
         raise Wrong(f"lower layers were changed: {', '.join(changed)}")
@@ -214,8 +251,8 @@ def open_fuse_to_all(scratch):
 def main():
     options = arguments()
     scratch = tempfile.mkdtemp(prefix="plyfs-bench-")
-    # A tmpfs of its own: every layer lies on it, and it goes away with the mount namespace.
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=75%", "tmpfs", scratch], check=True)
+    # A filesystem of its own: every layer lies on it, and it goes away with the mount namespace.
+    backings.mount(options.backing, scratch)
     try:
         open_fuse_to_all(scratch)
         return run(options, scratch)

@@ -91,8 +91,11 @@ class Contender:
             return "overlay" in pathlib.Path("/proc/filesystems").read_text()
         return shutil.which(self.program) is not None
 
+    def is_fuse(self):
+        return self.program != "mount"
+
     def version(self):
-        if self.program == "mount":
+        if not self.is_fuse():
             return os.uname().release
         done = subprocess.run([self.program, "--version"], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True)

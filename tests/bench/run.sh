@@ -1,17 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Compares plyfs with kernel overlayfs and fuse-overlayfs, and its volumes with a kernel bind mount and
-# bindfs: sh tests/bench/run.sh [--quick] [--rounds N] [--files N] [--promises] [WORKLOAD...]
+# bindfs: sh tests/bench/run.sh [--quick] [--rounds N] [--files N] [--backing tmpfs|ext4|xfs|btrfs]
+#     [--promises] [WORKLOAD...]
 #
 # Unions: find tar grep untar rm-upper rm-lower chown chmod write-4k write-1m layers-2 layers-500
 # Volumes, whose names begin with volume-: find stat list chmod create rm untar, and by fio
-# read-4k read-1m write-4k write-1m randread-4k randwrite-4k
+# read-4k read-1m write-4k write-1m randread-4k randwrite-4k sync-4k randsync-4k
 #
 # What the ledger costs, ledger-: find untar chmod copyups. "without" and
 # "named-without" are of a build without it; "unwatched" has no name, so nobody keeps account; "ledger" has.
 #
 # Volumes are mounted by root, who gets passthrough, and by an ordinary user, coherent and :cached;
-# whoever mounts, the same ordinary user works in them.
+# whoever mounts, the same ordinary user works in them. What everything lies on is --backing's: databases
+# lie on disks, where a call costs more than on tmpfs. Of FUSE mounts the requests are counted too.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 if [ "$(id -u)" -ne 0 ]; then

@@ -29,6 +29,7 @@ class Step:
     command: str
     timed: bool = True
     clock: object = None  # output -> (seconds, what was done); None: the wall's, and the output
+    calls: int = 0       # reads or writes that it makes, where that is known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,14 +57,27 @@ def fio_clock(output):
     return (job["read"]["runtime"] + job["write"]["runtime"]) / 1000, [job["error"], *counts]
 
 
-def fio(way, size, passes):
-    """Plain pread and pwrite over the whole of `file`; each pass opens it anew and starts with no
-    page of it cached by the mount. A block that is written holds its own offset, so the order in
-    which a contender's blocks arrive shows in the digest, if it matters."""
+def fio(name, way, size, passes, more=""):
+    """Plain pread and pwrite over the whole of `file`; each pass opens it anew, as programs do, which
+    drop no caches either. A block that is written holds its own offset, so the order in which a
+    contender's blocks arrive shows in the digest, if it matters."""
     content = " --verify=pattern --verify_pattern=%o --do_verify=0 --verify_state_save=0"
     command = (f"fio --name=volume --filename=file --size=64M --rw={way} --bs={size} --loops={passes}"
-               " --ioengine=psync --thread --end_fsync=1 --output-format=json")
-    return (Step("", command + (content if "write" in way else ""), clock=fio_clock),)
+               f" --ioengine=psync --thread --invalidate=0 --output-format=json{more}")
+    calls = passes * (64 << 20) // {"4k": 4 << 10, "1M": 1 << 20}[size]
+    return Step(name, command + (content if "write" in way else ""), clock=fio_clock, calls=calls)
+
+
+def reads(way, size, passes):
+    """Once with no page of the file in the mount's cache; then what is left there may serve."""
+    return fio("cold", way, size, 1), fio("warm", way, size, passes)
+
+
+def writes(way, size, passes, sync="--end_fsync=1"):
+    return (fio("", way, size, passes, f" {sync}"),)
+
+
+COMMIT = "--fdatasync=32"  # as a database does, every so many pages
 
 
 def volume(name, layers, steps, writes=False):
@@ -102,19 +116,23 @@ WORKLOADS = (
     volume("create", "empty", once(CREATE), writes=True),
     volume("rm", "real", once("rm -rf ./*" + SYNC), writes=True),
     volume("untar", "empty", once(UNTAR), writes=True),
-    volume("read-4k", "file", fio("read", "4k", 8)),
-    volume("read-1m", "file", fio("read", "1M", 16)),
-    volume("write-4k", "file", fio("write", "4k", 8), writes=True),
-    volume("write-1m", "file", fio("write", "1M", 16), writes=True),
-    volume("randread-4k", "file", fio("randread", "4k", 8)),
-    volume("randwrite-4k", "file", fio("randwrite", "4k", 8), writes=True),
+    volume("read-4k", "file", reads("read", "4k", 8)),
+    volume("read-1m", "file", reads("read", "1M", 16)),
+    volume("write-4k", "file", writes("write", "4k", 8), writes=True),
+    volume("write-1m", "file", writes("write", "1M", 16), writes=True),
+    volume("randread-4k", "file", reads("randread", "4k", 8)),
+    volume("randwrite-4k", "file", writes("randwrite", "4k", 8), writes=True),
+    volume("sync-4k", "file", writes("write", "4k", 2, COMMIT), writes=True),
+    volume("randsync-4k", "file", writes("randwrite", "4k", 2, COMMIT), writes=True),
 )
 
 VOLUME_METADATA = ("volume-find/cold", "volume-find/warm", "volume-stat/cold", "volume-stat/warm",
                    "volume-list/cold", "volume-list/warm", "volume-chmod", "volume-create",
                    "volume-rm", "volume-untar")
-VOLUME_SMALL = ("volume-read-4k", "volume-write-4k", "volume-randread-4k", "volume-randwrite-4k")
-VOLUME_DATA = (*VOLUME_SMALL, "volume-read-1m", "volume-write-1m")
+VOLUME_SMALL = ("volume-read-4k/warm", "volume-randread-4k/warm", "volume-write-4k",
+                "volume-randwrite-4k", "volume-sync-4k", "volume-randsync-4k")
+VOLUME_DATA = (*VOLUME_SMALL, "volume-read-4k/cold", "volume-randread-4k/cold",
+               "volume-read-1m/cold", "volume-read-1m/warm", "volume-write-1m")
 
 # What was promised: (measure, contender, peer, at most this many times the peer's median).
 PROMISES = (
