@@ -36,12 +36,13 @@ struct policing;
 struct tree {
     struct stack stack;
     bool read_only;
-    bool passthrough;     /* the kernel may be handed its files */
-    bool cached;          /* plain: the host's changes may be seen a second late */
-    char *source;         /* what is shown, for people; NULL of the root and of a tmpfs */
-    char *subpath;        /* of a union: what of it is shown; NULL: all */
-    struct waypoint *way; /* where it is routed; NULL of the root, and once it was detached */
-    struct quota *quota;  /* what may be written to it; or NULL */
+    bool passthrough;          /* the kernel may be handed its files */
+    bool cached;               /* plain: the host's changes may be seen a second late */
+    char *source;              /* what is shown, for people; NULL of the root and of a tmpfs */
+    char *subpath;             /* of a union: what of it is shown; NULL: all */
+    struct waypoint *way;      /* where it is routed; NULL of the root, and once it was detached */
+    struct quota *quota;       /* what may be written to it; or NULL */
+    atomic_bool syncs_quickly; /* as the last sync of a file of it did: see op_fsync */
 };
 
 enum { TREES_MAX = STACK_ROUTE_TAG };

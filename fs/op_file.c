@@ -9,6 +9,7 @@
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
+#include "moment.h"
 #include "promote.h"
 #include "reply.h"
 
@@ -80,7 +81,11 @@ int op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_file
     if (strict)
         mount->attributes_changed(mount->session, view->id);
     fi->backing_id = backing;
-    /* What the host may change is asked for at every read. */
+    /* What the host may change is asked for at every read. A read lease (fcntl(2)) would keep the
+     * host's writers from what is cached, but not its chmod(2) and link(2), and the kernel cannot
+     * serve both: it takes cached pages without asking only while fstat(2) does not ask either, or
+     * where it never checks pages; then a file that is open for longer than the lease lasts keeps
+     * pages that nothing takes away before the next read. */
     fi->direct_io = strict && backing == 0;
     /* In passthrough the kernel takes no other flag; a cached open after one must not trust pages.
      */
@@ -381,6 +386,21 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_error(req, -ENOSYS);
 }
 
+/* What a disk takes for one sync it takes for the next. To let others serve meanwhile costs some
+ * 30 us, which is worth it only where they would wait for longer; the first is taken to be slow. */
+enum { SYNC_IS_QUICK_NS = 200000 };
+
+static int sync_file(struct mount *mount, struct tree *tree, int fd, bool datasync)
+{
+    if (!atomic_load_explicit(&tree->syncs_quickly, memory_order_relaxed))
+        mount->will_be_slow();
+    int64_t began = moment_steady();
+    int err = (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+    bool quick = moment_steady() - began < SYNC_IS_QUICK_NS;
+    atomic_store_explicit(&tree->syncs_quickly, quick, memory_order_relaxed);
+    return err;
+}
+
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     (void)fi;
@@ -395,8 +415,7 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
         ref = find_data(mount, &view, false, &err);
     if (!ref)
         return reply_error(req, err);
-    mount->will_be_slow();
-    err = (datasync ? fdatasync(ref->fd) : fsync(ref->fd)) < 0 ? -errno : 0;
+    err = sync_file(mount, mount_tree(mount, &view), ref->fd, datasync);
     fdref_release(mount->fds, ref);
     reply_error(req, err);
 }

@@ -132,6 +132,31 @@ def test_a_change_of_the_host_is_seen_through_a_file_that_is_open(tree):
         assert os.fstat(mine.fileno()).st_size == 2
 
 
+def test_a_reader_who_was_there_first_sees_each_write_of_the_host(tree):
+    (tree.host / "f").write_bytes(bytes(16384))
+    with open(tree.data / "f", "rb", buffering=0) as mine:
+        for _ in range(300):
+            assert os.pread(mine.fileno(), 4096, 4096) == bytes(4096)
+        with open(tree.host / "f", "r+b", buffering=0) as theirs:
+            for number in range(100):
+                os.pwrite(theirs.fileno(), b"%04d" % number, 4096)
+                assert os.pread(mine.fileno(), 4, 4096) == b"%04d" % number
+                assert os.pread(mine.fileno(), 4, 0) == bytes(4)
+
+
+def test_a_file_that_is_read_all_the_while_shows_what_the_host_does_to_its_inode(tree):
+    (tree.host / "f").write_bytes(bytes(16384))
+    with open(tree.data / "f", "rb", buffering=0) as mine:
+        for number in range(50):
+            for _ in range(20):
+                assert len(os.pread(mine.fileno(), 4096, 4096)) == 4096
+            os.chmod(tree.host / "f", 0o600 + number)
+            assert stat.S_IMODE(os.fstat(mine.fileno()).st_mode) == 0o600 + number
+            os.pread(mine.fileno(), 4096, 0)
+            os.link(tree.host / "f", tree.host / f"link{number}")
+            assert os.fstat(mine.fileno()).st_nlink == number + 2
+
+
 def test_a_change_of_the_mount_is_seen_by_the_host_at_once(tree):
     with open(tree.data / "f", "wb", buffering=0) as mine:
         for number in range(100):
