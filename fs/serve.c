@@ -47,6 +47,7 @@
 #include <sys/wait.h>
 
 enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16, STREAK = 8 };
+enum { CROWDED_NS = 100000, CROWDED_FOR_NS = 50000000 };
 
 /* A request read and not yet served. */
 struct parcel {
@@ -68,6 +69,7 @@ struct session {
     unsigned spares;
     struct parcel *kept; /* for the leader */
     unsigned streak;     /* the leader's: requests that came while it looked */
+    int64_t crowded;     /* the leader's: until when others are taken to want the processor */
     struct vigil *vigil;
     atomic_uint_least64_t reign;        /* number << 1 | serving */
     atomic_int_least64_t serving_since; /* nanoseconds */
@@ -134,19 +136,35 @@ static void note_request(struct session *session, const struct parcel *parcel)
     const struct fuse_in_header *header = parcel->buf.mem;
     if (session->streak < STREAK)
         session->streak++;
-    else if (header->pid != 0)
+    else if (header->pid != 0 && session->crowded == 0)
         vigil_keep(session->vigil, (pid_t)header->pid);
+}
+
+/* Looks for a request for a while, unless others want the processor: whoever has used his time in
+ * looking is made to wait for it when the request comes, and whoever slept is not. A yield that
+ * takes long tells. */
+static int look(struct session *session, struct parcel *parcel)
+{
+    int size = receive(session, parcel);
+    int64_t now = session->spin && size == -EAGAIN ? moment_steady() : 0;
+    const int64_t until = now + SPIN_NS;
+    if (session->crowded > 0 && now > session->crowded)
+        session->crowded = 0;
+    while (size == -EAGAIN && session->spin && now < until && session->crowded == 0) {
+        const int64_t before = now;
+        sched_yield();
+        now = moment_steady();
+        if (now - before > CROWDED_NS)
+            session->crowded = now + CROWDED_FOR_NS;
+        size = receive(session, parcel);
+    }
+    return size;
 }
 
 /* Waits for a request: looks for a while, then sleeps. */
 static int receive_next(struct session *session, struct parcel *parcel)
 {
-    int size = receive(session, parcel);
-    int64_t until = session->spin && size == -EAGAIN ? moment_steady() + SPIN_NS : 0;
-    while (size == -EAGAIN && until > 0 && moment_steady() < until) {
-        sched_yield();
-        size = receive(session, parcel);
-    }
+    int size = look(session, parcel);
     if (size > 0)
         note_request(session, parcel);
     else
