@@ -43,10 +43,12 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
 enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16, STREAK = 8 };
+enum { ROOM = 4096 }; /* of descriptors: those of the cache, and as many more */
 enum { CROWDED_NS = 100000, CROWDED_FOR_NS = 50000000 };
 
 /* A request read and not yet served. */
@@ -613,6 +615,18 @@ static int serve_session(struct session *session, const struct options *options,
     return 0;
 }
 
+/* The table of descriptors grows by doubling, and each time, where there are threads, the kernel
+ * waits out a grace period of RCU, some 10 ms in which a request is not answered. So it is made as
+ * large as the mount may need while there is but one thread; it never shrinks. */
+static void make_room_for_descriptors(int any)
+{
+    struct rlimit limit = {.rlim_cur = 1024};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    cleanup_fd int highest =
+        fcntl(any, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur < ROOM ? limit.rlim_cur : ROOM) - 1);
+    (void)highest;
+}
+
 int serve_run(const struct options *options, struct mount *mount, const struct serve_guest *guest)
 {
     struct session session = {.mount = mount, .rings = mount->rules.uring};
@@ -620,6 +634,7 @@ int serve_run(const struct options *options, struct mount *mount, const struct s
     cleanup_fd int signals = block_signals();
     if (signals < 0)
         return signals;
+    make_room_for_descriptors(signals);
     pthread_mutex_init(&session.lock, NULL);
     pthread_cond_init(&session.turn, NULL);
     pthread_condattr_t monotonic;

@@ -178,6 +178,26 @@ def own_limit(needed):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_the_table_of_descriptors_never_grows_while_requests_are_served(sandbox, profile):
+    """Where there are threads, the kernel waits some 10 ms each time that it does."""
+    lower = pathlib.Path(sandbox.directory("lower"))
+    for i in range(700):
+        (lower / f"d{i}").mkdir()
+        (lower / f"d{i}" / "file").touch()
+    mount = mounted(sandbox, [str(lower)], profile).mount()
+
+    def sizes():
+        return [line.split()[1] for pid in daemons(mount.at)
+                for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+                if line.startswith("FDSize:")]
+
+    before = sizes()
+    for i in range(700):
+        assert os.stat(mount / f"d{i}" / "file").st_size == 0
+        (mount / f"d{i}" / "new").touch()
+    assert before and sizes() == before
+
+
 def test_many_files_held_open_at_once_stay_usable(sandbox, profile):
     count = 3_000
     lower = sandbox.directory("lower")
