@@ -45,6 +45,11 @@ void asker_is_writeback(void)
     asker.writeback = true;
 }
 
+bool asker_wrote_back(void)
+{
+    return asker.writeback;
+}
+
 /* Opens a file of a process. */
 static int open_of(pid_t id, const char *file)
 {

@@ -19,6 +19,9 @@ void asker_end(void);
 /* The request writes back what somebody left in the page cache: it is nobody's. */
 void asker_is_writeback(void);
 
+/* Whether it was said. */
+bool asker_wrote_back(void);
+
 /* Puts the process, its command and its user into an event; nothing of it where the kernel did not
  * tell. To be called while the request waits for its answer: until then the process is there. Cost:
  * a system call where the same process asks again, else five. */

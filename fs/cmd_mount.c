@@ -38,6 +38,7 @@ enum {
     OPT_VOLUMES_FROM,
     OPT_IMAGE_VOLUME,
     OPT_STRICT,
+    OPT_TRACE,
     OPT_HELP
 };
 
@@ -60,6 +61,7 @@ static const struct option LONG_OPTIONS[] = {
     {"volumes-from", required_argument, NULL, OPT_VOLUMES_FROM},
     {"image-volume", required_argument, NULL, OPT_IMAGE_VOLUME},
     {"strict", no_argument, NULL, OPT_STRICT},
+    {"trace", no_argument, NULL, OPT_TRACE},
     {"foreground", no_argument, NULL, 'f'},
     {"debug", no_argument, NULL, 'd'},
     {"help", no_argument, NULL, OPT_HELP},
@@ -151,6 +153,8 @@ static int take_option(struct request *request, int option, const char *value)
         return take_choice("metacopy", value, &options->metacopy);
     case OPT_INDEX:
         return take_choice("index", value, &options->index);
+    case OPT_TRACE:
+        return options->trace = true, 0;
     case 'o':
         return options_take(options, value);
     case 'f':
@@ -475,6 +479,7 @@ static const char USAGE[] =
     "                        the volumes of another mount\n"
     "  --image-volume=WAY    what the image's volumes are: bind, tmpfs, ignore (bind)\n"
     "  --strict              a directory of the host that is missing is an error\n"
+    "  --trace               take the profile in which every writer is known, for plyfs trace\n"
     "  -o OPTION[,...]       further options, see plyfs(1)\n"
     "  -f, --foreground      stay in the foreground\n"
     "  -d, --debug           stay in the foreground and tell what happens\n"

@@ -13,11 +13,11 @@
 #include "fd.h"
 #include "log.h"
 #include "moment.h"
+#include "quietthread.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -81,10 +81,10 @@ static int send_line(const struct talk *talk, const char *line, size_t length)
     return 0;
 }
 
-/* Bytes that came, with room for more. */
+/* Bytes that came, with room for more: a line from `begin` to `end`, and what came behind it. */
 struct line {
     char *bytes;
-    size_t length, room;
+    size_t begin, end, length, room;
 };
 
 static void line_finish(struct line *line)
@@ -105,27 +105,63 @@ static int line_grow(struct line *line)
     return 0;
 }
 
-/* Up to the end of a line, which is left away. -ECONNRESET: the other went without one. */
+/* Goes on to the line behind the one there was; whether it is here already. */
+static bool line_next(struct line *line)
+{
+    const char *end = NULL;
+    line->begin = line->end;
+    if (line->length > line->begin)
+        end = memchr(line->bytes + line->begin, '\n', line->length - line->begin);
+    if (end)
+        line->end = (size_t)(end - line->bytes) + 1;
+    return end != NULL;
+}
+
+/* Takes what has come, which ends the line or does not: 1, 0 (also when nothing has), or -errno.
+ * -ECONNRESET: the other has gone. */
+static int line_receive(int fd, struct line *line)
+{
+    if (line->begin > 0) {
+        memmove(line->bytes, line->bytes + line->begin, line->length - line->begin);
+        line->length -= line->begin;
+        line->begin = line->end = 0;
+    }
+    int err = line->length == line->room ? line_grow(line) : 0;
+    if (err)
+        return err;
+    char *at = line->bytes + line->length;
+    ssize_t got = recv(fd, at, line->room - line->length, MSG_DONTWAIT);
+    if (got == 0)
+        return -ECONNRESET;
+    if (got < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    line->length += (size_t)got;
+    const char *end = memchr(at, '\n', (size_t)got);
+    line->end = end ? (size_t)(end - line->bytes) + 1 : 0;
+    return end != NULL;
+}
+
+/* -ECONNRESET: the other went without the end of one. */
 static int receive_line(const struct talk *talk, struct line *line)
 {
-    for (;;) {
-        int err = line->length == line->room ? line_grow(line) : 0;
-        if (!err)
-            err = wait_for(talk, POLLIN);
-        if (err)
-            return err;
-        char *at = line->bytes + line->length;
-        ssize_t got = recv(talk->fd, at, line->room - line->length, MSG_DONTWAIT);
-        if (got == 0)
-            return -ECONNRESET;
-        if (got < 0 && errno != EAGAIN && errno != EINTR)
-            return -errno;
-        const char *end = got > 0 ? memchr(at, '\n', (size_t)got) : NULL;
-        line->length =
-            end ? (size_t)(end - line->bytes) : line->length + (got > 0 ? (size_t)got : 0);
-        if (end)
-            return 0;
+    int done = 0;
+    while (done == 0) {
+        int err = wait_for(talk, POLLIN);
+        done = err ? err : line_receive(talk->fd, line);
     }
+    return done < 0 ? done : 0;
+}
+
+/* An object, the caller's. -EPROTO: a line of something else. */
+static int line_parse(const struct line *line, json_t **value)
+{
+    *value = json_loadb(line->bytes + line->begin, line->end - line->begin, JSON_REJECT_DUPLICATES,
+                        NULL);
+    if (json_is_object(*value))
+        return 0;
+    json_decref(*value);
+    *value = NULL;
+    return -EPROTO;
 }
 
 static int send_json(const struct talk *talk, const json_t *value)
@@ -135,20 +171,11 @@ static int send_json(const struct talk *talk, const json_t *value)
     return err ? err : send_line(talk, "\n", 1);
 }
 
-/* An object, the caller's. -EPROTO: a line of something else. */
-static int receive_json(const struct talk *talk, json_t **value)
+static int receive_json(const struct talk *talk, struct line *line, json_t **value)
 {
-    cleanup(line_finish) struct line line = {0};
     *value = NULL;
-    int err = receive_line(talk, &line);
-    if (err)
-        return err;
-    *value = json_loadb(line.bytes, line.length, JSON_REJECT_DUPLICATES, NULL);
-    if (json_is_object(*value))
-        return 0;
-    json_decref(*value);
-    *value = NULL;
-    return -EPROTO;
+    int err = receive_line(talk, line);
+    return err ? err : line_parse(line, value);
 }
 
 /* ---- asking ---- */
@@ -195,30 +222,82 @@ static int verdict(const json_t *answer)
     return json_is_true(ok) ? 0 : -errno_named(json_string_value(json_object_get(answer, "errno")));
 }
 
-static int converse(const struct store *store, const struct mount_row *row, const json_t *request,
-                    int seconds, json_t **answer)
+/* Says the request and hears the answer; what comes behind it is left in `line`. */
+static int converse(int fd, const json_t *request, int seconds, struct line *line, json_t **answer)
 {
-    cleanup_fd int dir = fd_open_name(store->mounts, row->id, O_RDONLY | O_DIRECTORY, 0);
-    if (dir < 0)
-        return dir == -ENOENT ? -ENOTCONN : dir;
-    cleanup_fd int fd = connect_in(dir, seconds);
-    if (fd < 0)
-        return fd;
     const struct talk talk = talk_for(fd, -1, (int64_t)seconds * 1000);
     int err = send_json(&talk, request);
     /* Whoever is refused for who he is may be told so before he has said all. */
     if (!err || err == -EPIPE)
-        err = receive_json(&talk, answer);
+        err = receive_json(&talk, line, answer);
     return err ? err : verdict(*answer);
+}
+
+static int connect_to(const struct store *store, const struct mount_row *row, int seconds)
+{
+    cleanup_fd int dir = fd_open_name(store->mounts, row->id, O_RDONLY | O_DIRECTORY, 0);
+    if (dir < 0)
+        return dir == -ENOENT ? -ENOTCONN : dir;
+    return connect_in(dir, seconds);
 }
 
 int control_ask(const struct store *store, const struct mount_row *row, json_t *request,
                 int seconds, json_t **answer)
 {
     *answer = NULL;
-    int err = request ? converse(store, row, request, seconds, answer) : -ENOMEM;
+    cleanup(line_finish) struct line line = {0};
+    cleanup_fd int fd = request ? connect_to(store, row, seconds) : -ENOMEM;
+    int err = fd < 0 ? fd : converse(fd, request, seconds, &line, answer);
     json_decref(request);
     return err;
+}
+
+struct control_stream {
+    int fd;
+    struct line line;
+};
+
+void control_stream_close(struct control_stream *stream)
+{
+    if (!stream)
+        return;
+    own_close(&stream->fd);
+    line_finish(&stream->line);
+    free(stream);
+}
+
+int control_stream_fd(const struct control_stream *stream)
+{
+    return stream->fd;
+}
+
+int control_follow(const struct store *store, const struct mount_row *row, json_t *request,
+                   int seconds, struct control_stream **stream, json_t **answer)
+{
+    *answer = NULL;
+    *stream = calloc(1, sizeof(**stream));
+    int err = request && *stream ? 0 : -ENOMEM;
+    if (!err) {
+        (*stream)->fd = connect_to(store, row, seconds);
+        err = (*stream)->fd < 0 ? (*stream)->fd : 0;
+    }
+    if (!err)
+        err = converse((*stream)->fd, request, seconds, &(*stream)->line, answer);
+    if (!err && !json_is_true(json_object_get(*answer, "stream")))
+        err = -EPROTO;
+    json_decref(request);
+    if (err) {
+        control_stream_close(*stream);
+        *stream = NULL;
+    }
+    return err;
+}
+
+int control_stream_next(struct control_stream *stream, json_t **line)
+{
+    int done = line_next(&stream->line) ? 1 : line_receive(stream->fd, &stream->line);
+    int err = done > 0 ? line_parse(&stream->line, line) : done;
+    return err ? err : done;
 }
 
 const char *control_why(const json_t *answer, int err)
@@ -232,8 +311,7 @@ const char *control_why(const json_t *answer, int err)
 struct control {
     pthread_t thread;
     int dir, listener, stop;
-    json_t *(*answer)(void *context, const json_t *request);
-    void *context;
+    struct control_host host;
 };
 
 json_t *control_refusal(int err, const char *why)
@@ -251,33 +329,33 @@ static bool may_ask(int fd)
     return who.uid == 0 || who.uid == geteuid();
 }
 
-/* Reads what a client wants and says what it is answered; NULL: nothing. */
-static json_t *answer_to(const struct control *control, int client)
+/* Reads what a client wants, and says what it is answered; NULL: nothing. */
+static json_t *answer_to(const struct control *control, int client, json_t **request)
 {
     const struct talk talk = talk_for(client, control->stop, REQUEST_MS);
-    json_t *request;
+    cleanup(line_finish) struct line line = {0};
     if (!may_ask(client))
         return control_refusal(-EACCES, "only the user whose daemon it is may ask it");
-    int err = receive_json(&talk, &request);
+    int err = receive_json(&talk, &line, request);
     if (err == -EPROTO || err == -EMSGSIZE)
         return control_refusal(err, "this is no request: a JSON object in a line is one");
     if (err)
         return NULL;
-    json_t *answer = control->answer(control->context, request);
-    json_decref(request);
-    return answer;
+    return control->host.answer(control->host.context, *request);
 }
 
-static void serve_client(const struct control *control, int client)
+static void serve_client(const struct control *control, int *client)
 {
-    json_t *answer = answer_to(control, client);
-    if (!answer)
-        return;
-    const struct talk talk = talk_for(client, control->stop, ANSWER_MS);
-    int err = send_json(&talk, answer);
+    const struct control_host *host = &control->host;
+    json_t *request = NULL, *answer = answer_to(control, *client, &request);
+    const struct talk talk = talk_for(*client, control->stop, ANSWER_MS);
+    int err = answer ? send_json(&talk, answer) : 0;
     if (err)
         log_debug("a client of the control socket took no answer: %s", strerror(-err));
+    else if (host->stream && json_is_true(json_object_get(answer, "stream")))
+        host->stream(host->context, request, steal_fd(client));
     json_decref(answer);
+    json_decref(request);
 }
 
 /* A client, or -ECANCELED at the end. */
@@ -306,7 +384,7 @@ static void *serve(void *argument)
         cleanup_fd int client = next_client(control);
         if (client < 0)
             return NULL;
-        serve_client(control, client);
+        serve_client(control, &client);
     }
 }
 
@@ -324,17 +402,6 @@ static int listen_in(int dir)
     return steal_fd(&fd);
 }
 
-/* The signals of the process are for its other threads. */
-static int start_thread(struct control *control)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(&control->thread, NULL, serve, control);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -err;
-}
-
 static int begin(struct control *control, const struct store *store, const char *id)
 {
     control->dir = fd_open_name(store->mounts, id, O_RDONLY | O_DIRECTORY, 0);
@@ -344,7 +411,8 @@ static int begin(struct control *control, const struct store *store, const char 
     if (control->stop < 0)
         return -errno;
     control->listener = listen_in(control->dir);
-    return control->listener < 0 ? control->listener : start_thread(control);
+    return control->listener < 0 ? control->listener
+                                 : quietthread_start(&control->thread, serve, control);
 }
 
 static void control_destroy(struct control *control)
@@ -358,14 +426,12 @@ static void control_destroy(struct control *control)
 }
 
 struct control *control_serve(const struct store *store, const char *id,
-                              json_t *(*answer)(void *context, const json_t *request),
-                              void *context)
+                              const struct control_host *host)
 {
     struct control *control = malloc(sizeof(*control));
     int err = control ? 0 : -ENOMEM;
     if (!err) {
-        *control = (struct control){
-            .dir = -1, .listener = -1, .stop = -1, .answer = answer, .context = context};
+        *control = (struct control){.dir = -1, .listener = -1, .stop = -1, .host = *host};
         err = begin(control, store, id);
     }
     if (!err)

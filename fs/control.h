@@ -8,12 +8,18 @@
  *   {"do": "detach", "destination": "/data", "lazy": false}
  *   {"do": "policy"}                                        likewise
  *   {"do": "state"}
+ *   {"do": "stats"}                                         and back "stats", see vitals.h
+ *   {"do": "trace", "all": false, "filters": ["op=write"]}  and back "stream", see below
  *
  * and back {"ok": true, ...} or {"ok": false, "errno": "EBUSY", "why": "words"}. With a state comes
- * "state": {"Profile": "tracked", "Passthrough", "Uring", "Attributes": "trusted", "user" or
+ * "state": {"Profile": "tracked", "Passthrough", "Uring", "Traced" (it was
+ * mounted with --trace), "Readers" (of traces), "Attributes": "trusted", "user" or
  * "none", "Whiteouts": "device" or "file", "Volumes": [{"Destination", "Resolved" (symlinks
  * followed), "Source" (null of a tmpfs), "ReadOnly", "Cached", "Passthrough", "Open" (files and
  * directories), and with a limit "Limit" and "Used", bytes}]}.
+ *
+ * Behind an answer that has "stream": true come lines without end, an object each (traceline.h),
+ * until one of the two closes the socket.
  */
 #ifndef PLYFS_CONTROL_H
 #define PLYFS_CONTROL_H
@@ -33,6 +39,19 @@
 must_check int control_ask(const struct store *store, const struct mount_row *row, json_t *request,
                            int seconds, json_t **answer);
 
+/* The same of a request whose answer is the beginning of a stream, which is to be closed. */
+struct control_stream;
+must_check int control_follow(const struct store *store, const struct mount_row *row,
+                              json_t *request, int seconds, struct control_stream **stream,
+                              json_t **answer);
+void control_stream_close(struct control_stream *stream);
+
+/* What to poll(2) for. */
+int control_stream_fd(const struct control_stream *stream);
+
+/* The next line, the caller's: 1; 0 when none has come whole yet; -ECONNRESET at the end. */
+must_check int control_stream_next(struct control_stream *stream, json_t **line);
+
 /* The words of a failed answer: its "why", or what errno says. */
 const char *control_why(const json_t *answer, int err);
 
@@ -40,13 +59,20 @@ const char *control_why(const json_t *answer, int err);
 
 struct control;
 
+/* Who is asked, in a thread of its own that takes no signals, with one object at a time. */
+struct control_host {
+    /* What it returns, if not NULL, is sent. */
+    json_t *(*answer)(void *context, const json_t *request);
+    /* Takes over the client whose request was answered with a stream; NULL: none ever is. */
+    void (*stream)(void *context, const json_t *request, int client);
+    void *context;
+};
+
 /* Listens in the directory of the mount `id`, whose lock the caller holds: a socket that is there
- * already is a dead daemon's. `answer` is called in a thread of its own, which takes no signals,
- * with one object at a time; what it returns, if not NULL, is sent. The store is not needed
- * afterwards. NULL when it could not be begun (told). Of the process that serves: no fork later. */
+ * already is a dead daemon's. The store is not needed afterwards. NULL when it could not be begun
+ * (told). Of the process that serves: no fork later. */
 struct control *control_serve(const struct store *store, const char *id,
-                              json_t *(*answer)(void *context, const json_t *request),
-                              void *context);
+                              const struct control_host *host);
 /* Waits until what is being answered is answered, and removes the socket. NULL is fine. */
 void control_stop(struct control *control);
 

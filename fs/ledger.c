@@ -10,12 +10,14 @@
 #include "catalogevents.h"
 #include "eventqueue.h"
 #include "log.h"
+#include "meter.h"
 #include "moment.h"
 #include "probes.h"
+#include "quietthread.h"
 #include "resolve.h"
+#include "tracequeue.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 #define PATIENCE (MOMENT_SECOND / 4)
@@ -33,6 +35,21 @@ struct ledger {
 
 /* ---- noting ---- */
 
+static bool is_traced(const struct mount *mount)
+{
+    return tracequeue_wants(mount->trace, TRACE_WANTS_EVENTS);
+}
+
+static void count(struct mount *mount, const struct event *event)
+{
+#ifdef PLYFS_NO_LEDGER
+    (void)mount, (void)event;
+#else
+    if (event->kind == EVENT_COPYUP)
+        meter_add_copyup(mount->meter, event->moved);
+#endif
+}
+
 /* Whether there is anybody to tell. */
 static bool is_wanted(const struct mount *mount)
 {
@@ -40,12 +57,13 @@ static bool is_wanted(const struct mount *mount)
     (void)mount;
     return false;
 #else
-    return mount->ledger || probe_is_watched(copyup) || probe_is_watched(mark);
+    return mount->ledger || is_traced(mount) || probe_is_watched(copyup) || probe_is_watched(mark);
 #endif
 }
 
 void ledger_note(struct mount *mount, uint32_t parent, const char *name, struct event *event)
 {
+    count(mount, event);
     if (!is_wanted(mount))
         return;
     cleanup_free char *path = node_path(mount->nodes, parent, name);
@@ -60,6 +78,8 @@ void ledger_note(struct mount *mount, uint32_t parent, const char *name, struct 
                    event->pid);
     if (mount->ledger)
         eventqueue_put(mount->ledger->queue, event);
+    if (is_traced(mount))
+        tracequeue_put(mount->trace, &(struct trace_note){.kind = TRACE_EVENT, .event = *event});
 }
 
 void ledger_note_mark(struct mount *mount, uint32_t parent, const char *name, enum event_kind kind,
@@ -136,17 +156,6 @@ static void ledger_free(struct ledger *ledger)
     free(ledger);
 }
 
-/* The signals of the process are for its other threads. */
-static int start_thread(struct ledger *ledger)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(&ledger->thread, NULL, keep, ledger);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -err;
-}
-
 struct ledger *ledger_start(const char *store, const char *id)
 {
     struct ledger *ledger = calloc(1, sizeof(*ledger));
@@ -158,7 +167,7 @@ struct ledger *ledger_start(const char *store, const char *id)
     }
     if (ledger && ledger->queue && ledger->store && ledger->id) {
         eventqueue_set_patience(ledger->queue, PATIENCE);
-        err = start_thread(ledger);
+        err = quietthread_start(&ledger->thread, keep, ledger);
     }
     if (!err)
         return ledger;

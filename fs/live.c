@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: attach and detach while files are served. The thread of the control socket is the only one
- * that changes routes and uses, one request after the other.
+ * Duty: attach and detach while files are served, and tell how it fares. The thread of the control
+ * socket is the only one that changes routes and uses, one request after the other.
  */
 #include "live.h"
 
@@ -10,7 +10,10 @@
 #include "policing.h"
 #include "quota.h"
 #include "route.h"
+#include "tracer.h"
+#include "vitals.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -93,17 +96,17 @@ static int tell_route(void *context, const struct route_line *line)
 }
 
 /* What was found out when it was mounted. */
-static json_t *describe(const struct mount *mount, json_t *routes)
+static json_t *describe(const struct mount *mount, unsigned readers, json_t *routes)
 {
     static const char *const SPACES[] = {
         [OVLSPACE_TRUSTED] = "trusted", [OVLSPACE_USER] = "user", [OVLSPACE_NONE] = "none"};
     const struct rules *rules = &mount->rules;
     const struct abilities *able = &mount->trees[0]->stack.able;
-    return json_pack("{s:s, s:b, s:b, s:s, s:s, s:o}", "Profile",
+    return json_pack("{s:s, s:b, s:b, s:b, s:i, s:s, s:s, s:o}", "Profile",
                      rules->profile == PROFILE_TRACKED ? "tracked" : "stateless", "Passthrough",
-                     rules->passthrough, "Uring", rules->uring, "Attributes", SPACES[able->space],
-                     "Whiteouts", able->whiteform == WHITEFORM_DEVICE ? "device" : "file",
-                     "Volumes", routes);
+                     rules->passthrough, "Uring", rules->uring, "Traced", rules->traced, "Readers",
+                     (int)readers, "Attributes", SPACES[able->space], "Whiteouts",
+                     able->whiteform == WHITEFORM_DEVICE ? "device" : "file", "Volumes", routes);
 }
 
 static json_t *tell_state(struct live *live)
@@ -114,7 +117,8 @@ static json_t *tell_state(struct live *live)
         json_decref(routes);
         return control_refusal(err, strerror(-err));
     }
-    return json_pack("{s:b, s:o}", "ok", 1, "state", describe(live->mount, routes));
+    return json_pack("{s:b, s:o}", "ok", 1, "state",
+                     describe(live->mount, tracer_readers(live->tracer), routes));
 }
 
 /* Whoever reads the ledger next finds all that has happened until now. */
@@ -134,6 +138,61 @@ static json_t *renew_policy(struct live *live)
     return err ? control_refusal(err, strerror(-err)) : json_pack("{s:b}", "ok", 1);
 }
 
+/* ---- stats and traces ---- */
+
+static json_t *tell_vitals(struct live *live)
+{
+    return json_pack("{s:b, s:o}", "ok", 1, "stats",
+                     vitals_json(live->mount, tracer_readers(live->tracer)));
+}
+
+/* What a request for a trace wants to have told. */
+static int parse_filter(const json_t *request, struct tracefilter **filter, char why[256])
+{
+    const json_t *filters = json_object_get(request, "filters");
+    size_t count = json_array_size(filters);
+    cleanup_free const char **words = calloc(count + 1, sizeof(*words));
+    if (!words)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        words[i] = json_string_value(json_array_get(filters, i));
+        if (!words[i]) {
+            snprintf(why, 256, "a filter is a text");
+            return -EINVAL;
+        }
+    }
+    return tracefilter_parse(words, count, json_is_true(json_object_get(request, "all")), filter,
+                             why);
+}
+
+static json_t *begin_trace(struct live *live, const json_t *request)
+{
+    char why[256] = "";
+    cleanup_tracefilter struct tracefilter *filter = NULL;
+    int err = parse_filter(request, &filter, why);
+    if (!err && tracer_readers(live->tracer) >= TRACER_READERS) {
+        err = -EUSERS;
+        snprintf(why, sizeof(why), "%d trace it already", TRACER_READERS);
+    }
+    if (err)
+        return control_refusal(err, *why ? why : strerror(-err));
+    return json_pack("{s:b, s:b}", "ok", 1, "stream", 1);
+}
+
+static void stream(void *context, const json_t *request, int client)
+{
+    char why[256];
+    struct live *live = context;
+    struct tracefilter *filter = NULL;
+    int err = parse_filter(request, &filter, why);
+    if (err)
+        close(client);
+    else
+        err = tracer_add(live->tracer, client, filter);
+    if (err)
+        log_debug("a reader of the trace was not taken in: %s", strerror(-err));
+}
+
 static json_t *answer(void *context, const json_t *request)
 {
     struct live *live = context;
@@ -145,6 +204,10 @@ static json_t *answer(void *context, const json_t *request)
         return flush(live);
     if (act && strcmp(act, "policy") == 0)
         return renew_policy(live);
+    if (act && strcmp(act, "stats") == 0)
+        return tell_vitals(live);
+    if (act && strcmp(act, "trace") == 0)
+        return begin_trace(live, request);
     if (act && destination && strcmp(act, "attach") == 0)
         return attach(live, destination);
     if (act && destination && strcmp(act, "detach") == 0)
@@ -152,12 +215,35 @@ static json_t *answer(void *context, const json_t *request)
     return control_refusal(-EINVAL, "the mount knows no such request");
 }
 
-static void end_ledger(struct mount *mount)
+/* No request is served any more, or none yet. */
+static void end_telling(struct live *live)
 {
+    struct mount *mount = live->mount;
     ledger_stop(mount->ledger);
     mount->ledger = NULL;
     policing_destroy(mount->policing);
     mount->policing = NULL;
+    tracer_stop(live->tracer);
+    live->tracer = NULL;
+    tracequeue_destroy(mount->trace);
+    mount->trace = NULL;
+}
+
+static bool begin_telling(struct live *live)
+{
+    struct mount *mount = live->mount;
+    mount->ledger = ledger_start(live->store, live->row->id);
+    mount->trace = tracequeue_create();
+    live->tracer = mount->trace ? tracer_create(mount->trace) : NULL;
+    return mount->ledger && live->tracer;
+}
+
+static int begin_policing(struct live *live, struct store *store)
+{
+    int err = policing_create(store->catalog, live->row->id, &live->mount->policing);
+    if (err)
+        log_error("cannot read what %s may copy up: %s", live->row->name, strerror(-err));
+    return err;
 }
 
 int live_begin(struct live *live, struct mount *mount)
@@ -167,20 +253,16 @@ int live_begin(struct live *live, struct mount *mount)
     if (err)
         return err;
     live->mount = mount;
-    err = policing_create(store->catalog, live->row->id, &mount->policing);
-    if (err) {
-        log_error("cannot read what %s may copy up: %s", live->row->name, strerror(-err));
+    err = begin_policing(live, store);
+    if (err)
         return err;
-    }
-    mount->ledger = ledger_start(live->store, live->row->id);
-    live->control = mount->ledger ? control_serve(store, live->row->id, answer, live) : NULL;
+    const struct control_host host = {.answer = answer, .stream = stream, .context = live};
+    if (begin_telling(live))
+        live->control = control_serve(store, live->row->id, &host);
     /* Once more: who changed the policy meanwhile found nobody to tell. */
     err = live->control ? policing_renew(mount->policing, store->catalog, live->row->id) : -EIO;
-    if (err) {
-        control_stop(live->control);
-        live->control = NULL;
-        end_ledger(mount);
-    }
+    if (err)
+        live_end(live);
     return err;
 }
 
@@ -188,5 +270,5 @@ void live_end(struct live *live)
 {
     control_stop(live->control);
     live->control = NULL;
-    end_ledger(live->mount);
+    end_telling(live);
 }

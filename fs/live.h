@@ -17,6 +17,7 @@ struct live {
     struct mount *mount;
     struct inuse inuse;
     struct control *control;
+    struct tracer *tracer; /* who reads what it does */
 };
 
 /* Takes the mount's volumes into use; what is to be routed goes to `wishes`. */

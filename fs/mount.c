@@ -5,6 +5,7 @@
 #include "mount.h"
 
 #include "listing.h"
+#include "meter.h"
 #include "quota.h"
 #include "resolve.h"
 #include "route.h"
@@ -102,12 +103,14 @@ int mount_init(struct mount *mount)
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&mount->names, &attr);
     pthread_rwlockattr_destroy(&attr);
+    mount->meter = meter_create();
     mount->fds = make_fdcache();
     mount->listings = listings_create(32u << 20);
     mount->nodes = node_table_create(node_is_gone, mount);
     mount->routes = routes_create();
     mount->trees[0] = calloc(1, sizeof(*mount->trees[0]));
-    if (!mount->fds || !mount->listings || !mount->nodes || !mount->routes || !mount->trees[0])
+    if (!mount->meter || !mount->fds || !mount->listings || !mount->nodes || !mount->routes ||
+        !mount->trees[0])
         return -ENOMEM;
     mount->trees[0]->stack.stage = mount->trees[0]->stack.index = -1;
     return 0;
@@ -181,5 +184,6 @@ void mount_finish(struct mount *mount)
     for (unsigned i = 0; i < TREES_MAX; i++)
         tree_destroy(mount->trees[i]);
     routes_destroy(mount->routes);
+    meter_destroy(mount->meter);
     pthread_rwlock_destroy(&mount->names);
 }

@@ -30,6 +30,8 @@ struct waypoint;
 struct quota;
 struct ledger;
 struct policing;
+struct meter;
+struct tracequeue;
 
 /* A stack and its rules. Tree 0 is the root's and lasts as long as the mount; the others are those
  * of routes (route.h), and last until no node speaks of them any more. */
@@ -56,6 +58,7 @@ struct rules {
     bool writeback;
     bool acl;
     bool uring;
+    bool traced;    /* whoever writes is to be known: it was asked for */
     double timeout; /* seconds that names and attributes are good for */
     bool coherent;  /* there are routes, or may be: cached pages are checked against attributes */
 };
@@ -73,9 +76,11 @@ struct mount {
     struct rules rules;
     struct ledger *ledger; /* what it does is noted there; NULL: nowhere. Set before it is served */
     struct policing *policing; /* what may be copied up; NULL: everything. Set likewise */
-    const char *at;            /* the mountpoint, as a real path */
-    struct timespec since;     /* when it was made: what stubs are dated */
-    atomic_uint gone;          /* nodes that died since memory was last given back to the kernel */
+    struct meter *meter;
+    struct tracequeue *trace; /* where those who trace it are told; NULL: there can be none */
+    const char *at;           /* the mountpoint, as a real path */
+    struct timespec since;    /* when it was made: what stubs are dated */
+    atomic_uint gone;         /* nodes that died since memory was last given back to the kernel */
     /* A request that is about to take long says so, so that another thread takes the next ones. */
     void (*will_be_slow)(void);
     /* The kernel is to forget what (directory, name) led to. Not to be called by one who serves a

@@ -153,6 +153,14 @@ void names_remove(struct names *names, nameref ref)
     names->empty = at;
 }
 
+size_t names_bytes(const struct names *names)
+{
+    size_t bytes = 0;
+    for (uint32_t at = 0; at < names->count; at++)
+        bytes += names->slabs[at].used > 0 ? SLAB : 0;
+    return bytes;
+}
+
 const char *names_text(const struct names *names, nameref ref)
 {
     return names->base + (size_t)ref * UNIT;

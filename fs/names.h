@@ -10,6 +10,7 @@
 #include "own.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct names;
@@ -21,6 +22,9 @@ void names_destroy(struct names *names);
 /* Keeps a copy of `name` (up to 255 bytes). 0 when out of memory. */
 nameref names_add(struct names *names, const char *name);
 void names_remove(struct names *names, nameref ref);
+
+/* Bytes of memory that names take. */
+size_t names_bytes(const struct names *names);
 
 /* The text, valid until it is removed. */
 const char *names_text(const struct names *names, nameref ref);

@@ -807,6 +807,14 @@ uint64_t node_table_count(struct node_table *table)
     return used - 1; /* slot 0 is none */
 }
 
+size_t node_table_name_bytes(struct node_table *table)
+{
+    pthread_mutex_lock(&table->lock);
+    size_t bytes = names_bytes(table->names);
+    pthread_mutex_unlock(&table->lock);
+    return bytes;
+}
+
 /* ---- changing ---- */
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t count)

@@ -174,4 +174,7 @@ uint32_t node_tree_opens(struct node_table *table, uint8_t tree, char name[NAME_
 /* How many nodes there are, the root and all further names included. */
 uint64_t node_table_count(struct node_table *table);
 
+/* Bytes of memory that their names take. */
+size_t node_table_name_bytes(struct node_table *table);
+
 #endif

@@ -244,6 +244,11 @@ static const char *setattr_cause(int valid)
     return valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID) ? "chown" : "utimens";
 }
 
+const char *op_setattr_word(int valid)
+{
+    return valid & FUSE_SET_ATTR_SIZE ? "truncate" : setattr_cause(valid);
+}
+
 /* With the writeback cache unlink(2) is followed by a SETATTR of the change time. A lower file is
  * not copied up for that. When it has lost its last name, its times can be asked for only through
  * descriptors, and of the kernel, which keeps them; when it has others, its mtime is as it was. */

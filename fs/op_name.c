@@ -8,6 +8,7 @@
 #include "find.h"
 #include "reply.h"
 #include "route.h"
+#include "serving.h"
 #include "shown.h"
 
 #include <fcntl.h>
@@ -29,6 +30,8 @@ void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char 
         return reply_error(req, err);
     if (!present)
         return reply_negative(req, mount_is_plain(mount, parent) ? 0 : mount->rules.timeout);
+    if (node_is(&view, NODE_ROUTE))
+        serving_crossed(mount, parent, name, view.tree, view.type);
     find_fix_attr(&view, &st);
     reply_entry(req, mount_validity(mount, &view), view.id, &st);
 }

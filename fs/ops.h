@@ -36,6 +36,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
                 struct fuse_file_info *fi);
 void op_statfs(fuse_req_t req, fuse_ino_t ino);
 
+/* "truncate", "chmod", "chown" or "utimens". */
+const char *op_setattr_word(int valid);
+
 /* Cuts or extends a file. `by_descriptor`: as ftruncate(2), which changes the times also of a file
  * whose size stays; `kill`: and takes privileges away. */
 int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descriptor, bool kill);

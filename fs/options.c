@@ -53,6 +53,7 @@ static const struct known KNOWN[] = {
     {"fsync", KIND_FSYNC, 0},
     {"noacl", KIND_NOACL, 0},
     {"debug", KIND_FLAG, AT(debug)},
+    {"trace", KIND_FLAG, AT(trace)},
     {"ro", KIND_FLAG, AT(read_only)},
     {"rw", KIND_READ_WRITE, 0},
     {"fsname", KIND_STRING, AT(fsname)},
@@ -353,6 +354,11 @@ int options_check(const struct options *options)
     }
     if (options->upper && !options->work && options->drop_in && !options->read_only) {
         log_error("upperdir=%s needs a workdir= on the same filesystem", options->upper);
+        return -EINVAL;
+    }
+    if (options->trace && options->profile == PROFILE_STATELESS) {
+        log_error("trace needs the tracked profile, where every open is seen; leave out "
+                  "profile=stateless or trace");
         return -EINVAL;
     }
     if (options->work && !options->upper) {

@@ -27,6 +27,7 @@ struct options {
     bool read_only, foreground, debug;
     bool drop_in; /* fuse-overlayfs's form: nothing is written that it would misread */
     bool userxattr;
+    bool trace;       /* whoever writes is to be known */
     bool is_volatile; /* nothing is synced, and the work directory says so */
     bool no_sync;     /* nothing is synced */
     bool allow_other_set;

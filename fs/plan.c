@@ -283,9 +283,10 @@ static void settle_rules(const struct options *options, struct tree *tree, struc
     tree->passthrough = tree_may_pass(stack->layers[stack->writable ? 0 : 1].root);
     rules->profile = options->profile;
     /* In a volume a change of the host is to be seen while a file is open. */
-    bool tracked = routed || (rules->passthrough && tree->passthrough);
+    bool tracked = routed || options->trace || (rules->passthrough && tree->passthrough);
     if (rules->profile == PROFILE_AUTO)
         rules->profile = tracked ? PROFILE_TRACKED : PROFILE_STATELESS;
+    rules->traced = options->trace;
     rules->coherent = routed || options->attachable;
     /* It makes small writes cheap, and costs a request at the first stat(2) after each close(2),
      * reads included: the kernel then doubts the number of blocks (fs/fuse/file.c, fuse_flush). A

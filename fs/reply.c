@@ -5,10 +5,13 @@
  */
 #include "reply.h"
 
+#include "serving.h"
+
 #include <sys/sysmacros.h>
 
 void reply_error(fuse_req_t req, int err)
 {
+    serving_failed(err);
     fuse_reply_err(req, -err);
 }
 
@@ -81,6 +84,7 @@ void reply_negative(fuse_req_t req, double seconds)
     const struct fuse_entry_param entry = {.entry_timeout = seconds};
     if (seconds == 0)
         return reply_error(req, -ENOENT);
+    serving_failed(-ENOENT);
     fuse_reply_entry(req, &entry);
 }
 

@@ -554,6 +554,36 @@ static int tell_beneath(struct mount *mount, const struct waypoint *point, char 
     return err;
 }
 
+char *route_path(struct mount *mount, uint8_t tree)
+{
+    char text[PATH_MAX], *path = NULL;
+    size_t used = sizeof(text) - 1;
+    text[used] = 0;
+    route_enter(mount);
+    const struct waypoint *at = mount->trees[tree] ? mount->trees[tree]->way : NULL;
+    for (; at && at->parent; at = at->parent) {
+        size_t length = strlen(at->name);
+        if (length + 1 > used)
+            break;
+        used -= length + 1;
+        text[used] = '/';
+        memcpy(text + used + 1, at->name, length);
+    }
+    if (at && !at->parent)
+        path = strdup(text + used);
+    route_leave(mount);
+    return path;
+}
+
+char *route_source(struct mount *mount, uint8_t tree)
+{
+    route_enter(mount);
+    const char *source = mount->trees[tree] ? mount->trees[tree]->source : NULL;
+    char *copy = source ? strdup(source) : NULL;
+    route_leave(mount);
+    return copy;
+}
+
 int route_each(struct mount *mount, int (*each)(void *context, const struct route_line *line),
                void *context)
 {

@@ -58,6 +58,11 @@ must_check int route_each(struct mount *mount,
  * detached. Takes the lock. */
 must_check int route_destination(struct mount *mount, uint8_t tree, char **destination);
 
+/* Where a routed tree is seen now: "/srv/data", the caller's to free. NULL: nowhere any more, or
+ * out of memory. And what it shows, likewise; NULL of a tmpfs too. */
+char *route_path(struct mount *mount, uint8_t tree);
+char *route_source(struct mount *mount, uint8_t tree);
+
 /* The key under which the root of a routed tree is kept in the table of nodes. */
 enum { ROUTE_KEY_MAX = 8 };
 static inline const char *route_key(char key[ROUTE_KEY_MAX], uint8_t tree)

@@ -48,9 +48,14 @@ static json_t *refuse(void *context, const json_t *request)
     return context ? control_refusal(-EBUSY, context) : NULL;
 }
 
+static struct control *serve_refusing(const struct store *store, char *words)
+{
+    return control_serve(store, id, &(struct control_host){.answer = refuse, .context = words});
+}
+
 static struct control *serve_echo(const struct store *store)
 {
-    struct control *control = control_serve(store, id, echo, NULL);
+    struct control *control = control_serve(store, id, &(struct control_host){.answer = echo});
     assert_non_null(control);
     return control;
 }
@@ -153,7 +158,7 @@ static void a_refusal_brings_its_error_and_its_words(void **state)
     (void)state;
     char words[] = "the mill is in use";
     cleanup_store struct store *store = open_store("store");
-    struct control *control = control_serve(store, id, refuse, words);
+    struct control *control = serve_refusing(store, words);
     json_t *answer;
     assert_int_equal(ask(store, &answer), -EBUSY);
     assert_string_equal(control_why(answer, -EBUSY), words);
@@ -165,7 +170,7 @@ static void who_says_nothing_ends_the_conversation(void **state)
 {
     (void)state;
     cleanup_store struct store *store = open_store("store");
-    struct control *control = control_serve(store, id, refuse, NULL);
+    struct control *control = serve_refusing(store, NULL);
     json_t *answer;
     assert_int_equal(ask(store, &answer), -ECONNRESET);
     assert_null(answer);

@@ -96,9 +96,11 @@ static void memory_of_removed_names_goes_back(void **state)
         refs[i] = names_add(names, name);
     }
     assert_true(resident_bytes() > before + 8000000);
+    assert_true(names_bytes(names) > 8000000);
     for (int i = 0; i < COUNT; i++)
         names_remove(names, refs[i]);
     assert_true(resident_bytes() < before + 1000000);
+    assert_int_equal(names_bytes(names), 0);
     free(refs);
     names_destroy(names);
 }
