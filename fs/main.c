@@ -30,6 +30,7 @@ static const struct command *const COMMANDS[] = {
     &command_policy,
     &command_waste,
     &command_expect,
+    &command_trace,
     &command_attach,
     &command_detach,
     &command_commit,
