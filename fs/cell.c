@@ -77,17 +77,35 @@ void cell_write(FILE *out, const char *text)
     leave(before);
 }
 
+/* How many columns the character at `text` takes, and of how many bytes it is. */
+static unsigned columns_of(const char *text, size_t *length)
+{
+    wchar_t character;
+    *length = decode(text, &character);
+    int columns = *length ? wcwidth(character) : 1;
+    *length += *length == 0;
+    return columns < 0 ? 1 : (unsigned)columns;
+}
+
 unsigned cell_width(const char *text)
 {
     unsigned width = 0;
     locale_t before = enter();
-    while (*text) {
-        wchar_t character;
-        size_t length = decode(text, &character);
-        int columns = length ? wcwidth(character) : 1;
-        width += columns < 0 ? 1 : (unsigned)columns;
-        text += length ? length : 1;
-    }
+    for (size_t length; *text; text += length)
+        width += columns_of(text, &length);
     leave(before);
     return width;
+}
+
+size_t cell_fit(const char *text, unsigned columns)
+{
+    size_t at = 0, length;
+    locale_t before = enter();
+    for (unsigned used = 0; text[at]; at += length) {
+        used += columns_of(text + at, &length);
+        if (used > columns)
+            break;
+    }
+    leave(before);
+    return at;
 }

@@ -6,6 +6,7 @@
 #ifndef PLYFS_CELL_H
 #define PLYFS_CELL_H
 
+#include <stddef.h>
 #include <stdio.h>
 
 /* Writes `text` with everything that is no printable UTF-8 as \n, \t, \xNN (a byte) or \u{NNNN}. */
@@ -13,5 +14,8 @@ void cell_write(FILE *out, const char *text);
 
 /* How many columns a terminal takes for `text`, which cell_write() wrote. */
 unsigned cell_width(const char *text);
+
+/* How many bytes of it fit into so many columns. */
+size_t cell_fit(const char *text, unsigned columns);
 
 #endif

@@ -31,6 +31,8 @@ static const struct command *const COMMANDS[] = {
     &command_waste,
     &command_expect,
     &command_trace,
+    &command_stats,
+    &command_top,
     &command_attach,
     &command_detach,
     &command_commit,

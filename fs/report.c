@@ -129,7 +129,7 @@ json_t *report_text(const char *bytes)
 static void write_json(FILE *out, const json_t *value)
 {
     if (value)
-        json_dumpf(value, out, JSON_ENCODE_ANY | JSON_COMPACT);
+        json_dumpf(value, out, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
     else
         fputs("null", out);
 }

@@ -57,13 +57,11 @@ static void reader_free(struct reader *reader)
 
 /* ---- lines for one ---- */
 
-static bool make_room(struct reader *reader, size_t length, bool always)
+static bool make_room(struct reader *reader, size_t length)
 {
     memmove(reader->bytes, reader->bytes + reader->sent, reader->used - reader->sent);
     reader->used -= reader->sent;
     reader->sent = 0;
-    if (reader->used + length > COMING && !always)
-        return false;
     if (reader->used + length <= reader->room)
         return true;
     size_t room = 2 * (reader->used + length);
@@ -77,7 +75,9 @@ static bool make_room(struct reader *reader, size_t length, bool always)
 
 static bool append(struct reader *reader, const char *text, size_t length, bool always)
 {
-    if (reader->used + length + 1 > reader->room && !make_room(reader, length + 1, always))
+    if (reader->used - reader->sent + length > COMING && !always)
+        return false;
+    if (reader->used + length + 1 > reader->room && !make_room(reader, length + 1))
         return false;
     memcpy(reader->bytes + reader->used, text, length);
     reader->bytes[reader->used + length] = '\n';

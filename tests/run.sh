@@ -30,7 +30,7 @@ END
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
-sanitized="$sanitized volumes shadow explain routes quota copyups report policy waste expect"
+sanitized="$sanitized volumes shadow explain routes quota copyups report policy waste expect trace"
 alone="memory model attach model+asan"
 
 suites() {

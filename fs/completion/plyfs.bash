@@ -154,7 +154,7 @@ _plyfs_operands() {
     'image inspect' | 'image rm' | 'image tag' | 'image export' | create)
         _plyfs_words "$(_plyfs_names image)" "$current"
         ;;
-    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups | report | policy | waste)
+    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups | report | policy | waste | trace | stats)
         _plyfs_words "$(_plyfs_names mount)" "$current"
         ;;
     explain)
@@ -242,6 +242,12 @@ _plyfs() {
         mapfile -t COMPREPLY < <(compgen -f -- "$current")
         return
         ;;
+    --filter | -f)
+        if [[ ${command[*]} == trace && $current != *[=,]* ]]; then
+            _plyfs_words 'op= path= pid= slow=' "$current"
+            return
+        fi
+        ;;&
     --format | --filter | --name | --max-size | --label | --opt | --deny | --warn | --allow | --budget | --before | --remove | --driver | --uid | --gid | --mode) [[ ${#command[@]} -gt 0 ]] && return ;;
     --volume | -v)
         if [[ ${command[*]} != rm ]]; then

@@ -63,6 +63,18 @@ static void the_width_is_that_of_the_terminal(void **state)
     assert_int_equal(cell_width("e\xcc\x81"), 1);
 }
 
+static void what_fits_ends_between_characters(void **state)
+{
+    (void)state;
+    assert_int_equal(cell_fit("abc", 2), 2);
+    assert_int_equal(cell_fit("abc", 3), 3);
+    assert_int_equal(cell_fit("abc", 80), 3);
+    assert_int_equal(cell_fit("gr\xc3\xbc\xc3\x9f", 3), 4);
+    assert_int_equal(cell_fit("\xe6\x97\xa5\xe6\x9c\xac", 3), 3);
+    assert_int_equal(cell_fit("e\xcc\x81x", 1), 3);
+    assert_int_equal(cell_fit("a", 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -71,6 +83,7 @@ int main(void)
         cmocka_unit_test(a_mark_of_direction_is_escaped),
         cmocka_unit_test(a_byte_that_is_no_utf8_is_escaped),
         cmocka_unit_test(the_width_is_that_of_the_terminal),
+        cmocka_unit_test(what_fits_ends_between_characters),
     };
     return cmocka_run_group_tests_name("cell", tests, NULL, NULL);
 }
