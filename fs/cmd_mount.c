@@ -349,10 +349,10 @@ static int open_and_serve(struct request *request, struct live *live)
     int err = plan_open(&request->options, &mount, locks);
     if (err)
         return err;
-    if (live)
+    if (request->store)
         err = tell_mounted(request);
     if (!err)
-        err = serve_run(&request->options, &mount, live ? &guest : NULL);
+        err = serve_run(&request->options, &mount, &guest);
     /* The locks go first: whoever mounts the same upper next should not wait for memory to be
      * freed. */
     own_close(&locks[0]);
@@ -365,9 +365,9 @@ static int open_and_serve(struct request *request, struct live *live)
 static int mount_and_serve(struct request *request)
 {
     cleanup_fd int lock = -1;
-    if (!request->store)
-        return open_and_serve(request, NULL);
     struct live live = {.store = request->store, .row = &request->row};
+    if (!request->store)
+        return open_and_serve(request, &live);
     int err = lock_named(request, &lock);
     if (err)
         return err;

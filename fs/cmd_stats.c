@@ -11,6 +11,7 @@
 #include "log.h"
 #include "moment.h"
 #include "named.h"
+#include "reach.h"
 #include "report.h"
 
 #include <inttypes.h>
@@ -86,12 +87,14 @@ static const struct argument TABLE[] = {
 
 static const struct syntax SYNTAX = {
     .command = "stats",
-    .words = "[MOUNT]",
+    .words = "[MOUNT|PATH]",
     .most = 1,
     .words_at = offsetof(struct wishes, words),
     ARGUMENTS(TABLE),
-    .about = "Tells how live mounts fare: requests and how long they took, copy-ups, caches and\n"
-             "memory; of one mount each operation.\n",
+    .about =
+        "Tells how live mounts fare: requests and how long they took, copy-ups, caches and\n"
+        "memory; of one mount each operation. One without a name is said by a path in it, which\n"
+        "has a slash.\n",
     .example = "plyfs stats --watch web",
 };
 
@@ -102,18 +105,16 @@ static const char *the_mount(const struct wishes *wishes)
 
 /* ---- asking ---- */
 
-static int take_the_mount(struct store *store, const char *word, struct gauge **gauge)
+static int take_the_mount(const struct wishes *wishes, struct gauge **gauge)
 {
     json_t *answer = NULL;
-    cleanup_mount_row struct mount_row row = {0};
-    int err = named_find(store, word, false, &row);
+    cleanup_free char *name = NULL;
+    cleanup_fd int fd = reach(wishes->root, the_mount(wishes), &name);
+    if (fd < 0)
+        return fd;
+    int err = gauge_take(fd, name, gauge, &answer);
     if (err)
-        return err;
-    err = gauge_take(store, &row, gauge, &answer);
-    if (err == -ENOTCONN)
-        log_error("%s is not mounted; plyfs ps lists what is", row.name);
-    else if (err)
-        log_error("the daemon of %s does not tell how it fares: %s", row.name,
+        log_error("the daemon of %s does not tell how it fares: %s", name,
                   control_why(answer, err));
     json_decref(answer);
     return err;
@@ -123,11 +124,10 @@ static int take(const struct wishes *wishes, struct gauge **gauges)
 {
     cleanup_store struct store *store = NULL;
     *gauges = NULL;
+    if (the_mount(wishes))
+        return take_the_mount(wishes, gauges);
     int err = named_open_store(wishes->root, true, &store);
-    if (err)
-        return err;
-    return the_mount(wishes) ? take_the_mount(store, the_mount(wishes), gauges)
-                             : gauges_take(store, wishes->watch, gauges);
+    return err ? err : gauges_take(store, wishes->watch, gauges);
 }
 
 /* ---- telling ---- */

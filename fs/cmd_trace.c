@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: `plyfs trace`: lines from the daemon of a named mount, as they come, until a signal, the
+ * Duty: `plyfs trace`: lines from the daemon of a mount, as they come, until a signal, the
  * unmount, or the end of whoever reads them.
  */
 #include "command.h"
@@ -8,7 +8,7 @@
 #include "arguments.h"
 #include "control.h"
 #include "log.h"
-#include "named.h"
+#include "reach.h"
 #include "tracefilter.h"
 #include "traceline.h"
 
@@ -45,14 +45,16 @@ static const struct argument TABLE[] = {
 
 static const struct syntax SYNTAX = {
     .command = "trace",
-    .words = "MOUNT",
+    .words = "MOUNT|PATH",
     .least = 1,
     .most = 1,
     .words_at = offsetof(struct wishes, words),
     ARGUMENTS(TABLE),
-    .about = "Tells what a named mount does while it does it, a line for each copy-up, whiteout,\n"
-             "opaque directory, redirect and way into a volume, and with --all for each request.\n"
-             "It ends with an interrupt, or when the mount is unmounted.\n",
+    .about =
+        "Tells what a mount does while it does it, a line for each copy-up, whiteout,\n"
+        "opaque directory, redirect and way into a volume, and with --all for each request.\n"
+        "It ends with an interrupt, or when the mount is unmounted. A mount without a name is\n"
+        "said by a path in it, which has a slash.\n",
     .example = "plyfs trace --all --filter op=write,chmod,path=/etc/** web",
 };
 
@@ -77,32 +79,20 @@ static int check_filters(const struct wishes *wishes)
     return err;
 }
 
-static void tell_refused(const char *name, const json_t *answer, int err)
-{
-    if (err == -ENOTCONN)
-        log_error("%s is not mounted: there is nothing to trace; plyfs ps lists what is, and plyfs "
-                  "copyups tells what it did",
-                  name);
-    else
-        log_error("cannot trace %s: %s", name, control_why(answer, err));
-}
-
 static int begin(const struct wishes *wishes, struct control_stream **stream)
 {
     enum { PATIENCE = 10 };
     json_t *answer = NULL;
-    cleanup_store struct store *store = NULL;
-    cleanup_mount_row struct mount_row row = {0};
+    cleanup_free char *name = NULL;
     int err = check_filters(wishes);
-    if (!err)
-        err = named_open_store(wishes->root, false, &store);
-    if (!err)
-        err = named_find(store, wishes->words.at[0], false, &row);
     if (err)
         return err;
-    err = control_follow(store, &row, request_of(wishes), PATIENCE, stream, &answer);
+    int fd = reach(wishes->root, wishes->words.at[0], &name);
+    if (fd < 0)
+        return fd;
+    err = control_follow(fd, request_of(wishes), PATIENCE, stream, &answer);
     if (err)
-        tell_refused(row.name, answer, err);
+        log_error("cannot trace %s: %s", name, control_why(answer, err));
     json_decref(answer);
     return err;
 }
@@ -199,6 +189,6 @@ static int run_trace(int argc, char **argv)
 
 const struct command command_trace = {
     .name = "trace",
-    .summary = "tell what a named mount does while it does it",
+    .summary = "tell what a mount does while it does it",
     .run = run_trace,
 };

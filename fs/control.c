@@ -13,6 +13,7 @@
 #include "fd.h"
 #include "log.h"
 #include "moment.h"
+#include "mountinfo.h"
 #include "quietthread.h"
 
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/un.h>
 
@@ -187,15 +189,23 @@ static struct sockaddr_un address_in(int dir)
     return address;
 }
 
-/* Where too many wait already, connect(2) waits as long as a send would. */
-static int connect_in(int dir, int seconds)
+/* A name that is no file's begins with a zero byte. The length of the address is returned. */
+static socklen_t address_of(dev_t device, struct sockaddr_un *address)
 {
-    const struct sockaddr_un address = address_in(dir);
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    int length = snprintf(address->sun_path + 1, sizeof(address->sun_path) - 1, "plyfs/%u:%u",
+                          major(device), minor(device));
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+}
+
+/* Where too many wait already, connect(2) waits as long as a send would. */
+static int connect_at(const struct sockaddr_un *address, socklen_t size, int seconds)
+{
     const struct timeval patience = {.tv_sec = seconds};
     cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
         return -errno;
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
+    if (connect(fd, (const struct sockaddr *)address, size) == 0)
         return steal_fd(&fd);
     int err = errno;
     return err == ENOENT || err == ECONNREFUSED ? -ENOTCONN : err == EAGAIN ? -ETIMEDOUT : -err;
@@ -233,23 +243,63 @@ static int converse(int fd, const json_t *request, int seconds, struct line *lin
     return err ? err : verdict(*answer);
 }
 
-static int connect_to(const struct store *store, const struct mount_row *row, int seconds)
+int control_connect(const struct store *store, const struct mount_row *row, int seconds)
 {
     cleanup_fd int dir = fd_open_name(store->mounts, row->id, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0)
         return dir == -ENOENT ? -ENOTCONN : dir;
-    return connect_in(dir, seconds);
+    const struct sockaddr_un address = address_in(dir);
+    return connect_at(&address, sizeof(address), seconds);
+}
+
+/* The daemon must be the one that the kernel says serves the mount: anybody may take a name. */
+static int check_daemon(int fd, dev_t device)
+{
+    uid_t owner;
+    struct ucred daemon;
+    socklen_t size = sizeof(daemon);
+    int err = mountinfo_fuse_owner(device, &owner);
+    if (!err && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &daemon, &size) < 0)
+        err = -errno;
+    if (err)
+        return err;
+    bool mine = geteuid() == 0 || geteuid() == owner;
+    return mine && daemon.uid == owner ? 0 : -EACCES;
+}
+
+int control_connect_path(const char *path, int seconds)
+{
+    dev_t device;
+    int err = mountinfo_device(path, &device);
+    if (err)
+        return err;
+    struct sockaddr_un address;
+    socklen_t size = address_of(device, &address);
+    cleanup_fd int fd = connect_at(&address, size, seconds);
+    if (fd < 0)
+        return fd;
+    err = check_daemon(fd, device);
+    return err ? err : steal_fd(&fd);
+}
+
+int control_ask_on(int fd, json_t *request, int seconds, json_t **answer)
+{
+    *answer = NULL;
+    cleanup(line_finish) struct line line = {0};
+    int err = request ? converse(fd, request, seconds, &line, answer) : -ENOMEM;
+    json_decref(request);
+    return err;
 }
 
 int control_ask(const struct store *store, const struct mount_row *row, json_t *request,
                 int seconds, json_t **answer)
 {
     *answer = NULL;
-    cleanup(line_finish) struct line line = {0};
-    cleanup_fd int fd = request ? connect_to(store, row, seconds) : -ENOMEM;
-    int err = fd < 0 ? fd : converse(fd, request, seconds, &line, answer);
+    cleanup_fd int fd = request ? control_connect(store, row, seconds) : -ENOMEM;
+    if (fd >= 0)
+        return control_ask_on(fd, request, seconds, answer);
     json_decref(request);
-    return err;
+    return fd;
 }
 
 struct control_stream {
@@ -271,18 +321,18 @@ int control_stream_fd(const struct control_stream *stream)
     return stream->fd;
 }
 
-int control_follow(const struct store *store, const struct mount_row *row, json_t *request,
-                   int seconds, struct control_stream **stream, json_t **answer)
+int control_follow(int fd, json_t *request, int seconds, struct control_stream **stream,
+                   json_t **answer)
 {
     *answer = NULL;
     *stream = calloc(1, sizeof(**stream));
     int err = request && *stream ? 0 : -ENOMEM;
-    if (!err) {
-        (*stream)->fd = connect_to(store, row, seconds);
-        err = (*stream)->fd < 0 ? (*stream)->fd : 0;
-    }
+    if (*stream)
+        (*stream)->fd = fd;
+    else
+        close(fd);
     if (!err)
-        err = converse((*stream)->fd, request, seconds, &(*stream)->line, answer);
+        err = converse(fd, request, seconds, &(*stream)->line, answer);
     if (!err && !json_is_true(json_object_get(*answer, "stream")))
         err = -EPROTO;
     json_decref(request);
@@ -402,22 +452,46 @@ static int listen_in(int dir)
     return steal_fd(&fd);
 }
 
+/* A number is given to the next mount as soon as the kernel has let go of one, whose daemon may
+ * take a moment longer. */
+static int listen_for(dev_t device)
+{
+    enum { TRIES = 50 };
+    struct sockaddr_un address;
+    const struct timespec pause = {.tv_nsec = 10000000};
+    socklen_t size = address_of(device, &address);
+    cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    for (int tries = 1; bind(fd, (const struct sockaddr *)&address, size) < 0; tries++) {
+        if (errno != EADDRINUSE || tries == TRIES)
+            return -errno;
+        nanosleep(&pause, NULL);
+    }
+    return listen(fd, BACKLOG) < 0 ? -errno : steal_fd(&fd);
+}
+
+/* Takes the listener over, or its -errno. */
+static int begin_listening(struct control *control, int listener)
+{
+    control->listener = listener;
+    if (listener < 0)
+        return listener;
+    control->stop = eventfd(0, EFD_CLOEXEC);
+    return control->stop < 0 ? -errno : quietthread_start(&control->thread, serve, control);
+}
+
 static int begin(struct control *control, const struct store *store, const char *id)
 {
     control->dir = fd_open_name(store->mounts, id, O_RDONLY | O_DIRECTORY, 0);
     if (control->dir < 0)
         return control->dir;
-    control->stop = eventfd(0, EFD_CLOEXEC);
-    if (control->stop < 0)
-        return -errno;
-    control->listener = listen_in(control->dir);
-    return control->listener < 0 ? control->listener
-                                 : quietthread_start(&control->thread, serve, control);
+    return begin_listening(control, listen_in(control->dir));
 }
 
 static void control_destroy(struct control *control)
 {
-    if (control->listener >= 0)
+    if (control->listener >= 0 && control->dir >= 0)
         (void)unlinkat(control->dir, SOCKET_NAME, 0);
     own_close(&control->listener);
     own_close(&control->stop);
@@ -425,15 +499,32 @@ static void control_destroy(struct control *control)
     free(control);
 }
 
+static struct control *control_create(const struct control_host *host)
+{
+    struct control *control = malloc(sizeof(*control));
+    if (control)
+        *control = (struct control){.dir = -1, .listener = -1, .stop = -1, .host = *host};
+    return control;
+}
+
+struct control *control_serve_device(dev_t device, const struct control_host *host)
+{
+    struct control *control = control_create(host);
+    if (!control)
+        return NULL;
+    int err = begin_listening(control, listen_for(device));
+    if (!err)
+        return control;
+    log_debug("nobody can ask how the mount fares: %s", strerror(-err));
+    control_destroy(control);
+    return NULL;
+}
+
 struct control *control_serve(const struct store *store, const char *id,
                               const struct control_host *host)
 {
-    struct control *control = malloc(sizeof(*control));
-    int err = control ? 0 : -ENOMEM;
-    if (!err) {
-        *control = (struct control){.dir = -1, .listener = -1, .stop = -1, .host = *host};
-        err = begin(control, store, id);
-    }
+    struct control *control = control_create(host);
+    int err = control ? begin(control, store, id) : -ENOMEM;
     if (!err)
         return control;
     log_error("cannot listen in %s/mounts/%s: %s", store->path, id, strerror(-err));

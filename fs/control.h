@@ -2,7 +2,9 @@
  *
  * The control socket of a named mount, STORE/mounts/ID/control: whoever owns the store asks the
  * daemon there. It is outside the mount, so that nothing inside can reach it; the caller must be
- * the daemon's own user or root (SO_PEERCRED). One JSON object each way in a line:
+ * the daemon's own user or root (SO_PEERCRED). A mount without a name has one in the abstract
+ * namespace, called after its device number ("plyfs/0:42"), and knows of what follows "stats" and
+ * "trace" alone. One JSON object each way in a line:
  *
  *   {"do": "attach", "destination": "/data"}                the row is in the catalog already
  *   {"do": "detach", "destination": "/data", "lazy": false}
@@ -39,10 +41,18 @@
 must_check int control_ask(const struct store *store, const struct mount_row *row, json_t *request,
                            int seconds, json_t **answer);
 
-/* The same of a request whose answer is the beginning of a stream, which is to be closed. */
+/* The two parts of that: a connection, or -errno; and the one question that it is for. */
+must_check int control_connect(const struct store *store, const struct mount_row *row, int seconds);
+must_check int control_ask_on(int fd, json_t *request, int seconds, json_t **answer);
+
+/* A connection to the daemon of the mount without a name that a path is in. -ENOTCONN: it is in
+ * none; -EACCES: in one of another user. */
+must_check int control_connect_path(const char *path, int seconds);
+
+/* Asks what is answered with the beginning of a stream, which is to be closed. Takes the connection
+ * over in every case. */
 struct control_stream;
-must_check int control_follow(const struct store *store, const struct mount_row *row,
-                              json_t *request, int seconds, struct control_stream **stream,
+must_check int control_follow(int fd, json_t *request, int seconds, struct control_stream **stream,
                               json_t **answer);
 void control_stream_close(struct control_stream *stream);
 
@@ -73,6 +83,8 @@ struct control_host {
  * (told). Of the process that serves: no fork later. */
 struct control *control_serve(const struct store *store, const char *id,
                               const struct control_host *host);
+/* The same for a mount without a name, by the number of its device. Nothing is told. */
+struct control *control_serve_device(dev_t device, const struct control_host *host);
 /* Waits until what is being answered is answered, and removes the socket. NULL is fine. */
 void control_stop(struct control *control);
 

@@ -39,6 +39,8 @@ void gauges_free(struct gauge *gauges)
     }
 }
 
+enum { PATIENCE = 2 };
+
 /* ---- from JSON ---- */
 
 static uint64_t number_in(const json_t *object, const char *field)
@@ -77,25 +79,29 @@ static void read_vitals(const json_t *vitals, struct gauge *gauge)
     }
 }
 
-int gauge_take(const struct store *store, const struct mount_row *row, struct gauge **gauge,
-               json_t **answer)
+static int take(int fd, const char *id, const char *name, const char *mountpoint,
+                struct gauge **gauge, json_t **answer)
 {
-    enum { PATIENCE = 2 };
     cleanup_gauges struct gauge *made = calloc(1, sizeof(*made));
     *answer = NULL;
-    int err = made ? own_copy(&made->id, row->id) : -ENOMEM;
+    int err = made ? own_copy(&made->id, id) : -ENOMEM;
     if (!err)
-        err = own_copy(&made->name, row->name);
+        err = own_copy(&made->name, name);
     if (!err)
-        err = own_copy(&made->mountpoint, row->mountpoint);
+        err = own_copy(&made->mountpoint, mountpoint);
     if (!err)
-        err = control_ask(store, row, json_pack("{s:s}", "do", "stats"), PATIENCE, answer);
+        err = control_ask_on(fd, json_pack("{s:s}", "do", "stats"), PATIENCE, answer);
     if (err)
         return err;
     made->time = moment_now();
     read_vitals(json_object_get(*answer, "stats"), made);
     *gauge = steal_ptr(&made);
     return 0;
+}
+
+int gauge_take(int fd, const char *name, struct gauge **gauge, json_t **answer)
+{
+    return take(fd, name, name, NULL, gauge, answer);
 }
 
 /* ---- all of them ---- */
@@ -121,7 +127,8 @@ static int take_one(void *context, const struct mount_row *row)
     json_t *answer = NULL;
     if (!row->mountpoint)
         return 0;
-    int err = gauge_take(round->store, row, &gauge, &answer);
+    cleanup_fd int fd = control_connect(round->store, row, PATIENCE);
+    int err = fd < 0 ? fd : take(fd, row->id, row->name, row->mountpoint, &gauge, &answer);
     if (!err)
         put_in_order(&round->gauges, gauge);
     else if (err != -ENOTCONN && err != -ENOMEM && !round->quietly)

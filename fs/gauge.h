@@ -45,10 +45,9 @@ static inline void own_gauges(struct gauge **gauges)
 }
 #define cleanup_gauges cleanup(own_gauges)
 
-/* Asks the daemon of a mount. -ENOTCONN: it is not mounted. Nothing is told; `answer`, the
+/* Asks a daemon on its control socket; the mount is called `name`. Nothing is told; `answer`, the
  * caller's, has the daemon's "why". */
-must_check int gauge_take(const struct store *store, const struct mount_row *row,
-                          struct gauge **gauge, json_t **answer);
+must_check int gauge_take(int fd, const char *name, struct gauge **gauge, json_t **answer);
 
 /* Asks all that are mounted, in the order of their names. One that does not answer is told of on
  * stderr and left out, but for `quietly`. */

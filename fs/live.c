@@ -7,6 +7,7 @@
 
 #include "ledger.h"
 #include "log.h"
+#include "mountinfo.h"
 #include "policing.h"
 #include "quota.h"
 #include "route.h"
@@ -193,25 +194,33 @@ static void stream(void *context, const json_t *request, int client)
         log_debug("a reader of the trace was not taken in: %s", strerror(-err));
 }
 
+/* What only a named mount is asked. */
+static json_t *answer_named(struct live *live, const char *act, const json_t *request)
+{
+    const char *destination = json_string_value(json_object_get(request, "destination"));
+    if (strcmp(act, "state") == 0)
+        return tell_state(live);
+    if (strcmp(act, "flush") == 0)
+        return flush(live);
+    if (strcmp(act, "policy") == 0)
+        return renew_policy(live);
+    if (destination && strcmp(act, "attach") == 0)
+        return attach(live, destination);
+    if (destination && strcmp(act, "detach") == 0)
+        return detach(live, destination, json_is_true(json_object_get(request, "lazy")));
+    return control_refusal(-EINVAL, "the mount knows no such request");
+}
+
 static json_t *answer(void *context, const json_t *request)
 {
     struct live *live = context;
     const char *act = json_string_value(json_object_get(request, "do"));
-    const char *destination = json_string_value(json_object_get(request, "destination"));
-    if (act && strcmp(act, "state") == 0)
-        return tell_state(live);
-    if (act && strcmp(act, "flush") == 0)
-        return flush(live);
-    if (act && strcmp(act, "policy") == 0)
-        return renew_policy(live);
     if (act && strcmp(act, "stats") == 0)
         return tell_vitals(live);
     if (act && strcmp(act, "trace") == 0)
         return begin_trace(live, request);
-    if (act && destination && strcmp(act, "attach") == 0)
-        return attach(live, destination);
-    if (act && destination && strcmp(act, "detach") == 0)
-        return detach(live, destination, json_is_true(json_object_get(request, "lazy")));
+    if (act && live->store)
+        return answer_named(live, act, request);
     return control_refusal(-EINVAL, "the mount knows no such request");
 }
 
@@ -232,10 +241,10 @@ static void end_telling(struct live *live)
 static bool begin_telling(struct live *live)
 {
     struct mount *mount = live->mount;
-    mount->ledger = ledger_start(live->store, live->row->id);
+    mount->ledger = live->store ? ledger_start(live->store, live->row->id) : NULL;
     mount->trace = tracequeue_create();
     live->tracer = mount->trace ? tracer_create(mount->trace) : NULL;
-    return mount->ledger && live->tracer;
+    return live->tracer && (mount->ledger || !live->store);
 }
 
 static int begin_policing(struct live *live, struct store *store)
@@ -246,21 +255,38 @@ static int begin_policing(struct live *live, struct store *store)
     return err;
 }
 
-int live_begin(struct live *live, struct mount *mount)
+static int begin_named(struct live *live)
 {
     cleanup_store struct store *store = NULL;
-    int err = store_open(live->store, false, &store);
-    if (err)
-        return err;
-    live->mount = mount;
-    err = begin_policing(live, store);
-    if (err)
-        return err;
     const struct control_host host = {.answer = answer, .stream = stream, .context = live};
+    int err = store_open(live->store, false, &store);
+    if (!err)
+        err = begin_policing(live, store);
+    if (err)
+        return err;
     if (begin_telling(live))
         live->control = control_serve(store, live->row->id, &host);
     /* Once more: who changed the policy meanwhile found nobody to tell. */
-    err = live->control ? policing_renew(mount->policing, store->catalog, live->row->id) : -EIO;
+    return live->control ? policing_renew(live->mount->policing, store->catalog, live->row->id)
+                         : -EIO;
+}
+
+static void begin_nameless(struct live *live)
+{
+    dev_t device;
+    const struct control_host host = {.answer = answer, .stream = stream, .context = live};
+    if (begin_telling(live) && mountinfo_device(live->mount->at, &device) == 0)
+        live->control = control_serve_device(device, &host);
+    if (!live->control)
+        end_telling(live);
+}
+
+int live_begin(struct live *live, struct mount *mount)
+{
+    live->mount = mount;
+    if (!live->store)
+        return begin_nameless(live), 0;
+    int err = begin_named(live);
     if (err)
         live_end(live);
     return err;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A named mount while it is served: its volumes, and what it answers on its control socket
- * (control.h).
+ * A mount while it is served: what it answers on its control socket (control.h), and of a named one
+ * its volumes and its ledger.
  */
 #ifndef PLYFS_LIVE_H
 #define PLYFS_LIVE_H
@@ -12,8 +12,9 @@
 #include "own.h"
 
 struct live {
-    const char *store; /* its path: the daemon has the store open only while it needs it */
-    const struct mount_row *row; /* of the mount */
+    /* Its path: the daemon has the store open only while it needs it. NULL: it has no name. */
+    const char *store;
+    const struct mount_row *row; /* of the mount, where it has a name */
     struct mount *mount;
     struct inuse inuse;
     struct control *control;
@@ -23,7 +24,8 @@ struct live {
 /* Takes the mount's volumes into use; what is to be routed goes to `wishes`. */
 must_check int live_prepare(struct live *live, struct route_wishes *wishes);
 
-/* From here to live_end() the control socket is answered. */
+/* From here to live_end() the control socket is answered. A mount without a name is served also
+ * where it cannot have one. */
 must_check int live_begin(struct live *live, struct mount *mount);
 void live_end(struct live *live);
 

@@ -59,7 +59,8 @@ static void reader_free(struct reader *reader)
 
 static bool make_room(struct reader *reader, size_t length)
 {
-    memmove(reader->bytes, reader->bytes + reader->sent, reader->used - reader->sent);
+    if (reader->sent > 0)
+        memmove(reader->bytes, reader->bytes + reader->sent, reader->used - reader->sent);
     reader->used -= reader->sent;
     reader->sent = 0;
     if (reader->used + length <= reader->room)

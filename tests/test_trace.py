@@ -476,7 +476,7 @@ def test_another_user_cannot_trace_a_mount(store, web):
     for path, mode in kept:
         os.chmod(path, mode | 0o777)
     script = ("import os, socket, sys; s = socket.socket(socket.AF_UNIX); os.chdir(sys.argv[1]);"
-              "s.connect('control'); s.sendall(b'{\"do\": \"trace\"}\\n'); print(s.recv(1000).decode())")
+              "s.connect('control'); print(s.recv(1000).decode())")
     told = run("/usr/bin/python3", "-c", script, folder, user=65534, group=65534, extra_groups=[]).stdout
     for path, mode in kept:
         os.chmod(path, mode)
@@ -545,6 +545,86 @@ def test_it_does_not_go_with_the_stateless_profile(store, web, sandbox):
     umount(web)
     wait_for(lambda: store.state("web") == "unmounted", "the unmount")
     store.refused("mount", "--trace", "--profile=stateless", "web", web, words="trace needs the tracked profile")
+
+
+# ---- mounts without a name ----
+
+@pytest.fixture
+def nameless(store, sandbox):
+    """A mount that no store keeps."""
+    base = sandbox.directory("base")
+    (base / "file").write_text("x")
+    (base / "sub").mkdir()
+    return sandbox.plyfs([base], sandbox.directory("upper"), sandbox.directory("work"))
+
+
+def abstract(at):
+    """The name of its control socket, which is no file."""
+    device = os.stat(at.at).st_dev
+    return f"\0plyfs/{os.major(device)}:{os.minor(device)}"
+
+
+def follow(store, at, *argv, who=None):
+    return subprocess.Popen([PLYFS, "trace", "--json", *argv, str(at)], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env={**os.environ, "PLYFS_ROOT": str(store.path)}, **(who or {}))
+
+
+@pytest.mark.parametrize("form", ["mount", "o"])
+def test_a_mount_without_a_name_is_reached_by_a_path_in_it(store, nameless, form):
+    nameless.form = form
+    with nameless as at:
+        trace = follow(store, at / "sub", "--all", "-f", "op=mkdir,copyup")
+        wait_for(lambda: reached(store, at)[0], "the trace to begin")
+        os.mkdir(at / "made")
+        os.chmod(at / "file", 0o600)
+        told = [json.loads(trace.stdout.readline()) for _ in range(2)]
+        assert {(line["Event"], line["Path"]) for line in told} == {("request", "/made"), ("copyup", "/file")}
+        assert reached(store, at)[1]["mkdir"]["Requests"] == 1
+    assert [json.loads(line)["Event"] for line in trace.stdout][-1] == "unmounted"
+    assert trace.wait(30) == 0
+
+
+def reached(store, at):
+    """How many read the trace of a mount, and its operations, by a path."""
+    text = store.plyfs("stats", at / ".").stdout
+    return int(re.search(r"(\d+) readers of its trace", text).group(1)), operations(store, f"{at / 'sub'}")
+
+
+def test_it_knows_of_nothing_that_needs_a_store(store, nameless):
+    with nameless as at:
+        for request_ in ("attach", "detach", "flush", "state"):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(abstract(at))
+            assert "knows no such request" in say(client, json.dumps({"do": request_, "destination": "/x"}))["why"]
+
+
+def test_another_user_cannot_trace_it(store, nameless):
+    need_root()
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    with nameless as at:
+        script = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({abstract(at)!r}); print(s.recv(1000).decode())"
+        assert '"EACCES"' in run("/usr/bin/python3", "-c", script, **nobody).stdout
+        trace = follow(store, at.at, who=nobody)
+        assert trace.wait(30) == 1 and b"belongs to another user" in trace.stderr.read()
+
+
+def test_whoever_takes_the_name_of_a_mount_is_not_believed(store, nameless):
+    """The daemon of the mount must be the one that the kernel knows."""
+    need_root()
+    with nameless as at:
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(abstract(at))
+        daemon = struct.unpack("iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        os.kill(daemon, signal.SIGKILL)
+        wait_for(lambda: not os.path.exists(f"/proc/{daemon}"), "its end")
+        script = (f"import socket; s = socket.socket(socket.AF_UNIX); s.bind({abstract(at)!r}); s.listen(); print(flush=True);"
+                  "c, _ = s.accept(); c.recv(100)")
+        liar = subprocess.Popen(["/usr/bin/python3", "-c", script], stdout=subprocess.PIPE, user=65534, group=65534,
+                                extra_groups=[])
+        liar.stdout.readline()
+        trace = follow(store, at.at)
+        assert trace.wait(30) == 1 and b"belongs to another user" in trace.stderr.read()
+        liar.wait(30)
 
 
 # ---- for people ---------------------------------------------------------------------------------

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which filesystem a path is in, without asking that filesystem anything: a daemon may ask it of
+ * its own mount before it serves, and anybody of a mount whose daemon hangs.
+ */
+#ifndef PLYFS_MOUNTINFO_H
+#define PLYFS_MOUNTINFO_H
+
+#include "own.h"
+
+#include <sys/types.h>
+
+/* The number of the filesystem's device, as st_dev. 0 or -errno. */
+must_check int mountinfo_device(const char *path, dev_t *device);
+
+/* Whose daemon serves a FUSE filesystem, as the kernel tells it. -ENOENT: it is none, or is not
+ * mounted in this mount namespace. */
+must_check int mountinfo_fuse_owner(dev_t device, uid_t *owner);
+
+#endif

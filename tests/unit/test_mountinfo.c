@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#include "kit.h"
+
+#include "mountinfo.h"
+
+#include <errno.h>
+
+static void a_path_tells_the_device_that_stat_tells(void **state)
+{
+    (void)state;
+    dev_t device = 0;
+    kit_file("file", "x");
+    cleanup_free char *path = kit_path("file");
+    assert_int_equal(mountinfo_device(path, &device), 0);
+    assert_int_equal(device, kit_stat("file").st_dev);
+}
+
+static void what_is_not_there_is_in_no_filesystem(void **state)
+{
+    (void)state;
+    dev_t device;
+    cleanup_free char *path = kit_path("nothing");
+    assert_int_equal(mountinfo_device(path, &device), -ENOENT);
+}
+
+static void what_no_daemon_serves_has_no_owner(void **state)
+{
+    (void)state;
+    dev_t device = 0;
+    uid_t owner;
+    assert_int_equal(mountinfo_device("/proc", &device), 0);
+    assert_int_equal(mountinfo_fuse_owner(device, &owner), -ENOENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        kit_test(a_path_tells_the_device_that_stat_tells),
+        kit_test(what_is_not_there_is_in_no_filesystem),
+        kit_test(what_no_daemon_serves_has_no_owner),
+    };
+    return kit_run("mountinfo", tests, sizeof(tests) / sizeof(tests[0]));
+}
