@@ -14,11 +14,11 @@
  *   {"do": "trace", "all": false, "filters": ["op=write"]}  and back "stream", see below
  *
  * and back {"ok": true, ...} or {"ok": false, "errno": "EBUSY", "why": "words"}. With a state comes
- * "state": {"Profile": "tracked", "Passthrough", "Uring", "Traced" (it was
- * mounted with --trace), "Readers" (of traces), "Attributes": "trusted", "user" or
- * "none", "Whiteouts": "device" or "file", "Volumes": [{"Destination", "Resolved" (symlinks
- * followed), "Source" (null of a tmpfs), "ReadOnly", "Cached", "Passthrough", "Open" (files and
- * directories), and with a limit "Limit" and "Used", bytes}]}.
+ * "state": {"Profile": "tracked", "Passthrough", "Uring", "Traced" (it was mounted with --trace),
+ * "Readers" (of traces), "Attributes": "trusted", "user" or "none", "Whiteouts": "device" or
+ * "file", "Volumes": [{"Destination", "Resolved" (symlinks followed), "Source" (null of a tmpfs),
+ * "ReadOnly", "Cached", "Passthrough", "Open" (files and directories), and with a limit "Limit" and
+ * "Used", bytes}]}.
  *
  * Behind an answer that has "stream": true come lines without end, an object each (traceline.h),
  * until one of the two closes the socket.

@@ -222,6 +222,17 @@ static bool has_text(const struct texts *texts, const char *text)
     return false;
 }
 
+/* The operation that a word means, or of which it is a part; or -EINVAL. */
+static int op_of(const char *word)
+{
+    int op = meter_op_of(word);
+    for (size_t i = 0; op < 0 && i < sizeof(FINER) / sizeof(FINER[0]); i++) {
+        if (strcmp(FINER[i].word, word) == 0)
+            op = FINER[i].op;
+    }
+    return op;
+}
+
 /* What a line is called besides its cause. */
 static const char *kind_word(const struct trace_note *note)
 {
@@ -255,25 +266,25 @@ static bool pid_passes(const struct tracefilter *filter, pid_t pid)
     return filter->pid_count == 0;
 }
 
+/* A copy-up for a chmod is one for a setattr too. */
+static bool op_passes(const struct texts *ops, const struct trace_note *note)
+{
+    int op = op_of(note->event.cause);
+    return ops->count == 0 || has_text(ops, note->event.cause) || has_text(ops, kind_word(note)) ||
+           (op >= 0 && has_text(ops, meter_op_word((enum meter_op)op)));
+}
+
 bool tracefilter_passes(const struct tracefilter *filter, const struct trace_note *note)
 {
     if (note->kind == TRACE_REQUEST && !filter->all)
         return false;
-    if (filter->ops.count > 0 && !has_text(&filter->ops, note->event.cause) &&
-        !has_text(&filter->ops, kind_word(note)))
-        return false;
-    return note->event.duration >= filter->slow && pid_passes(filter, note->event.pid) &&
-           path_passes(&filter->paths, note);
+    return op_passes(&filter->ops, note) && note->event.duration >= filter->slow &&
+           pid_passes(filter, note->event.pid) && path_passes(&filter->paths, note);
 }
 
-/* The operation that a word means, or of which it is a part. */
 static uint64_t bit_of(const char *word)
 {
-    int op = meter_op_of(word);
-    for (size_t i = 0; op < 0 && i < sizeof(FINER) / sizeof(FINER[0]); i++) {
-        if (strcmp(FINER[i].word, word) == 0)
-            op = FINER[i].op;
-    }
+    int op = op_of(word);
     return op < 0 ? 0 : trace_wants_request((enum meter_op)op);
 }
 

@@ -275,7 +275,7 @@ def test_what_the_page_cache_writes_back_is_nobodys(store, sandbox):
     at = sandbox.directory("mnt")
     store.watched.append(at)
     store.plyfs("mount", "--profile=stateless", "-o", "writeback=on", "web", at)
-    trace = Trace(store, "--all", "-f", "op=write,copyup")
+    trace = Trace(store, "--all", "-f", "op=write")
     with open(at / "file", "r+b") as file:
         file.write(b"y")
         file.flush()
@@ -914,3 +914,4 @@ def test_the_shell_completes_them(store, web):
     assert complete(store, "plyfs top --sort cop") == ["copyups"]
     assert complete(store, "plyfs trace --filter sl") == ["slow="]
     assert "--trace" in complete(store, "plyfs mount --tr")
+    assert f"{web}/etc" in complete(store, f"plyfs trace {web}/et")

@@ -141,7 +141,65 @@ static int ask_rude(const struct store *store, int listener, const char *text, j
     return err;
 }
 
+/* Sends three lines, in pieces that end elsewhere, and goes. */
+static void send_lines(void *context, const json_t *request, int client)
+{
+    static const char *const PIECES[] = {"{\"n\": 1}\n{\"n\"", ": 2}", "\n{\"n\": 3}\n"};
+    (void)context;
+    (void)request;
+    for (size_t i = 0; i < sizeof(PIECES) / sizeof(PIECES[0]); i++)
+        (void)!send(client, PIECES[i], strlen(PIECES[i]), MSG_NOSIGNAL);
+    close(client);
+}
+
+static json_t *promise_stream(void *context, const json_t *request)
+{
+    (void)context;
+    (void)request;
+    return json_pack("{s:b, s:b}", "ok", 1, "stream", 1);
+}
+
 /* ---- claims ---- */
+
+static void a_stream_comes_line_by_line_to_its_end(void **state)
+{
+    (void)state;
+    json_t *answer, *line;
+    struct control_stream *stream;
+    cleanup_store struct store *store = open_store("store");
+    struct control *control = control_serve(
+        store, id, &(struct control_host){.answer = promise_stream, .stream = send_lines});
+    int fd = control_connect(store, &row, 10);
+    assert_int_equal(control_follow(fd, json_object(), 10, &stream, &answer), 0);
+    json_decref(answer);
+    int got, count = 0;
+    while ((got = control_stream_next(stream, &line)) >= 0) {
+        if (got == 0)
+            continue;
+        assert_int_equal(json_integer_value(json_object_get(line, "n")), ++count);
+        json_decref(line);
+    }
+    assert_int_equal(got, -ECONNRESET);
+    assert_int_equal(count, 3);
+    control_stream_close(stream);
+    control_stop(control);
+}
+
+static void who_is_promised_no_stream_gets_none(void **state)
+{
+    (void)state;
+    json_t *answer;
+    struct control_stream *stream;
+    cleanup_store struct store *store = open_store("store");
+    struct control *control = serve_echo(store);
+    int fd = control_connect(store, &row, 10);
+    assert_int_equal(control_follow(fd, json_pack("{s:s}", "do", "x"), 10, &stream, &answer),
+                     -EPROTO);
+    assert_null(stream);
+    json_decref(answer);
+    control_stop(control);
+    control_stream_close(NULL);
+}
 
 static void an_answer_comes_back(void **state)
 {
@@ -412,6 +470,8 @@ int main(void)
         kit_test(an_answer_comes_back),
         kit_test(a_refusal_brings_its_error_and_its_words),
         kit_test(who_says_nothing_ends_the_conversation),
+        kit_test(a_stream_comes_line_by_line_to_its_end),
+        kit_test(who_is_promised_no_stream_gets_none),
         kit_test(where_nobody_serves_is_not_connected),
         kit_test(what_a_dead_daemon_left_is_replaced),
         kit_test(stopping_removes_the_socket),

@@ -70,8 +70,14 @@ static void an_event_is_known_by_its_kind_and_its_cause(void **state)
     };
     const struct trace_note route = {.kind = TRACE_ROUTE,
                                      .event = {.cause = "lookup", .path = "/"}};
+    const struct trace_note chmod = {
+        .kind = TRACE_EVENT,
+        .event = {.kind = EVENT_COPYUP, .cause = "chmod", .path = "/a"},
+    };
     assert_true(passes("op=copyup", &event));
     assert_true(passes("op=write", &event));
+    assert_true(passes("op=setattr", &chmod));
+    assert_false(passes("op=setattr", &event));
     assert_false(passes("op=whiteout", &event));
     assert_true(passes("op=route", &route));
     assert_false(passes("op=copyup", &route));
