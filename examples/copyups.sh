@@ -36,7 +36,7 @@ echo 'color = red' >"$base/etc/app/app.conf"
 head -c 200000 /dev/zero | tr '\0' '\n' >"$base/var/log/app.log"
 
 plyfs create --name story --lower "$base"
-plyfs mount story --profile=tracked "$mnt"
+plyfs mount --trace story "$mnt"
 
 # A package as small as they get, made here so that no network is needed.
 make_package() {

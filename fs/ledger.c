@@ -19,6 +19,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define PATIENCE (MOMENT_SECOND / 4)
 #define IDLE MOMENT_SECOND
@@ -136,6 +137,9 @@ static void *keep(void *argument)
     struct ledger *ledger = argument;
     struct eventbatch batch;
     pthread_setname_np(pthread_self(), "plyfs-ledger");
+    /* What it writes can wait; who asks for files should not wait for it. A thread has a niceness
+     * of its own (setpriority(2), "C library/kernel differences"). */
+    (void)setpriority(PRIO_PROCESS, 0, 19);
     while (eventqueue_take(ledger->queue, ledger->catalog ? IDLE : -1, &batch)) {
         if (batch.count > 0 || batch.lost > 0)
             write_batch(ledger, &batch);

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum key { KEY_OP, KEY_PATH, KEY_PID, KEY_SLOW, KEYS };
 static const char *const KEY_WORDS[KEYS] = {"op", "path", "pid", "slow"};
@@ -137,10 +138,12 @@ static int take_slow(struct tracefilter *filter, const char *word, char why[256]
 
 static int take_path(struct tracefilter *filter, const char *word, char why[256])
 {
-    if (*word)
-        return texts_add(&filter->paths, word);
-    snprintf(why, 256, "path=: write a path or a pattern: path=/etc/**");
-    return -EINVAL;
+    int err = pathglob_check(word);
+    if (err)
+        snprintf(why, 256,
+                 "path=%.60s: write a path or a pattern without . and .. in it: path=/etc/**",
+                 word);
+    return err ? err : texts_add(&filter->paths, word);
 }
 
 static int take_value(struct tracefilter *filter, enum key key, const char *value, char why[256])
@@ -248,10 +251,12 @@ static const char *kind_word(const struct trace_note *note)
 
 static bool path_passes(const struct texts *globs, const struct trace_note *note)
 {
+    const bool is_dir = S_ISDIR(note->event.type);
     for (size_t i = 0; i < globs->count; i++) {
-        if (pathglob_matches(globs->at[i], note->event.path))
+        if (pathglob_names(globs->at[i], note->event.path, is_dir))
             return true;
-        if (note->kind == TRACE_REQUEST && note->to && pathglob_matches(globs->at[i], note->to))
+        if (note->kind == TRACE_REQUEST && note->to &&
+            pathglob_names(globs->at[i], note->to, is_dir))
             return true;
     }
     return globs->count == 0;

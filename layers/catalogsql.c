@@ -112,7 +112,9 @@ const char *const catalogsql_texts[STATEMENT_COUNT] = {
     [LEDGER_LAST] = "SELECT coalesce(max(number), 0) FROM event WHERE ledger = ?",
     [EVENT_ADD] = "INSERT INTO event (ledger, number, " EVENT_COLUMNS ")"
                   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    [EVENT_FORGET] = "DELETE FROM event WHERE ledger = ? AND path = ? AND kind = ?",
+    [EVENT_FORGET] =
+        "DELETE FROM event INDEXED BY event_again WHERE ledger = ? AND path = ? AND kind = ?"
+        " AND kind <> 'copyup'",
     [EVENT_PAGE] = EVENT_SELECT " AND number > ?2 AND time >= ?3 ORDER BY number LIMIT ?4",
     [EVENT_PAGE_OF_PATH] = EVENT_SELECT " AND number > ?2 AND time >= ?3 AND path = ?5"
                                         " ORDER BY number LIMIT ?4",

@@ -2,13 +2,8 @@
  *
  * Which copy-ups a mount may make: rules in their order, of which the first that speaks of a thing
  * decides, and a budget of bytes that copy-ups may move. What no rule speaks of is allowed. A plain
- * value and pure functions of it; who enforces it is the mount.
- *
- * A glob names paths of the mount, from its root. Without a slash but at its end it is a name, in
- * whatever directory; otherwise it is the whole path, with or without the first slash. `*`, `?` and
- * `[...]` stand for what is in one name; `**` for any number of names, none too, and at the end for
- * everything beneath. A slash at the end: directories only. Whatever names a directory names all
- * that is beneath it.
+ * value and pure functions of it; who enforces it is the mount. Of what a rule speaks is said by a
+ * glob (pathglob.h).
  */
 #ifndef PLYFS_POLICY_H
 #define PLYFS_POLICY_H
@@ -66,8 +61,5 @@ enum policy_verdict {
 
 /* The rules first, then the budget. */
 enum policy_verdict policy_judge(const struct policy *policy, const struct policy_case *the_case);
-
-/* Whether a glob names a path. */
-bool policy_names(const char *glob, const char *path, bool is_dir);
 
 #endif

@@ -139,7 +139,8 @@ const char *const schema_steps[SCHEMA_VERSION] = {
                                 "PRAGMA user_version = 3;",
 
     /* What mounts did to their upper layers. A ledger stands for its mount in every event, being
-     * shorter than an id; events are numbered in it from 1. `lost` counts those that found no room
+     * shorter than an id; events are numbered in it from 1. Copy-ups are many, and few of one
+     * path: an index of them would cost as much as they do. `lost` counts those that found no room
      * on their way here. */
     "CREATE TABLE ledger ("
     "  number INTEGER PRIMARY KEY,"
@@ -165,7 +166,7 @@ const char *const schema_steps[SCHEMA_VERSION] = {
     "  duration INTEGER NOT NULL CHECK (duration >= 0),"
     "  PRIMARY KEY (ledger, number)"
     ") STRICT, WITHOUT ROWID;"
-    "CREATE INDEX event_of_path ON event (ledger, path);"
+    "CREATE INDEX event_again ON event (ledger, path) WHERE kind <> 'copyup';"
     "PRAGMA user_version = 4;",
 
     /* Which copy-ups a mount may make: rules in their order, and how many bytes may be moved. A

@@ -37,6 +37,6 @@ CREATE INDEX mount_of_image ON mount (image);
 CREATE INDEX mount_at ON mount (mountpoint);
 CREATE INDEX mount_volume_of_volume ON mount_volume (volume);
 CREATE INDEX mount_volume_of_image ON mount_volume (image);
-CREATE INDEX event_of_path ON event (ledger, path);
+CREATE INDEX event_again ON event (ledger, path) WHERE kind <> 'copyup';
 PRAGMA user_version = 4;
 COMMIT;
