@@ -340,6 +340,38 @@ def test_what_was_shown_outlives_a_kill_and_at_most_the_last_second_is_lost(trac
     assert [e["Path"] for e in after[len(shown):]][:3] == ["/etc/b", "/etc/c", "/etc/d"]
 
 
+def test_a_kill_on_a_busy_machine_loses_at_most_the_last_second(sandbox, store):
+    """Twice as many busy programs as processors, and copy-ups as fast as they come."""
+    need_root()
+    traced = Traced(sandbox, store, "stateless")
+    files = [f"many/{i % 50}/{i}" for i in range(40_000)]
+    for name in files:
+        kit.put(traced.base / name)
+    traced.store.plyfs("umount", "web")
+    traced.store.sandbox.regard(traced.base)
+    traced.mount()
+    pid, done, begun = traced.daemon(), {}, time.monotonic()
+    busy = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2 * os.cpu_count())]
+    try:
+        for name in files:
+            os.chmod(traced.at / name, 0o600)
+            done[f"/{name}"] = time.monotonic()
+            if time.monotonic() - begun > 3:
+                break
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+    finally:
+        for program in busy:
+            program.kill()
+            program.wait()
+    umount(traced.at, lazy=True)
+    wait_for(lambda: traced.store.state("web") == "dead", "the death to be seen")
+    kept = {event["Path"] for event in traced.events()}
+    assert killed - begun > 2 or len(done) == len(files)
+    lost = [path for path, when in done.items() if when < killed - 1 and path not in kept]
+    assert not lost, f"{len(lost)} of {len(done)}, the oldest {killed - done[lost[0]]:.1f} s before the end"
+
+
 def test_the_catalog_is_let_go_of_when_nothing_happens(traced):
     append(traced.at / "etc/a")
     pid = traced.daemon()
