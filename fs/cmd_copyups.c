@@ -48,7 +48,6 @@ struct wishes {
     const char *root, *since;
     bool all, json;
     int by;
-    uint64_t top;
     struct report report;
     struct words words;
 };
@@ -67,7 +66,7 @@ static const struct argument TABLE[] = {
      .help = "only what happened since: 10m (ago; s, m, h, d), or 2026-01-31T12:00:00"},
     {.name = "top",
      .kind = ARGUMENT_SIZE,
-     .at = offsetof(struct wishes, top),
+     .at = offsetof(struct wishes, report.most),
      .value = "N",
      .help = "only those N that moved most"},
     {.name = "all",
@@ -203,7 +202,7 @@ static int by_moved(const void *left, const void *right)
 
 /* ---- printing ---- */
 
-/* Sums are ordered, and so are the rows of --top, which are what is left of them. */
+/* Sums are ordered, and so are the rows of which --top tells the first. */
 static int print(const struct wishes *wishes, json_t *rows)
 {
     struct column sums[SUM_COLUMNS], events[EVENT_COLUMNS];
@@ -224,10 +223,8 @@ static int print(const struct wishes *wishes, json_t *rows)
         report.count = SUM_COLUMNS;
     }
     int err = report_check(&report);
-    if (!err && (wishes->by != BY_EVENT || wishes->top))
+    if (!err && (wishes->by != BY_EVENT || wishes->report.most))
         err = report_sort(rows, by_moved);
-    while (!err && wishes->top && json_array_size(rows) > wishes->top)
-        json_array_remove(rows, json_array_size(rows) - 1);
     return err ? err : report_print(&report, rows);
 }
 

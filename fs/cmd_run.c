@@ -310,8 +310,11 @@ static int run_program(const struct run *run)
         .config = run->configured ? &run->config : NULL,
     };
     cleanup_fd int root = open(run->at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0)
+    if (root < 0) {
+        log_error("cannot open the tree of %s, which was mounted just now: %s", wishes->words.at[0],
+                  strerror(errno));
         return 125;
+    }
     wish.root = root;
     wish.words = said(&wishes->words, &wish.count);
     int err = bubble_find_user(root, run->configured ? run->config.user : "", &wish.user);

@@ -491,14 +491,23 @@ static int flush(void)
     return -EIO;
 }
 
+/* Whether a row is to be told, after those that were. */
+static bool row_is_told(const struct report *report, const json_t *row, uint64_t *told)
+{
+    bool is_told = (report->most == 0 || *told < report->most) && row_passes(report, row);
+    *told += is_told;
+    return is_told;
+}
+
 static int print_table(const struct report *report, const struct template *template,
                        const json_t *rows)
 {
     cleanup(table_finish) struct table table = {0};
+    uint64_t told = 0;
     int err = add_row(&table, report, template, NULL);
     for (size_t i = 0; i < json_array_size(rows) && !err; i++) {
         const json_t *row = json_array_get(rows, i);
-        if (row_passes(report, row))
+        if (row_is_told(report, row, &told))
             err = add_row(&table, report, template, row);
     }
     for (size_t i = 0; i < table.count && !err; i++)
@@ -509,9 +518,10 @@ static int print_table(const struct report *report, const struct template *templ
 static void print_lines(const struct report *report, const struct template *template,
                         const json_t *rows)
 {
+    uint64_t told = 0;
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *row = json_array_get(rows, i);
-        if (!row_passes(report, row))
+        if (!row_is_told(report, row, &told))
             continue;
         write_line(stdout, report, template, row);
         putchar('\n');

@@ -39,6 +39,7 @@ struct report {
     const char *format; /* what --format said, or NULL */
     bool quiet;         /* -q */
     bool no_trunc;
+    uint64_t most;        /* rows that are told, of those that pass; 0: all */
     struct words filters; /* each "key=value", from -f/--filter; of arguments_finish() */
 };
 

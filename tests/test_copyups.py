@@ -449,6 +449,9 @@ def test_rows_are_chosen(traced):
     os.chmod(traced.at / "etc/a", 0o600)
     assert [e["Path"] for e in traced.events("--top", "1")] == ["/usr/share/big"]
     assert [e["Path"] for e in traced.events("--filter", "cause=chmod")] == ["/etc", "/etc/a"]
+    # What is filtered out does not count among the first.
+    assert [e["Path"] for e in traced.events("--filter", "cause=chmod", "--top", "1")] == ["/etc/a"]
+    assert len(traced.events("--filter", "cause=chmod", "--top", "2")) == 2
     assert len(traced.events("--since", "1d")) == len(traced.events())
     assert traced.events("--since", "2999-01-01") == []
     seconds = middle.split(".")[0]

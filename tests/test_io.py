@@ -923,6 +923,13 @@ def test_fio_verifies_random_writes(union):
             "--do_verify=1", "--minimal")
 
 
+def stop(process):
+    """Until the first thread has taken the signal the others go on, for a while on a busy machine."""
+    process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in
+                           pathlib.Path(f"/proc/{process.pid}/task").glob("*/stat")), "every thread to stop")
+
+
 def test_a_layer_that_does_not_answer_holds_up_only_who_asks_for_it(sandbox, profile):
     """The daemon behind one lower layer is stopped; files of the other layers are read meanwhile."""
     need_fuse()
@@ -938,7 +945,7 @@ def test_a_layer_that_does_not_answer_holds_up_only_who_asks_for_it(sandbox, pro
                            profile=profile) as mount:
             assert sorted(os.listdir(mount)) == ["fast", "slow"]
             assert (mount / "slow").stat().st_size == (mount / "fast").stat().st_size
-            daemon.send_signal(signal.SIGSTOP)
+            stop(daemon)
             with subprocess.Popen(["cat", mount / "slow"], stdout=subprocess.PIPE) as waiting:
                 try:
                     run("cat", mount / "fast", timeout=30)
