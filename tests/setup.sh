@@ -68,6 +68,8 @@ command pgrep         procps
 command strace        strace
 command fio           fio
 command bindfs        bindfs
+command unionfs       unionfs-fuse
+command mergerfs      mergerfs
 command groff         groff-base
 command debootstrap   debootstrap
 command buildah       buildah

@@ -6,62 +6,27 @@ falls on all of them. Exit status 1 when a contender did not do the work, a lowe
 with --promises, a promise is broken.
 """
 import argparse
-import json
+import contextlib
 import os
 import pathlib
 import shlex
 import shutil
 import stat
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
 import backings
+import chart
+import contenders as table
+import recorded
+import report
 import trees
 from asked import counted
-from contenders import CONTENDERS, FAMILIES, ROOT, Mount
-from workloads import PROMISES, WORKLOADS
-
-
-class Wrong(Exception):
-    """A contender did not do what the others did: its times mean nothing."""
-
-
-class Results:
-    """Seconds by measure and contender of a family, what each measure's work must have given, the
-    reads or writes that it is made of, and how many requests it took."""
-
-    def __init__(self, family):
-        self.family, self.seconds, self.expected = family, {}, {}
-        self.calls, self.requests = {}, {}
-
-    def add(self, measure, contender, seconds):
-        self.seconds.setdefault(measure, {}).setdefault(contender, []).append(seconds)
-
-    def count(self, measure, contender, calls, requests):
-        self.calls[measure] = calls
-        if requests is not None:
-            self.requests.setdefault(measure, {})[contender] = requests
-
-    def check(self, what, contender, found):
-        first, expected = self.expected.setdefault(what, (contender, found))
-        if found != expected:
-            raise Wrong(f"{what}: {contender} gave {found!r}, {first} gave {expected!r}")
-
-    def median(self, measure, contender):
-        values = self.seconds.get(measure, {}).get(contender)
-        return statistics.median(values) if values else None
-
-    def ratio(self, measure, contender, peer):
-        ours, theirs = self.median(measure, contender), self.median(measure, peer)
-        return ours / theirs if ours is not None and theirs else None
-
-    def spread(self, measure, contender):
-        """From the fastest to the slowest, as a part of the median."""
-        values = self.seconds[measure][contender]
-        return (max(values) - min(values)) / statistics.median(values)
+from mounted import Mount
+from results import Results, Wrong
+from workloads import WORKLOADS
 
 
 def shell(command, mount, environment):
@@ -78,166 +43,167 @@ def shell(command, mount, environment):
     return seconds, done.stdout
 
 
+def take(workload, step, contender, mount, environment, results, look):
+    """One step of a workload, and what is measured of it."""
+    with counted(mount.at, wanted=look and contender.is_fuse()) as requests:
+        seconds, output = shell(step.command, mount, environment)
+    if step.clock:
+        seconds, output = step.clock(output)
+    results.check(f"output of {workload.name}, step {step.name or 'of all'}", contender.name, output)
+    name = f"{workload.name}/{step.name}" if step.name else workload.name
+    if step.resident and contender.is_fuse():
+        results.add_size(name, contender.name, mount.resident())
+    elif step.timed:
+        results.add(name, contender.name, seconds + (mount.seconds if step.from_mount else 0))
+        results.count(name, contender.name, step.calls, requests.number)
+
+
 def measure(workload, contender, tree_set, scratch, results, look):
-    """One fresh mount, all steps of the workload; `look`: also count requests, and compare the tree
+    """Fresh mounts, all steps of the workload; `look`: also count requests, and compare the tree
     that results."""
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C",
                    **tree_set.inputs([step.command for step in workload.steps])}
-    with Mount(contender, results.family, tree_set.get(workload.layers), scratch) as mount:
-        if workload.mount_counts:
+    layers = tree_set.get(workload.layers)
+    with contextlib.ExitStack() as mounts:
+        made = [mounts.enter_context(Mount(contender, results.family, layers, scratch, workload.read_only, f"round{n}"))
+                for n in range(workload.mounts)]
+        mount, environment["OTHER"] = made[0], made[-1].tree
+        if workload.mount_counts and not contender.is_copy():
             results.add(f"{workload.name}/mount", contender.name, mount.seconds)
-        for number, step in enumerate(workload.steps):
-            with counted(mount.at, wanted=look and contender.is_fuse()) as requests:
-                seconds, output = shell(step.command, mount, environment)
-            if step.clock:
-                seconds, output = step.clock(output)
-            results.check(f"output of {workload.name}, step {number}", contender.name, output)
-            if step.timed:
-                name = f"{workload.name}/{step.name}" if step.name else workload.name
-                results.add(name, contender.name, seconds)
-                results.count(name, contender.name, step.calls, requests.number)
+        for step in workload.steps:
+            take(workload, step, contender, mount, environment, results, look)
         if workload.writes and look:
             results.check(f"tree after {workload.name}", contender.name,
                           trees.digest(mount.result, times=False))
 
 
 def rounds(workload, contenders, tree_set, scratch, results, count):
+    """The sentences about those who did not do the work: they are left out from then on."""
+    wrong = {}
     for turn in range(count):
-        shift = turn % len(contenders)
+        shift = turn % max(1, len(contenders))
         for contender in contenders[shift:] + contenders[:shift]:
-            measure(workload, contender, tree_set, scratch, results, look=turn == 0)
-
-
-# ---- what is printed ----------------------------------------------------------------------------
-
-def machine():
-    model = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    memory = open("/proc/meminfo").readline().split()
-    return {"processor": model[0] if model else os.uname().machine, "cores": os.cpu_count(),
-            "memory_mib": int(memory[1]) // 1024, "kernel": os.uname().release,
-            "load": os.getloadavg(), "date": time.strftime("%Y-%m-%d %H:%M:%S %z")}
-
-
-def print_head(about, contenders, missing):
-    print(f"{about['processor']}, {about['cores']} cores, {about['memory_mib']} MiB, "
-          f"Linux {about['kernel']}, load {about['load'][0]:.2f}")
-    for contender in contenders:
-        print(f"  {contender.name}: {contender.version()}")
-    for contender in missing:
-        print(f"  {contender.name}: not here, left out ({contender.program})")
-
-
-def print_table(results, contenders):
-    reference = results.family.reference
-    print(f"\nmedian seconds, times {reference}'s median, (slowest - fastest) / median")
-    print(f"{'':24}" + "".join(f"{c.name:>26}" for c in contenders))
-    for name in results.seconds:
-        cells = []
-        for contender in contenders:
-            ratio = results.ratio(name, contender.name, reference)
-            cells.append(f"{results.median(name, contender.name):9.3f}"
-                         + (f"{ratio:8.2f}x" if ratio else f"{'':9}")
-                         + f"{results.spread(name, contender.name):7.0%} ")
-        print(f"{name:24}" + "".join(f"{cell:>26}" for cell in cells))
-
-
-def print_requests(results, contenders):
-    """What FUSE costs: requests of the daemon, and the time beyond that of the reference, for each
-    read or write of fio, whether it took a request or not; of other work, for each request."""
-    fuse = [contender for contender in contenders if contender.is_fuse()]
-    reference = results.family.reference
-    if not results.requests:
-        return
-    print(f"\nrequests, and microseconds beyond {reference}'s median for each read or write, else request")
-    print(f"{'':24}" + "".join(f"{c.name:>26}" for c in fuse))
-    for name, requests in results.requests.items():
-        base, cells = results.median(name, reference), []
-        for contender in fuse:
-            number = requests.get(contender.name)
-            parts = results.calls[name] or number
-            cell = "" if number is None else str(number)
-            if parts and base is not None:
-                cell += f"{(results.median(name, contender.name) - base) / parts * 1e6:+10.2f} us"
-            cells.append(cell)
-        print(f"{name:24}" + "".join(f"{cell:>26}" for cell in cells))
-
-
-def promises(measured):
-    """Every promise that was measured, as (text, kept)."""
-    found = []
-    for name, contender, peer, most in PROMISES:
-        for ratio in filter(None, (results.ratio(name, contender, peer) for results in measured)):
-            found.append((f"{name}: {contender} takes {ratio:.2f} of {peer}'s time, "
-                          f"promised at most {most:.2f}", ratio <= most))
-    return found
-
-
-def write_json(path, about, backing, measured, contenders):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    measures = {name: {contender: {"seconds": values, "median": results.median(name, contender),
-                                   "spread": results.spread(name, contender),
-                                   "requests": results.requests.get(name, {}).get(contender),
-                                   "ratio": results.ratio(name, contender, results.family.reference)}
-                       for contender, values in by.items()}
-                for results in measured for name, by in results.seconds.items()}
-    text = json.dumps({"machine": about, "backing": backing, "versions": {c.name: c.version() for c in contenders},
-                       "measures": measures, "promises": promises(measured)}, indent=1)
-    path.write_text(text + "\n")
+            if contender.name in wrong or not contender.does(workload):
+                continue
+            try:
+                measure(workload, contender, tree_set, scratch, results, look=turn == 0)
+            except (Wrong, OSError) as error:
+                wrong[contender.name] = f"{workload.name}: {error}"
+                results.forget(workload.name, contender.name)
+    return list(wrong.values())
 
 
 # ---- the run ------------------------------------------------------------------------------------
 
+def peer(words):
+    name, _, program = words.partition("=")
+    if not name or not os.access(program, os.X_OK):
+        raise argparse.ArgumentTypeError(f"{words}: not NAME=PATH of a program")
+    return name, program
+
+
 def arguments():
     names = [w.name for w in WORKLOADS]
     parser = argparse.ArgumentParser(prog="run.sh", description=__doc__)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(names)}")
-    parser.add_argument("--quick", action="store_true", help="3 rounds of 5,000 files")
-    parser.add_argument("--rounds", type=int, help="of every workload and contender")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD",
+                        help=f"of {', '.join(names)}; without any, all, or with --quick those of unions")
+    parser.add_argument("--quick", action="store_true", help="2,000 files, small sizes, the main contenders")
+    parser.add_argument("--rounds", type=int, default=5, help="of every workload and contender (5)")
     parser.add_argument("--files", type=int, help="files of the tree")
+    parser.add_argument("--large", type=int, metavar="MIB", help="size of the file that is copied up")
     parser.add_argument("--backing", choices=backings.BACKINGS, default="tmpfs",
                         help="the filesystem that everything lies on (tmpfs)")
-    parser.add_argument("--contenders", default=",".join(c.name for c in CONTENDERS))
+    parser.add_argument("--contenders", type=lambda words: words.split(","), metavar="NAME,...")
+    parser.add_argument("--peer", type=peer, action="append", default=[], metavar="NAME=PATH",
+                        help="one more program with fuse-overlayfs's command line")
     parser.add_argument("--promises", action="store_true", help="status 1 if a promise is broken")
-    parser.add_argument("--output", type=pathlib.Path, default=ROOT / "build" / "bench.json")
+    parser.add_argument("--against", type=pathlib.Path, metavar="FILE",
+                        help="status 1 if a ratio to kernel overlayfs is worse by half than FILE has it")
+    parser.add_argument("--record", type=pathlib.Path, metavar="FILE", help="write the ratios for --against")
+    parser.add_argument("--output", type=pathlib.Path, default=table.ROOT / "build" / "bench.json",
+                        help="the results; a chart goes beside it, as .svg")
     options = parser.parse_args()
     for name in options.workloads:
         if name not in names:
             parser.error(f"no workload {name}")
-    options.rounds = options.rounds or (3 if options.quick else 5)
-    options.files = options.files or (5_000 if options.quick else 15_000)
+    options.workloads = [w for w in WORKLOADS if w.name in options.workloads] or [
+        w for w in WORKLOADS if w.family == "union" or not options.quick]
+    options.files = options.files or (2_000 if options.quick else 15_000)
+    options.large = options.large or (128 if options.quick else 1024)
     return options
+
+
+def chosen(options):
+    """The contenders that were asked for."""
+    for name, program in options.peer:
+        table.add_peer(name, program)
+    quick = table.QUICK if options.quick else [c.name for c in table.every()]
+    wanted = options.contenders or [*quick, *(name for name, _ in options.peer)]
+    unknown = set(wanted) - {c.name for c in table.every()}
+    if unknown:
+        raise Wrong(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(c.name for c in table.every())}")
+    return [c for family in {workload.family: 0 for workload in options.workloads}
+            for c in table.FAMILIES[family].contenders if c.name in wanted]
+
+
+def run_workloads(options, contenders, scratch):
+    """The results by family, and the sentences about whoever did not do the work."""
+    measured = {name: Results(family) for name, family in table.FAMILIES.items()}
+    tree_set, wrong = trees.Trees(scratch, options.files, options.large << 20), []
+    for workload in options.workloads:
+        print(f"{workload.name} ...", file=sys.stderr, flush=True)
+        results = measured[workload.family]
+        wrong += rounds(workload, among(contenders, results), tree_set, scratch, results, options.rounds)
+    wrong += [f"lower layers were changed: {name}" for name in tree_set.changed()]
+    return [results for results in measured.values() if results.values], wrong
 
 
 def among(contenders, results):
     return [contender for contender in contenders if contender in results.family.contenders]
 
 
-def run(options, scratch):
-    wanted = [c for c in CONTENDERS if c.name in options.contenders.split(",")]
-    contenders = [c for c in wanted if c.available()]
-    about = machine()
-    measured = {name: Results(family) for name, family in FAMILIES.items()}
-    tree_set = trees.Trees(scratch, options.files)
-    print_head(about, contenders, [c for c in wanted if c not in contenders])
-    print(f"  {options.files} files, {options.rounds} rounds, all on {options.backing}")
-    for workload in WORKLOADS:
-        if not options.workloads or workload.name in options.workloads:
-            print(f"{workload.name} ...", file=sys.stderr, flush=True)
-            results = measured[workload.family]
-            rounds(workload, among(contenders, results), tree_set, scratch, results, options.rounds)
-    for results in measured.values():
-        if results.seconds:
-            print_table(results, among(contenders, results))
-            print_requests(results, among(contenders, results))
-    write_json(options.output, about, options.backing, measured.values(), contenders)
-    changed = tree_set.changed()
-    if changed:
-        raise Wrong(f"lower layers were changed: {', '.join(changed)}")
+def tell(options, about, sizes, measured, contenders):
+    for results in measured:
+        report.print_table(results, among(contenders, results))
+        report.print_requests(results, among(contenders, results))
+    report.write_json(options.output, about, sizes, measured, contenders)
+    chart.write(options.output.with_suffix(".svg"),
+                f"{about['processor']}, {about['cores']} cores, Linux {about['kernel']}, {about['date']}: medians of "
+                f"{options.rounds} rounds, {options.files} files, on {options.backing}",
+                [(results, among(contenders, results)) for results in measured])
+    print(f"\n{options.output} and {options.output.with_suffix('.svg')}")
+
+
+def verdicts(options, sizes, measured):
+    """True when nothing that was asked to be held was broken."""
     kept = True
-    for text, good in promises(measured.values()):
+    for text, good in report.promises(measured):
         print(("kept:    " if good else "BROKEN:  ") + text)
-        kept = kept and good
-    return 0 if kept or not options.promises else 1
+        kept = kept and (good or not options.promises)
+    for results in measured:
+        if results.family is not table.FAMILIES["union"]:
+            continue
+        if options.record:
+            recorded.write(options.record, sizes, results, table.every())
+        for text in recorded.findings(options.against, sizes, results) if options.against else ():
+            print(f"WORSE:   {text}")
+            kept = False
+    return kept
+
+
+def run(options, scratch):
+    wanted = chosen(options)
+    contenders = [c for c in wanted if c.available()]
+    about = report.machine()
+    sizes = {"backing": options.backing, "files": options.files, "large_mib": options.large}
+    report.print_head(about, contenders, [c for c in wanted if c not in contenders])
+    print(f"  {options.files} files, {options.rounds} rounds, all on {options.backing}")
+    measured, wrong = run_workloads(options, contenders, scratch)
+    tell(options, about, sizes, measured, contenders)
+    kept = verdicts(options, sizes, measured)
+    for text in wrong:
+        print(f"wrong: {text}", file=sys.stderr)
+    return 0 if kept and not wrong else 1
 
 
 def open_fuse_to_all(scratch):

@@ -1,44 +1,55 @@
 # SPDX-License-Identifier: MIT
-"""Who is compared: tables of filesystems that show the same, and one mount of one of them."""
-import contextlib
-import ctypes
+"""Who is compared: tables of filesystems that show the same."""
 import dataclasses
 import os
 import pathlib
 import shlex
 import shutil
 import subprocess
-import time
 
-LIBC = ctypes.CDLL(None, use_errno=True)
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
 ROOT_USER, ORDINARY_USER = 0, 65534
 VOLUME = "vol"
+NO_PASSTHROUGH = ("-o", "passthrough=off")
 NO_LEDGER = str(ROOT / "build/no-ledger/plyfs")  # made by variant.sh
 PLYFS = os.environ.get("PLYFS", str(ROOT / "build" / "plyfs"))
 
 
 def _joined(mount, *options):
-    return ",".join([f"lowerdir={':'.join(mount.layers.names)}", f"upperdir={mount.upper}",
-                     f"workdir={mount.work}", *options])
+    changes = [] if mount.read_only else [f"upperdir={mount.upper}", f"workdir={mount.work}"]
+    return ",".join([f"lowerdir={':'.join(mount.layers.names)}", *changes, *options])
 
 
 def _kernel(mount):
     # The features that plyfs has on by default; without them chown and rename would copy data.
+    index = [] if mount.read_only else ["index=on"]
     return ["mount", "-t", "overlay", "overlay", "-o",
-            _joined(mount, "redirect_dir=on", "metacopy=on", "index=on"), mount.at]
+            _joined(mount, "redirect_dir=on", "metacopy=on", *index), mount.at]
 
 
-def _fuse_overlayfs(mount):
-    return ["fuse-overlayfs", "-o", _joined(mount), mount.at]
+def _fuse_overlayfs(program):
+    def command(mount):
+        return [program, "-o", _joined(mount), mount.at]
+    return command
 
 
-def _plyfs(profile):
+def _unionfs(mount):
+    branches = [f"{mount.layers.folder}/{name}=RO" for name in mount.layers.names]
+    upper = [] if mount.read_only else [f"{mount.upper}=RW"]
+    return ["unionfs", "-o", "cow,hide_meta_files,allow_other,use_ino,suid,dev", ":".join(upper + branches), mount.at]
+
+
+def _mergerfs(mount):
+    branches = [f"{mount.layers.folder}/{name}=RO" for name in mount.layers.names]
+    return ["mergerfs", "-o", "allow_other,cache.files=auto-full", ":".join(branches), mount.at]
+
+
+def _plyfs(profile, *more):
     def command(mount):
         layers = [word for lower in mount.layers.names for word in ("--lower", lower)]
-        return [PLYFS, "mount", *layers, "--upper", mount.upper, "--work", mount.work,
-                f"--profile={profile}", mount.at]
+        changes = [] if mount.read_only else ["--upper", mount.upper, "--work", mount.work]
+        return [PLYFS, "mount", *layers, *changes, f"--profile={profile}", *more, mount.at]
     return command
 
 
@@ -75,6 +86,9 @@ def _plyfs_volume(mode=""):
     return command
 
 
+PACKAGES = {name: f"apt-get install {name}" for name in ("fuse-overlayfs", "unionfs-fuse", "mergerfs", "bindfs")}
+
+
 @dataclasses.dataclass(frozen=True)
 class Contender:
     name: str
@@ -83,6 +97,11 @@ class Contender:
     uring: bool = False  # with FUSE over io_uring switched on in the kernel
     user: int = ROOT_USER  # who mounts
     inside: str = ""     # where beneath the mountpoint the tree is seen
+    writes: bool = True  # can be given a tree to change whose layers must not change
+    cannot: tuple = ()   # names of workloads that it does not do, or not rightly
+
+    def does(self, workload):
+        return workload.name not in self.cannot and (self.writes or not workload.writes)
 
     def available(self):
         if self.uring and not os.access(URING, os.W_OK):
@@ -91,8 +110,20 @@ class Contender:
             return "overlay" in pathlib.Path("/proc/filesystems").read_text()
         return shutil.which(self.program) is not None
 
+    def is_copy(self):
+        """Nothing is mounted: a directory with a copy of what the layers show."""
+        return self.program == "cp"
+
     def is_fuse(self):
-        return self.program != "mount"
+        return self.program not in ("mount", "cp")
+
+    def is_ours(self):
+        return self.program == PLYFS
+
+    def lacks(self):
+        if self.uring and shutil.which(self.program):
+            return f"the kernel does not offer {URING}"
+        return f"no {self.program}" + (f": {PACKAGES[self.name]}" if self.name in PACKAGES else "")
 
     def version(self):
         if not self.is_fuse():
@@ -115,12 +146,19 @@ class Family:
 
 FAMILIES = {
     "union": Family("kernel", client=ROOT_USER, on_host=False, contenders=(
+        Contender("native", None, "cp"),
         Contender("kernel", _kernel, "mount"),
         Contender("plyfs-stateless", _plyfs("stateless"), PLYFS),
-        Contender("plyfs-tracked", _plyfs("tracked"), PLYFS),
+        Contender("plyfs-tracked", _plyfs("tracked", *NO_PASSTHROUGH), PLYFS),
+        Contender("plyfs-passthrough", _plyfs("tracked"), PLYFS),
         Contender("stateless-uring", _plyfs("stateless"), PLYFS, uring=True),
-        Contender("tracked-uring", _plyfs("tracked"), PLYFS, uring=True),
-        Contender("fuse-overlayfs", _fuse_overlayfs, "fuse-overlayfs"),
+        Contender("tracked-uring", _plyfs("tracked", *NO_PASSTHROUGH), PLYFS, uring=True),
+        Contender("passthrough-uring", _plyfs("tracked"), PLYFS, uring=True),
+        Contender("fuse-overlayfs", _fuse_overlayfs("fuse-overlayfs"), "fuse-overlayfs"),
+        # chmod -R and chown -R lose their place in its directories when these are copied up.
+        Contender("unionfs-fuse", _unionfs, "unionfs", cannot=("chown", "chmod")),
+        # It copies nothing up: what lies on a branch is changed there, or cannot be changed.
+        Contender("mergerfs", _mergerfs, "mergerfs", writes=False),
     )),
     "ledger": Family("without", client=ROOT_USER, on_host=False, contenders=(
         Contender("without", _without_ledger, NO_LEDGER),
@@ -140,74 +178,17 @@ FAMILIES = {
         Contender("bindfs-user", _bindfs_user, "bindfs", user=ORDINARY_USER),
     )),
 }
-CONTENDERS = tuple(contender for family in FAMILIES.values() for contender in family.contenders)
+
+# Enough to see whether plyfs became slower.
+QUICK = ("kernel", "plyfs-stateless", "plyfs-passthrough", "fuse-overlayfs")
 
 
-@contextlib.contextmanager
-def _uring(wanted):
-    """The kernel's switch as a contender wants it, while it is mounted: the queues are registered
-    after the mount, and each asks the switch."""
-    if not os.access(URING, os.W_OK):
-        yield
-        return
-    before = URING.read_text()
-    URING.write_text("Y" if wanted else "N")
-    try:
-        yield
-    finally:
-        URING.write_text(before)
+def add_peer(name, program):
+    """One more contender for unions, told what fuse-overlayfs is told."""
+    union = FAMILIES["union"]
+    peer = Contender(name, _fuse_overlayfs(program), program)
+    FAMILIES["union"] = dataclasses.replace(union, contenders=(*union.contenders, peer))
 
 
-def _serving(mountpoint):
-    """True while some process has the mountpoint on its command line."""
-    word = os.fsencode(mountpoint)
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                with open(f"/proc/{entry.name}/cmdline", "rb") as file:
-                    if word in file.read().split(b"\0"):
-                        return True
-            except OSError:
-                continue
-    return False
-
-
-class Mount:
-    """A fresh mount over given layers, with directories of its own that go away with it. The names
-    of layers are relative to their folder: 500 must fit in the one page that mount(2) takes."""
-
-    def __init__(self, contender, family, layers, scratch):
-        self.contender, self.family, self.layers = contender, family, layers
-        self.switched = contextlib.ExitStack()
-        self.box = pathlib.Path(scratch) / "round"
-        self.nothing, self.upper, self.work, self.host, self.at = self.folders = [
-            str(self.box / name) for name in ("nothing", "upper", "work", "host", "mnt")]
-        self.tree = os.path.join(self.at, contender.inside)      # where clients work
-        self.result = self.host if family.on_host else self.at  # where their work is looked at
-
-    def __enter__(self):
-        for folder in self.folders:
-            os.makedirs(folder)
-        if self.family.on_host:
-            self.layers.copy(self.host)
-        owner = self.family.client
-        subprocess.run(["chown", "-R", f"{owner}:{owner}", *self.folders], check=True)
-        argv, user = self.contender.command(self), self.contender.user
-        started = time.perf_counter()
-        self.switched.enter_context(_uring(self.contender.uring))
-        subprocess.run(argv, cwd=self.layers.folder, check=True, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                       user=user, group=user, extra_groups=[])
-        self.seconds = time.perf_counter() - started
-        return self
-
-    def __exit__(self, *_):
-        self.switched.close()
-        if LIBC.umount2(os.fsencode(self.at), 0) != 0:
-            raise OSError(ctypes.get_errno(), f"cannot unmount {self.at}")
-        end = time.monotonic() + 60
-        while _serving(self.at):  # its daemon's last work must not fall into the next round
-            if time.monotonic() > end:
-                raise OSError(f"{self.contender.name}: the daemon outlives its mount by 60 s")
-            time.sleep(0.002)
-        shutil.rmtree(self.box)
+def every():
+    return tuple(contender for family in FAMILIES.values() for contender in family.contenders)

@@ -1,8 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Compares plyfs with kernel overlayfs and fuse-overlayfs, and its volumes with a kernel bind mount and
-# bindfs: sh tests/bench/run.sh [--quick] [--rounds N] [--files N] [--backing tmpfs|ext4|xfs|btrfs]
-#     [--promises] [WORKLOAD...]
+# Compares plyfs with kernel overlayfs, fuse-overlayfs, unionfs-fuse, mergerfs and a plain copy, and its
+# volumes with a kernel bind mount and bindfs:
+#
+# sh tests/bench/run.sh [--quick] [--rounds N] [--files N] [--large MIB] [--backing tmpfs|ext4|xfs|btrfs]
+#     [--contenders NAME,...] [--peer NAME=PATH]... [--promises] [--against FILE] [--record FILE]
+#     [--output FILE.json] [WORKLOAD...]
+#
+# It prints tables, and writes build/bench.json and a chart, build/bench.svg. Whoever is not here is named and
+# left out; whoever does other work than the rest is named at the end, and the status is 1. --peer adds a
+# program with fuse-overlayfs's command line. tests/bench/recorded.json has ratios of `--quick`, against
+# which `--quick --against tests/bench/recorded.json` holds a run; --record writes them anew.
 #
 # Unions: find tar grep untar rm-upper rm-lower chown chmod write-4k write-1m layers-2 layers-500
 # Volumes, whose names begin with volume-: find stat list chmod create rm untar, and by fio

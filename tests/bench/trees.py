@@ -100,7 +100,7 @@ def deep(folder, layers, files):
 class Trees:
     """Every set of layers by name, and what else commands read, made at first use."""
 
-    def __init__(self, scratch, count):
+    def __init__(self, scratch, count, large):
         self.scratch, self.made, self.before = pathlib.Path(scratch), {}, {}
         self.makers = {"real": lambda at: real(at, count), "empty": empty,
                        "file": lambda at: one_file(at, 64 << 20),

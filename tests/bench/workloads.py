@@ -30,6 +30,8 @@ class Step:
     timed: bool = True
     clock: object = None  # output -> (seconds, what was done); None: the wall's, and the output
     calls: int = 0       # reads or writes that it makes, where that is known
+    from_mount: bool = False  # its time begins when the mount is asked for
+    resident: bool = False    # what counts is the daemon's memory after it, not its time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Workload:
     family: str = "union"  # a name of contenders.FAMILIES
     writes: bool = False
     mount_counts: bool = False  # the time that the mount takes is a result too
+    read_only: bool = False     # mounted without an upper directory
+    mounts: int = 1      # the tree of the last is $OTHER
 
 
 def once(command):

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""What is told of a run: the machine, tables for people, JSON for programs."""
+import json
+import os
+import time
+
+from workloads import PROMISES
+
+WIDTH = 25
+
+
+def machine():
+    model = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    memory = open("/proc/meminfo").readline().split()
+    return {"processor": model[0] if model else os.uname().machine, "cores": os.cpu_count(),
+            "memory_mib": int(memory[1]) // 1024, "kernel": os.uname().release,
+            "load": os.getloadavg(), "date": time.strftime("%Y-%m-%d %H:%M:%S %z")}
+
+
+def print_head(about, contenders, missing):
+    print(f"{about['processor']}, {about['cores']} cores, {about['memory_mib']} MiB, "
+          f"Linux {about['kernel']}, load {about['load'][0]:.2f}, {about['date']}")
+    for contender in contenders:
+        print(f"  {contender.name}: {contender.version()}")
+    for contender in missing:
+        print(f"  {contender.name}: not here, left out ({contender.lacks()})")
+
+
+def _cell(results, name, contender):
+    middle = results.median(name, contender)
+    if middle is None:
+        return "-"
+    ratio = results.ratio(name, contender, results.family.reference)
+    return (f"{middle:.1f} MiB" if name in results.sizes else f"{middle:.3f}") + (
+        f"{ratio:7.2f}x" if ratio else f"{'':8}") + f"{results.spread(name, contender):5.0%} "
+
+
+def print_table(results, contenders):
+    print(f"\nmedian seconds, times {results.family.reference}'s median, (slowest - fastest) / median;"
+          " - is what a contender cannot do")
+    print(f"{'':24}" + "".join(f"{c.name:>{WIDTH}}" for c in contenders))
+    for name in results.values:
+        print(f"{name:24}" + "".join(f"{_cell(results, name, c.name):>{WIDTH}}" for c in contenders))
+
+
+def _cost(results, name, contender):
+    """Requests, and microseconds of each part beyond the reference."""
+    number = results.requests[name].get(contender)
+    base, ours = results.median(name, results.family.reference), results.median(name, contender)
+    if number is None:
+        return "-"
+    parts = results.calls[name] or number
+    if not parts or base is None or ours is None or name in results.sizes:
+        return str(number)
+    return f"{number}{(ours - base) / parts * 1e6:+10.2f} us"
+
+
+def print_requests(results, contenders):
+    """What FUSE costs: requests of the daemon, and the time beyond that of the reference, for each
+    read or write of fio, whether it took a request or not; of other work, for each request."""
+    fuse = [contender for contender in contenders if contender.is_fuse()]
+    if not results.requests:
+        return
+    print(f"\nrequests, and microseconds beyond {results.family.reference}'s median for each read or write,"
+          " else request")
+    print(f"{'':24}" + "".join(f"{c.name:>{WIDTH}}" for c in fuse))
+    for name in results.requests:
+        print(f"{name:24}" + "".join(f"{_cost(results, name, c.name):>{WIDTH}}" for c in fuse))
+
+
+def promises(measured):
+    """Every promise that was measured, as (text, kept)."""
+    found = []
+    for name, contender, peer, most in PROMISES:
+        for ratio in filter(None, (results.ratio(name, contender, peer) for results in measured)):
+            found.append((f"{name}: {contender} takes {ratio:.2f} of {peer}'s time, "
+                          f"promised at most {most:.2f}", ratio <= most))
+    return found
+
+
+def _measure(results, name, contender):
+    return {"mebibytes" if name in results.sizes else "seconds": results.times(name, contender),
+            "median": results.median(name, contender), "spread": results.spread(name, contender),
+            "requests": results.requests.get(name, {}).get(contender),
+            "ratio": results.ratio(name, contender, results.family.reference)}
+
+
+def write_json(path, about, sizes, measured, contenders):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    measures = {name: {contender: _measure(results, name, contender) for contender in by}
+                for results in measured for name, by in results.values.items()}
+    text = json.dumps({"machine": about, **sizes, "versions": {c.name: c.version() for c in contenders},
+                       "measures": measures, "promises": promises(measured)}, indent=1)
+    path.write_text(text + "\n")

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""What was measured of a family of contenders, and that all of them did the same."""
+import statistics
+
+
+class Wrong(Exception):
+    """A contender did not do what the others did: its times mean nothing."""
+
+
+class Results:
+    """Values by measure and contender of a family: seconds, or MiB for the measures named in `sizes`;
+    what each measure's work must have given, the reads or writes that it is made of, and how many
+    requests it took."""
+
+    def __init__(self, family):
+        self.family, self.values, self.expected, self.sizes = family, {}, {}, set()
+        self.calls, self.requests = {}, {}
+
+    def add(self, measure, contender, value):
+        self.values.setdefault(measure, {}).setdefault(contender, []).append(value)
+
+    def add_size(self, measure, contender, mebibytes):
+        self.sizes.add(measure)
+        self.add(measure, contender, mebibytes)
+
+    def count(self, measure, contender, calls, requests):
+        self.calls[measure] = calls
+        if requests is not None:
+            self.requests.setdefault(measure, {})[contender] = requests
+
+    def check(self, what, contender, found):
+        first, expected = self.expected.setdefault(what, (contender, found))
+        if found != expected:
+            raise Wrong(f"{what}: {contender} gave {found!r}, {first} gave {expected!r}")
+
+    def forget(self, workload, contender):
+        """Nothing that a contender gave for a workload is kept: it did not do it rightly."""
+        for table in (self.values, self.requests):
+            for measure, by in table.items():
+                if measure.split("/")[0] == workload:
+                    by.pop(contender, None)
+
+    def times(self, measure, contender):
+        return self.values.get(measure, {}).get(contender, [])
+
+    def median(self, measure, contender):
+        values = self.times(measure, contender)
+        return statistics.median(values) if values else None
+
+    def ratio(self, measure, contender, peer):
+        ours, theirs = self.median(measure, contender), self.median(measure, peer)
+        return ours / theirs if ours is not None and theirs else None
+
+    def ends(self, measure, contender, peer):
+        """The ratios of the fastest round and of the slowest."""
+        values, theirs = self.times(measure, contender), self.median(measure, peer)
+        return (min(values) / theirs, max(values) / theirs) if values and theirs else None
+
+    def spread(self, measure, contender):
+        """From the fastest to the slowest, as a part of the median."""
+        values = self.times(measure, contender)
+        return (max(values) - min(values)) / (statistics.median(values) or 1)
