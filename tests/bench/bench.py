@@ -51,8 +51,9 @@ def take(workload, step, contender, mount, environment, results, look):
         seconds, output = step.clock(output)
     results.check(f"output of {workload.name}, step {step.name or 'of all'}", contender.name, output)
     name = f"{workload.name}/{step.name}" if step.name else workload.name
-    if step.resident and contender.is_fuse():
-        results.add_size(name, contender.name, mount.resident())
+    if step.resident:
+        if contender.is_fuse():  # the kernel's own memory is nobody's
+            results.add_size(name, contender.name, mount.resident())
     elif step.timed:
         results.add(name, contender.name, seconds + (mount.seconds if step.from_mount else 0))
         results.count(name, contender.name, step.calls, requests.number)

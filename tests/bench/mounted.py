@@ -11,6 +11,7 @@ import time
 
 from contenders import URING
 
+SETTLED = 15  # looks, each 20 ms after the last
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -96,7 +97,15 @@ class Mount:
                 raise OSError(f"{self.contender.name}: the daemon outlives its mount by 60 s")
             time.sleep(0.002)
 
+    def _pages(self):
+        return sum(int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in serving(self.at))
+
     def resident(self):
-        """MiB of memory of the processes that serve it."""
-        pages = sum(int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in serving(self.at))
-        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+        """MiB of memory of the processes that serve it, once they have not changed for a while: what the
+        kernel forgets it tells in its own time."""
+        before, still = self._pages(), 0
+        while still < SETTLED:
+            time.sleep(0.02)
+            now = self._pages()
+            before, still = now, still + 1 if now == before else 0
+        return before * os.sysconf("SC_PAGE_SIZE") / (1 << 20)

@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-from workloads import PROMISES
+from promises import PROMISES
 
 WIDTH = 25
 

@@ -8,6 +8,7 @@ import random
 import shutil
 import stat
 import subprocess
+import sysconfig
 
 SOURCES = ("/usr/lib", "/usr/share")
 LARGEST = 256 * 1024
@@ -81,7 +82,10 @@ def empty(folder):
 def one_file(folder, size):
     """One file of bytes that no two blocks share."""
     (pathlib.Path(folder) / "one").mkdir(parents=True)
-    (pathlib.Path(folder) / "one" / "file").write_bytes(random.Random(1).randbytes(size))
+    source = random.Random(1)
+    with open(pathlib.Path(folder) / "one" / "file", "wb") as file:
+        for at in range(0, size, 16 << 20):
+            file.write(source.randbytes(min(16 << 20, size - at)))
     return Layers(str(folder), ("one",), 1)
 
 
@@ -97,6 +101,39 @@ def deep(folder, layers, files):
     return Layers(str(folder), names, files)
 
 
+def crowded(folder, files):
+    """One directory of empty files, of which every tenth lies in the top layer."""
+    for name in ("top", "base"):
+        (pathlib.Path(folder) / name / "all").mkdir(parents=True)
+    for i in range(files):
+        (pathlib.Path(folder) / ("base" if i % 10 else "top") / "all" / f"file{i}").touch()
+    return Layers(str(folder), ("top", "base"), files)
+
+
+def repository(folder, files):
+    """A packed git repository of some of this machine's files, with its working tree. What differs between
+    copies of one file is nothing to this git, so that none of its contents are read for a status."""
+    at = pathlib.Path(folder) / "base" / "repository"
+    real(f"{folder}.real", files)
+    at.parent.mkdir(parents=True)
+    shutil.move(f"{folder}.real/base/usr", at)
+    shutil.rmtree(f"{folder}.real")
+    git = ["git", "-C", str(at), "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+    for words in (["init", "--quiet"], ["config", "core.checkStat", "minimal"], ["config", "core.trustctime", "false"],
+                  ["add", "--force", "."], ["commit", "--quiet", "--message", "all"],
+                  ["repack", "-a", "-d", "--quiet"], ["prune"]):
+        subprocess.run([*git, *words], check=True, stderr=subprocess.DEVNULL)
+    return Layers(str(folder), ("base",), files)
+
+
+def python(folder):
+    """The standard library of this machine's Python, compiled as it is."""
+    library = sysconfig.get_path("stdlib")
+    target = f"{folder}/base{library}"
+    shutil.copytree(library, target, symlinks=True, ignore=shutil.ignore_patterns("test", "dist-packages"))
+    return Layers(str(folder), ("base",), 0)
+
+
 class Trees:
     """Every set of layers by name, and what else commands read, made at first use."""
 
@@ -105,7 +142,12 @@ class Trees:
         self.makers = {"real": lambda at: real(at, count), "empty": empty,
                        "file": lambda at: one_file(at, 64 << 20),
                        "many": lambda at: deep(at, 1, 100_000),
+                       "spread": lambda at: deep(at, 3, count * 20 // 3),
+                       "crowded": lambda at: crowded(at, count * 20 // 3),
+                       "large": lambda at: one_file(at, large),
+                       "repository": lambda at: repository(at, count), "python": python,
                        "deep-2": lambda at: deep(at, 2, count // 3),
+                       "deep-50": lambda at: deep(at, 50, count // 3),
                        "deep-500": lambda at: deep(at, 500, count // 3)}
 
     def get(self, name):

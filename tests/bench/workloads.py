@@ -6,12 +6,19 @@ in both. Commands print what they found, and every contender must print the same
 end in syncfs, so that nobody gains by leaving the work for later; those also have the digest of their
 resulting tree compared (once a run, untimed; for a volume in the host's directory).
 
+`memory` is the daemon's resident memory, not time: `walked` after all files were looked at, `forgotten`
+after the kernel dropped what it knew of them. `first-answer` begins when the mount is asked for.
+
 Workloads named volume-* run on a host directory that is shown through a mount, and are done by an
 ordinary user. Reading and writing of one file is fio's, and timed by fio: its start is longer than
 what a bind mount takes.
 """
-import dataclasses
-import json
+import pathlib
+import shlex
+
+from steps import Step, Workload, fio, once, reads, twice, writes
+
+WALKER = str(pathlib.Path(__file__).with_name("walk.py"))
 
 # Counts of lines, words and bytes check the work without the cost of sorting: the order of names is free.
 FIND = "find . -type d -printf 'd %m %U %P\\n' -o -printf '%y %m %U %s %P\\n' | wc"
@@ -21,66 +28,35 @@ GREP = "grep -rlI Copyright . | wc"
 SYNC = " && sync -f ."
 STAT = "xargs -0 -a $NAMES stat -c '%A %u %s %n' | wc"
 CREATE = "mkdir new && for i in $(seq 2000); do echo $i > new/$i; done" + SYNC
+# True when its modules came from the mount.
+PYTHON = ("PYTHONHOME=$PWD/usr PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -S -c 'import sys, json, asyncio, argparse,"
+          " unittest, email.message, http.client, xml.dom.minidom, logging, ctypes; from_here ="
+          " [m for m in sys.modules.values() if (getattr(m, \"__file__\", 0) or \"\").startswith(sys.prefix)];"
+          " print(len(from_here) > 50)'")
+STATUS = "GIT_OPTIONAL_LOCKS=0 git -C repository status --porcelain | wc"
+CLONE = "git clone --quiet --no-hardlinks repository clone" + SYNC
+APPEND = "for i in $(seq 1000); do echo \"line $i\" >> log; done" + SYNC
+ABSENT = "n=0; for i in $(seq 2000); do [ -e usr/lib$((i % 10))/absent$i ] && n=$((n + 1)); done; echo $n"
+WALK = f"/usr/bin/python3 -S {shlex.quote(WALKER)} . $OTHER"
 
 
-@dataclasses.dataclass(frozen=True)
-class Step:
-    name: str            # "" when the workload has one step
-    command: str
-    timed: bool = True
-    clock: object = None  # output -> (seconds, what was done); None: the wall's, and the output
-    calls: int = 0       # reads or writes that it makes, where that is known
-    from_mount: bool = False  # its time begins when the mount is asked for
-    resident: bool = False    # what counts is the daemon's memory after it, not its time
+def inserts(synchronous):
+    """1,000 transactions of one row each."""
+    return once(f"""(echo 'PRAGMA synchronous={synchronous}; CREATE TABLE t(id INTEGER PRIMARY KEY, word TEXT);'
+seq 1000 | sed "s/.*/INSERT INTO t VALUES(&, 'word &');/"
+echo 'SELECT count(*), sum(id) FROM t;') | sqlite3 database""" + SYNC)
 
 
-@dataclasses.dataclass(frozen=True)
-class Workload:
-    name: str
-    layers: str          # a name of trees.Trees
-    steps: tuple
-    family: str = "union"  # a name of contenders.FAMILIES
-    writes: bool = False
-    mount_counts: bool = False  # the time that the mount takes is a result too
-    read_only: bool = False     # mounted without an upper directory
-    mounts: int = 1      # the tree of the last is $OTHER
+def clients(number):
+    """Each makes 1,000 files, reads them and takes them away; all together print what each should read."""
+    return Step(str(number), f"""for c in $(seq {number}); do
+(mkdir c$c && for i in $(seq 1000); do echo $i > c$c/$i; done && cat c$c/* | wc -c && rm -r c$c) &
+done; wait""")
 
 
-def once(command):
-    return (Step("", command),)
-
-
-def twice(command):
-    return (Step("cold", command), Step("warm", command))
-
-
-def fio_clock(output):
-    """The time between fio's first call and its last, and what it counted meanwhile."""
-    job = json.loads(output)["jobs"][0]
-    counts = [job[way][what] for way in ("read", "write") for what in ("io_bytes", "total_ios")]
-    return (job["read"]["runtime"] + job["write"]["runtime"]) / 1000, [job["error"], *counts]
-
-
-def fio(name, way, size, passes, more=""):
-    """Plain pread and pwrite over the whole of `file`; each pass opens it anew, as programs do, which
-    drop no caches either. A block that is written holds its own offset, so the order in which a
-    contender's blocks arrive shows in the digest, if it matters."""
-    content = " --verify=pattern --verify_pattern=%o --do_verify=0 --verify_state_save=0"
-    command = (f"fio --name=volume --filename=file --size=64M --rw={way} --bs={size} --loops={passes}"
-               f" --ioengine=psync --thread --invalidate=0 --output-format=json{more}")
-    calls = passes * (64 << 20) // {"4k": 4 << 10, "1M": 1 << 20}[size]
-    return Step(name, command + (content if "write" in way else ""), clock=fio_clock, calls=calls)
-
-
-def reads(way, size, passes):
-    """Once with no page of the file in the mount's cache; then what is left there may serve."""
-    return fio("cold", way, size, 1), fio("warm", way, size, passes)
-
-
-def writes(way, size, passes, sync="--end_fsync=1"):
-    return (fio("", way, size, passes, f" {sync}"),)
-
-
+END = " --end_fsync=1"
+COPY_UP = "dd if=/dev/zero of=file bs=4k count=1 conv=notrunc status=none"  # before the clock of fio starts
+FORGET = "echo 2 > /proc/sys/vm/drop_caches"  # names and inodes, not pages
 COMMIT = "--fdatasync=32"  # as a database does, every so many pages
 
 
@@ -107,8 +83,31 @@ WORKLOADS = (
              once("dd if=/dev/zero of=file bs=4k count=20000 status=none" + SYNC), writes=True),
     Workload("write-1m", "empty",
              once("dd if=/dev/zero of=file bs=1M count=256 status=none" + SYNC), writes=True),
-    Workload("layers-2", "deep-2", twice(LIST), mount_counts=True),
-    Workload("layers-500", "deep-500", twice(LIST), mount_counts=True),
+    Workload("copy", "real", once("cp -a usr copy" + SYNC), writes=True),
+    Workload("git-status", "repository", twice(STATUS)),
+    # What git itself writes has times and inode numbers in it.
+    Workload("git-clone", "repository", (Step("", CLONE), Step("", "rm -rf clone/.git", timed=False)), writes=True),
+    Workload("python", "python", twice(PYTHON)),
+    Workload("append", "empty", once(APPEND), writes=True),
+    Workload("randread-4k", "file", reads("randread", "4k", 4)),
+    Workload("randwrite-4k", "file", (Step("", COPY_UP, timed=False), fio("cold", "randwrite", "4k", 1, END),
+                                      fio("warm", "randwrite", "4k", 2, END)), writes=True),
+    Workload("sqlite", "empty", inserts("OFF"), writes=True),
+    Workload("sqlite-fsync", "empty", inserts("FULL"), writes=True),
+    Workload("copyup-chmod", "large", once("chmod g+w file" + SYNC), writes=True),
+    Workload("copyup-append", "large", once("printf x >> file" + SYNC), writes=True),
+    Workload("copyup-truncate", "large", once("printf x > file" + SYNC), writes=True),
+    Workload("directory", "crowded", (Step("lookup", "stat -c %s all/file7"), Step("list", "ls -f all | wc -l"),
+                                      Step("create", "echo new > all/new"), Step("delete", "rm -r all" + SYNC)),
+             writes=True),
+    Workload("layers-2", "deep-2", (*twice(LIST), Step("absent", ABSENT)), mount_counts=True),
+    Workload("layers-50", "deep-50", (*twice(LIST), Step("absent", ABSENT)), mount_counts=True),
+    Workload("layers-500", "deep-500", (*twice(LIST), Step("absent", ABSENT)), mount_counts=True),
+    Workload("untar-500", "deep-500", once(UNTAR), writes=True),
+    Workload("image-walk", "real", twice(WALK), read_only=True, mounts=2),
+    Workload("first-answer", "real", (Step("", "stat -c %F usr", from_mount=True),)),
+    Workload("memory", "spread", (Step("walked", FIND, resident=True), Step("forgotten", FORGET, resident=True))),
+    Workload("parallel", "empty", (clients(1), clients(2), clients(4)), writes=True),
     ledger("find", "real", twice(FIND)),
     ledger("untar", "empty", once(UNTAR), writes=True),
     ledger("chmod", "real", once("chmod -R g+w ." + SYNC), writes=True),
@@ -128,29 +127,4 @@ WORKLOADS = (
     volume("randwrite-4k", "file", writes("randwrite", "4k", 8), writes=True),
     volume("sync-4k", "file", writes("write", "4k", 2, COMMIT), writes=True),
     volume("randsync-4k", "file", writes("randwrite", "4k", 2, COMMIT), writes=True),
-)
-
-VOLUME_METADATA = ("volume-find/cold", "volume-find/warm", "volume-stat/cold", "volume-stat/warm",
-                   "volume-list/cold", "volume-list/warm", "volume-chmod", "volume-create",
-                   "volume-rm", "volume-untar")
-VOLUME_SMALL = ("volume-read-4k/warm", "volume-randread-4k/warm", "volume-write-4k",
-                "volume-randwrite-4k", "volume-sync-4k", "volume-randsync-4k")
-VOLUME_DATA = (*VOLUME_SMALL, "volume-read-4k/cold", "volume-randread-4k/cold",
-               "volume-read-1m/cold", "volume-read-1m/warm", "volume-write-1m")
-
-# What was promised: (measure, contender, peer, at most this many times the peer's median).
-PROMISES = (
-    ("tar/warm", "plyfs-stateless", "kernel", 1.0),
-    ("find/cold", "plyfs-stateless", "fuse-overlayfs", 0.5),
-    ("untar", "plyfs-stateless", "fuse-overlayfs", 0.5),
-    ("rm-upper", "plyfs-stateless", "fuse-overlayfs", 0.5),
-    ("rm-lower", "plyfs-stateless", "fuse-overlayfs", 0.5),
-    ("chown", "plyfs-stateless", "fuse-overlayfs", 0.5),
-    *((name, "unwatched", "without", 1.02)
-      for name in ("ledger-find/cold", "ledger-find/warm", "ledger-untar", "ledger-chmod")),
-    ("ledger-copyups", "ledger", "named-without", 1.05),
-    *((name, "plyfs-volume", "bind", 1 / 0.95) for name in VOLUME_SMALL),
-    *((name, ours, "bindfs-user", most)
-      for ours in ("plyfs-volume-user", "plyfs-volume-cached")
-      for names, most in ((VOLUME_METADATA, 0.5), (VOLUME_DATA, 1.0)) for name in names),
 )
