@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Runs the workloads on every contender in turn, round after round, and prints medians and ratios.
+"""Runs the workloads on every contender in turn, round after round, and tells medians and ratios.
 
 Contenders are interleaved and their order turns with the round, so that a busy spell of the machine
-falls on all of them. Exit status 1 when a contender did not do the work, a lower layer changed, or,
-with --promises, a promise is broken.
+falls on all of them. Exit status 1 when a contender did not do the work (it is left out of it from then
+on, and the rest goes on), a lower layer changed, a ratio is worse than --against has it, or, with
+--promises, a promise is broken.
 """
 import argparse
 import contextlib
@@ -49,7 +50,7 @@ def take(workload, step, contender, mount, environment, results, look):
         seconds, output = shell(step.command, mount, environment)
     if step.clock:
         seconds, output = step.clock(output)
-    results.check(f"output of {workload.name}, step {step.name or 'of all'}", contender.name, output)
+    results.check(f"output of {workload.name}, {step.command[:40]}", contender.name, output)
     name = f"{workload.name}/{step.name}" if step.name else workload.name
     if step.resident:
         if contender.is_fuse():  # the kernel's own memory is nobody's
@@ -88,7 +89,7 @@ def rounds(workload, contenders, tree_set, scratch, results, count):
                 continue
             try:
                 measure(workload, contender, tree_set, scratch, results, look=turn == 0)
-            except (Wrong, OSError) as error:
+            except Wrong as error:
                 wrong[contender.name] = f"{workload.name}: {error}"
                 results.forget(workload.name, contender.name)
     return list(wrong.values())
@@ -100,7 +101,7 @@ def peer(words):
     name, _, program = words.partition("=")
     if not name or not os.access(program, os.X_OK):
         raise argparse.ArgumentTypeError(f"{words}: not NAME=PATH of a program")
-    return name, program
+    return name, os.path.abspath(program)
 
 
 def arguments():
@@ -163,11 +164,11 @@ def among(contenders, results):
     return [contender for contender in contenders if contender in results.family.contenders]
 
 
-def tell(options, about, sizes, measured, contenders):
+def tell(options, about, sizes, measured, contenders, wrong):
     for results in measured:
         report.print_table(results, among(contenders, results))
         report.print_requests(results, among(contenders, results))
-    report.write_json(options.output, about, sizes, measured, contenders)
+    report.write_json(options.output, about, sizes, measured, contenders, wrong)
     chart.write(options.output.with_suffix(".svg"),
                 f"{about['processor']}, {about['cores']} cores, Linux {about['kernel']}, {about['date']}: medians of "
                 f"{options.rounds} rounds, {options.files} files, on {options.backing}",
@@ -200,7 +201,7 @@ def run(options, scratch):
     report.print_head(about, contenders, [c for c in wanted if c not in contenders])
     print(f"  {options.files} files, {options.rounds} rounds, all on {options.backing}")
     measured, wrong = run_workloads(options, contenders, scratch)
-    tell(options, about, sizes, measured, contenders)
+    tell(options, about, sizes, measured, contenders, wrong)
     kept = verdicts(options, sizes, measured)
     for text in wrong:
         print(f"wrong: {text}", file=sys.stderr)

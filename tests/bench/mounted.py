@@ -10,6 +10,7 @@ import tempfile
 import time
 
 from contenders import URING
+from results import Wrong
 
 SETTLED = 15  # looks, each 20 ms after the last
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -65,10 +66,17 @@ class Mount:
             self.layers.copy(self.host if self.family.on_host else self.at)
         owner = self.family.client
         subprocess.run(["chown", "-R", f"{owner}:{owner}", *self.folders], check=True)
+        # What the copy left to be written must not fall to whoever is timed.
+        subprocess.run(["sync", "--file-system", self.box], check=True)
         started = time.perf_counter()
-        self.switched.enter_context(_uring(self.contender.uring))
-        if not self.contender.is_copy():
-            self._mount()
+        try:
+            self.switched.enter_context(_uring(self.contender.uring))
+            if not self.contender.is_copy():
+                self._mount()
+        except BaseException:
+            self.switched.close()
+            shutil.rmtree(self.box)
+            raise
         self.seconds = time.perf_counter() - started
         return self
 
@@ -80,7 +88,7 @@ class Mount:
                                   stdout=subprocess.DEVNULL, stderr=said, user=user, group=user, extra_groups=[])
             said.seek(0)
             if done.returncode != 0:
-                raise OSError(f"{self.contender.name} does not mount: {said.read()[-500:]}")
+                raise Wrong(f"{self.contender.name} does not mount: {said.read()[-500:]}")
 
     def __exit__(self, *_):
         self.switched.close()
@@ -90,11 +98,11 @@ class Mount:
 
     def _unmount(self):
         if LIBC.umount2(os.fsencode(self.at), 0) != 0:
-            raise OSError(ctypes.get_errno(), f"cannot unmount {self.at}")
+            raise RuntimeError(f"cannot unmount {self.at}: {os.strerror(ctypes.get_errno())}")
         end = time.monotonic() + 60
         while serving(self.at):  # its daemon's last work must not fall into the next round
             if time.monotonic() > end:
-                raise OSError(f"{self.contender.name}: the daemon outlives its mount by 60 s")
+                raise RuntimeError(f"{self.contender.name}: the daemon outlives its mount by 60 s")
             time.sleep(0.002)
 
     def _pages(self):

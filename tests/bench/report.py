@@ -85,10 +85,10 @@ def _measure(results, name, contender):
             "ratio": results.ratio(name, contender, results.family.reference)}
 
 
-def write_json(path, about, sizes, measured, contenders):
+def write_json(path, about, sizes, measured, contenders, wrong):
     path.parent.mkdir(parents=True, exist_ok=True)
     measures = {name: {contender: _measure(results, name, contender) for contender in by}
                 for results in measured for name, by in results.values.items()}
     text = json.dumps({"machine": about, **sizes, "versions": {c.name: c.version() for c in contenders},
-                       "measures": measures, "promises": promises(measured)}, indent=1)
+                       "measures": measures, "wrong": wrong, "promises": promises(measured)}, indent=1)
     path.write_text(text + "\n")

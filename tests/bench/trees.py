@@ -155,6 +155,7 @@ class Trees:
             folder = self.scratch / name
             self.made[name] = self.makers[name](folder)
             self.before[name] = digest(folder)
+            subprocess.run(["sync", "--file-system", folder], check=True)
         return self.made[name]
 
     def inputs(self, commands):

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""The benchmark itself: what it finds worse, what it draws, and that it notices whoever does other work."""
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+import pytest
+
+from harness import ROOT, can_mount_kernel, need, need_fuse, need_root, need_tool
+
+BENCH = ROOT / "tests" / "bench"
+sys.path.insert(0, str(BENCH))
+
+import chart  # noqa: E402
+import contenders  # noqa: E402
+import recorded  # noqa: E402
+import results as results_of  # noqa: E402
+import workloads  # noqa: E402
+
+SIZES = {"backing": "tmpfs", "files": 10, "large_mib": 1}
+UNION = contenders.FAMILIES["union"]
+OURS = "plyfs-stateless"
+
+
+def measured(ours, kernel=(1.0, 1.0, 1.0), measure="untar"):
+    results = results_of.Results(UNION)
+    for name, values in (("kernel", kernel), (OURS, ours)):
+        for value in values:
+            results.add(measure, name, value)
+    return results
+
+
+@pytest.fixture
+def record(tmp_path):
+    path = tmp_path / "recorded.json"
+    recorded.write(path, SIZES, measured((2.0, 2.0, 2.0)), UNION.contenders)
+    return path
+
+
+def test_a_ratio_worse_by_more_than_half_is_found(record):
+    found = recorded.findings(record, SIZES, measured((3.1, 3.2, 3.3)))
+    assert len(found) == 1 and found[0].startswith(f"untar: {OURS} takes 3.20"), found
+
+
+def test_a_ratio_worse_by_less_than_half_is_not(record):
+    assert recorded.findings(record, SIZES, measured((2.9, 2.95, 2.99))) == []
+
+
+def test_a_busy_spell_that_spared_one_round_is_no_finding(record):
+    assert recorded.findings(record, SIZES, measured((2.0, 9.0, 9.0))) == []
+
+
+def test_milliseconds_are_no_finding(tmp_path):
+    path = tmp_path / "recorded.json"
+    recorded.write(path, SIZES, measured((0.002,), kernel=(0.001,)), UNION.contenders)
+    assert recorded.findings(path, SIZES, measured((0.009,), kernel=(0.001,))) == []
+
+
+def test_another_runs_record_is_refused(record):
+    found = recorded.findings(record, {**SIZES, "files": 20}, measured((2.0,)))
+    assert len(found) == 1 and "files was 10, is 20" in found[0], found
+
+
+def test_the_record_in_the_tree_is_of_measures_that_there_are():
+    record = json.loads((BENCH / "recorded.json").read_text())
+    names = {w.name for w in workloads.WORKLOADS if w.family == "union"}
+    assert {measure.split("/")[0] for measure in record["ratios"]} <= names
+    assert {name for by in record["ratios"].values() for name in by} <= set(contenders.QUICK)
+
+
+def test_the_chart_has_a_bar_for_each_contender_and_a_sign_for_who_cannot(tmp_path):
+    chosen = [c for c in UNION.contenders if c.name in ("kernel", OURS, "mergerfs")]
+    chart.write(tmp_path / "chart.svg", "<&> a caption", [(measured((2.0, 4.0, 3.0)), chosen)])
+    root = xml.etree.ElementTree.parse(tmp_path / "chart.svg").getroot()
+    titles = [element.text for element in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles == ["untar, kernel: 1.00 (1.00 to 1.00)", f"untar, {OURS}: 3.00 (2.00 to 4.00)"]
+    words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "<&> a caption" in words and "-" in words
+
+
+def bench(tmp_path, *words, check=True):
+    need_root()
+    need_fuse()
+    need(can_mount_kernel(), "needs overlayfs in the kernel")
+    done = subprocess.run(["sh", BENCH / "run.sh", "--files", "30", "--rounds", "2", "--output",
+                           tmp_path / "bench.json", *words], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, check=False)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done, json.loads((tmp_path / "bench.json").read_text())
+
+
+def test_a_run_tells_every_round_and_draws_it(tmp_path):
+    done, told = bench(tmp_path, "--contenders", f"native,kernel,{OURS}", "find", "chmod")
+    assert set(told["measures"]) == {"find/cold", "find/warm", "chmod"}
+    assert len(told["measures"]["chmod"][OURS]["seconds"]) == 2
+    assert told["machine"]["kernel"] == os.uname().release and not told["wrong"]
+    xml.etree.ElementTree.parse(tmp_path / "bench.svg")
+    assert "native" in done.stdout
+
+
+def test_a_peer_that_does_other_work_is_named_and_the_rest_goes_on(tmp_path):
+    need_tool("fuse-overlayfs")
+    peer = tmp_path / "peer"  # shows the lowest layer alone
+    peer.write_text('#!/bin/sh\nexec fuse-overlayfs -o "lowerdir=base,${2#*,}" "$3"\n')
+    peer.chmod(0o755)
+    done, told = bench(tmp_path, "--contenders", f"kernel,{OURS},lesser", "--peer", f"lesser={peer}", "find",
+                       check=False)
+    assert done.returncode == 1 and "wrong: find: output of find" in done.stderr and "lesser gave" in done.stderr
+    assert set(told["measures"]["find/cold"]) == {"kernel", OURS}
+
+
+def test_a_peer_that_does_not_mount_is_named(tmp_path):
+    done, told = bench(tmp_path, "--contenders", f"kernel,{OURS},none", "--peer", "none=/bin/false", "chmod",
+                       check=False)
+    assert done.returncode == 1 and "none does not mount" in done.stderr
+    assert len(told["measures"]["chmod"][OURS]["seconds"]) == 2
