@@ -83,7 +83,8 @@ def _family(results, contenders, y):
     measures = [name for name in results.values if results.median(name, reference)]
     if not measures:
         return [], y
-    colours = {c.name: COLOURS[n % len(COLOURS)] for n, c in enumerate(contenders)}
+    # By the place in the family, so that each has its colour in every chart.
+    colours = {c.name: COLOURS[results.family.contenders.index(c) % len(COLOURS)] for c in contenders}
     scale = Scale([end for name in measures for c in contenders
                    for end in results.ends(name, c.name, reference) or ()])
     parts, top = _legend(colours, y + 22)

@@ -12,7 +12,7 @@
 # program with fuse-overlayfs's command line. tests/bench/recorded.json has ratios of `--quick`, against
 # which `--quick --against tests/bench/recorded.json` holds a run; --record writes them anew.
 #
-# Unions: find tar grep untar rm-upper rm-lower chown chmod copy git-status git-clone python write-4k write-1m
+# Unions: find tar grep untar rm-upper rm-lower chown chmod copy git-status git-clone dpkg gcc python write-4k write-1m
 # append randread-4k randwrite-4k sqlite sqlite-fsync copyup-chmod copyup-append copyup-truncate (of a file of
 # --large, 1 GiB) directory (of 100,000 entries; a third of it with 5,000 --files) layers-2 layers-50 layers-500
 # untar-500 image-walk first-answer memory (of 100,000 files, as before) parallel (1, 2 and 4 clients)

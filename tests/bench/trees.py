@@ -134,6 +134,25 @@ def python(folder):
     return Layers(str(folder), ("base",), 0)
 
 
+def sources(folder):
+    """This program's own library, to be compiled."""
+    target = pathlib.Path(folder) / "base" / "layers"
+    target.mkdir(parents=True)
+    for path in sorted((pathlib.Path(__file__).resolve().parents[2] / "layers").glob("*.[ch]")):
+        shutil.copy2(path, target)
+    return Layers(str(folder), ("base",), 0)
+
+
+def dpkg_root(folder):
+    """What dpkg keeps of a root in which nothing is installed."""
+    kept = pathlib.Path(folder) / "base" / "var/lib/dpkg"
+    for name in ("info", "updates", "triggers", "parts"):
+        (kept / name).mkdir(parents=True)
+    for name in ("status", "available"):
+        (kept / name).touch()
+    return Layers(str(folder), ("base",), 0)
+
+
 class Trees:
     """Every set of layers by name, and what else commands read, made at first use."""
 
@@ -145,6 +164,7 @@ class Trees:
                        "spread": lambda at: deep(at, 3, count * 20 // 3),
                        "crowded": lambda at: crowded(at, count * 20 // 3),
                        "large": lambda at: one_file(at, large),
+                       "sources": sources, "dpkg-root": dpkg_root,
                        "repository": lambda at: repository(at, count), "python": python,
                        "deep-2": lambda at: deep(at, 2, count // 3),
                        "deep-50": lambda at: deep(at, 50, count // 3),
@@ -160,7 +180,7 @@ class Trees:
 
     def inputs(self, commands):
         """The variables that the commands name: files that lie outside of the mount."""
-        makers = {"ARCHIVE": self.archive, "NAMES": self.names}
+        makers = {"ARCHIVE": self.archive, "NAMES": self.names, "PACKAGE": self.package}
         return {name: make() for name, make in makers.items()
                 if any(f"${name}" in command for command in commands)}
 
@@ -171,6 +191,19 @@ class Trees:
             layers = self.get("real")
             for name in reversed(layers.names):
                 subprocess.run(["tar", "-rf", path, "-C", f"{layers.folder}/{name}", "."], check=True)
+        return str(path)
+
+    def package(self):
+        """A Debian package of the real tree's base, which has no scripts."""
+        path = self.scratch / "real.deb"
+        if not path.exists():
+            at = self.scratch / "package"
+            subprocess.run(["cp", "-a", f"{self.get('real').folder}/base", at], check=True)
+            (at / "DEBIAN").mkdir()
+            (at / "DEBIAN" / "control").write_text("Package: real\nVersion: 1\nArchitecture: all\n"
+                                                   "Maintainer: nobody <nobody@localhost>\nDescription: files\n")
+            subprocess.run(["dpkg-deb", "-Znone", "--build", at, path], check=True, stdout=subprocess.DEVNULL)
+            shutil.rmtree(at)
         return str(path)
 
     def names(self):

@@ -39,6 +39,12 @@ APPEND = "for i in $(seq 1000); do echo \"line $i\" >> log; done" + SYNC
 ABSENT = "n=0; for i in $(seq 2000); do [ -e usr/lib$((i % 10))/absent$i ] && n=$((n + 1)); done; echo $n"
 WALK = f"/usr/bin/python3 -S {shlex.quote(WALKER)} . $OTHER"
 
+# dpkg of this machine in a root that it only writes to: it syncs and renames every file as in a chroot.
+DPKG = "dpkg --root=. --log=/dev/null --force-depends -i $PACKAGE >/dev/null && dpkg --root=. -l | wc -l" + SYNC
+GCC = ("mkdir out && for file in $(ls layers/*.c | head -n 12); do gcc -std=c17 -O1 -D_GNU_SOURCE"
+       " -D_FILE_OFFSET_BITS=64 -Ilayers -c $file -o out/$(basename $file .c).o || exit; done"
+       " && ar rcD out/layers.a out/*.o" + SYNC)
+
 
 def inserts(synchronous):
     """1,000 transactions of one row each."""
@@ -87,6 +93,8 @@ WORKLOADS = (
     Workload("git-status", "repository", twice(STATUS)),
     # What git itself writes has times and inode numbers in it.
     Workload("git-clone", "repository", (Step("", CLONE), Step("", "rm -rf clone/.git", timed=False)), writes=True),
+    Workload("dpkg", "dpkg-root", once(DPKG), writes=True),
+    Workload("gcc", "sources", once(GCC), writes=True),
     Workload("python", "python", twice(PYTHON)),
     Workload("append", "empty", once(APPEND), writes=True),
     Workload("randread-4k", "file", reads("randread", "4k", 4)),
