@@ -15,7 +15,7 @@ def write(path, sizes, results, contenders):
     reference = results.family.reference
     ratios = {name: {c.name: round(ratio, 3) for c in contenders
                      if c.is_ours() and (ratio := results.ratio(name, c.name, reference))}
-              for name in results.values}
+              for name in results.values if results.median(name, reference)}
     path.write_text(json.dumps({**sizes, "ratios": ratios}, indent=1, sort_keys=True) + "\n")
 
 
