@@ -12,6 +12,7 @@ import os
 import pathlib
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -218,6 +219,8 @@ def open_fuse_to_all(scratch):
 
 def main():
     options = arguments()
+    # Whoever is told to end leaves no daemon, no directory and no counting behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     scratch = tempfile.mkdtemp(prefix="plyfs-bench-")
     # A filesystem of its own: every layer lies on it, and it goes away with the mount namespace.
     backings.mount(options.backing, scratch)
