@@ -173,6 +173,7 @@ def test_a_kill_in_the_middle_of_rename_loses_nothing(store, lower):
         # What refers to it follows.
         (mounted,) = json.loads(store.plyfs("inspect", "box").stdout)[0]["Mounts"]
         assert mounted["Name"] == now
+    mend(store)
     assert_consistent(store)
 
 
