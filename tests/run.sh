@@ -31,7 +31,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
 sanitized="$sanitized volumes shadow explain routes quota copyups report policy waste expect trace"
-alone="memory model attach model+asan"
+alone="memory model attach copyups model+asan copyups+asan"
 
 suites() {
     echo unit
