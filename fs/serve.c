@@ -49,7 +49,7 @@
 
 enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16, STREAK = 8 };
 enum { ROOM = 4096 }; /* of descriptors: those of the cache, and as many more */
-enum { CROWDED_NS = 100000, CROWDED_FOR_NS = 50000000 };
+enum { CROWDED_NS = 1000000, CROWDED_FOR_NS = 50000000 };
 
 /* A request read and not yet served. */
 struct parcel {
