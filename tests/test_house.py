@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The house rules that a machine can hold the tree to: floors, headers, format, words, lengths, pages."""
+import fnmatch
 import functools
 import json
 import os
@@ -261,6 +262,68 @@ def test_every_suite_is_a_python_module_that_compiles_and_every_script_is_sh():
         compile(path.read_text(), rel(path), "exec")
     for path in [*(ROOT / "tests").rglob("*.sh"), *(ROOT / "examples").rglob("*.sh")]:
         run("sh", "-n", path)
+
+
+# ---- promises -----------------------------------------------------------------------------------
+
+# The table of README's section "What is safe when" is kept in this form, a promise a line:
+#   | What holds. | `test_io.py`: `test_a`, `test_b_*_c`; `unit/test_upper.c`: `a_claim` |
+# that is files of tests/, each with the names of its tests; a * stands for any part of a name. A line
+# names one test at least, and each name must be found.
+PROMISES = "What is safe when"
+# What the section must speak of.
+PROMISED = ("`fsync`", "`write`", "copy-up", "deletion", "killed", "`volatile`")
+NAMED_TESTS = re.compile(r"`([^`]+)`: ((?:`[^`]+`(?:, )?)+)(?:; |$)")
+
+
+def promises():
+    """[(promise, what its line names as tests)], of README's table."""
+    section = (ROOT / "README.md").read_text().split(f"\n## {PROMISES}\n")[1].split("\n## ")[0]
+    rows = [line.strip().strip("|").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    assert rows[0] == [" promise", "tests "] and set("".join(rows[1])) <= set("-|"), rows[:2]
+    assert all(len(row) == 2 for row in rows[2:]), "a line of the table has not two columns"
+    return [(promise.strip(), tests.strip()) for promise, tests in rows[2:]]
+
+
+def claims_of(path):
+    """The names of the tests that a file of tests/ runs, Python or C; None where there is no file."""
+    if not path.is_file():
+        return None
+    form = r"^ *def (test_\w+)\(" if path.suffix == ".py" else r"\b(?:cmocka_unit|kit)_test\w*\((\w+)"
+    return re.findall(form, path.read_text(), re.M)
+
+
+def unkept(promise, tests):
+    """What is wrong with a line of the table, as lines."""
+    if not tests or NAMED_TESTS.sub("", tests):
+        return [f"{promise}: its tests are not in the form of the table: {tests!r}"]
+    findings = []
+    for file, names in NAMED_TESTS.findall(tests):
+        found = claims_of(ROOT / "tests" / file)
+        if found is None:
+            findings.append(f"{promise}: there is no tests/{file}")
+            continue
+        findings += [f"{promise}: tests/{file} has no test {name}" for name in re.findall(r"`([^`]+)`", names)
+                     if not fnmatch.filter(found, name)]
+    return findings
+
+
+def test_every_promise_of_the_readme_names_tests_that_exist():
+    table = promises()
+    said = " ".join(promise for promise, _ in table)
+    no_findings([line for row in table for line in unkept(*row)] +
+                [f"nothing is promised of {word}" for word in PROMISED if word not in said])
+
+
+@pytest.mark.parametrize("tests, wrong", [
+    ("`test_house.py`: `test_every_promise_*_exist`", 0),
+    ("`test_house.py`: `test_functions_are_short`, `test_nothing`; `unit/test_fd.c`: `nothing`", 2),
+    ("`test_nowhere.py`: `test_functions_are_short`", 1),
+    ("`test_house.py`", 1),
+    ("", 1),
+])
+def test_a_promise_without_its_test_is_found(tests, wrong):
+    assert len(unkept("It holds.", tests)) == wrong
 
 
 # ---- manual pages -------------------------------------------------------------------------------
