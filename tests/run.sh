@@ -4,11 +4,12 @@
 # run.sh: installs what is missing, builds, runs every suite, and ends with the line
 # "N passed, N failed" (", N skipped" when any was), the sum over all of them.
 #
-# Three builds: build/ (gcc, warnings are errors: the program that the suites run), build/clang
-# (clang, compiled only) and build/asan (address and undefined-behaviour sanitizers: the suites
-# named in $sanitized run a second time with it). A daemon in the background has no stderr, so the
-# sanitizers write to files, and a file there is a failure. So is a process that a suite leaves
-# behind: it is known by PLYFS_TEST_DIR in its environment, which no other suite shares.
+# Four builds: build/ (gcc, warnings are errors: the program that the suites run), build/clang
+# (clang, compiled only), build/asan (address and undefined-behaviour sanitizers: the suites
+# named in $sanitized run a second time with it) and, with --full, build/tsan (thread sanitizer: those
+# in $threaded). A daemon in the background has no stderr, so the sanitizers write to files, and a file
+# there is a failure. So is a process that a suite leaves behind: it is known by PLYFS_TEST_DIR in its
+# environment, which no other suite shares.
 #
 # As many suites run at once as there are processors, each in a directory of its own; those of
 # $alone, which measure or fill the machine, run one after the other when the rest is done.
@@ -19,8 +20,9 @@ usage() {
 usage: sh tests/run.sh [--build] [--list] [--only SUITE]... [--full]
   --build       only install what is missing and build; the program is build/plyfs
   --list        name the suites and do nothing
-  --only SUITE  run this suite alone (may be given again); NAME+asan is a suite with the sanitizers
-  --full        the long tests too (PLYFS_FULL=1)
+  --only SUITE  run this suite alone (may be given again); NAME+asan is a suite with the sanitizers of
+                memory and behaviour, NAME+tsan with that of threads
+  --full        the long tests too (PLYFS_FULL=1), and the suites NAME+tsan
 environment: PLYFS_SUITE_SECONDS, after which a suite counts as hung (900; 7200 with --full);
 PLYFS_LANES, how many suites run at once (the number of processors)
 Logs are kept in build/log.
@@ -31,7 +33,9 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
 sanitized="$sanitized volumes shadow explain routes quota copyups report policy waste expect trace"
+threaded="semantics io model attach routes copyups trace"
 alone="memory model attach copyups model+asan copyups+asan"
+alone="$alone model+tsan attach+tsan copyups+tsan"
 
 suites() {
     echo unit
@@ -46,6 +50,18 @@ suites() {
             echo "$name+asan"
         fi
     done
+    for name in $threaded; do
+        echo "$name+tsan"
+    done
+}
+
+# chosen: the suites of a run that names none.
+chosen() {
+    if [ "${PLYFS_FULL:-}" = 1 ]; then
+        suites
+    else
+        suites | grep -v '+tsan$'
+    fi
 }
 
 refuse() {
@@ -125,7 +141,7 @@ cat "$logs/setup.log"
 pkg_config_path=$root/build/deps/prefix/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 build build gcc
 [ -z "$build_alone" ] || exit 0
-selected=${only:-$(suites)}
+selected=${only:-$(chosen)}
 if [ -z "$only" ]; then
     build build/clang clang
 fi
@@ -136,6 +152,9 @@ case "$selected" in
     build build/asan gcc -Db_sanitize=address,undefined -Db_lundef=false \
         "-Dc_link_args=-static-libasan -static-libubsan"
     ;;
+esac
+case "$selected" in
+*+tsan*) build build/tsan clang -Db_sanitize=thread -Db_lundef=false ;;
 esac
 
 # ---- run -----------------------------------------------------------------------------------------
@@ -200,9 +219,13 @@ limit=${PLYFS_SUITE_SECONDS:-$([ "${PLYFS_FULL:-}" = 1 ] && echo 7200 || echo 90
 
 # run_suite SUITE: one suite, its counts left in $logs/SUITE.counts, one line said.
 run_suite() {
-    suite=$1 here=$scratch/${1%+asan} name=${1%+asan} directory=$root/build log=$logs/$1.log xml=$logs/$1.xml
-    sanitized_run=
-    case $suite in *+asan) directory=$root/build/asan here=$here-asan sanitized_run=1 ;; esac
+    suite=$1 name=${1%+*} directory=$root/build log=$logs/$1.log xml=$logs/$1.xml
+    here=$scratch/$name sanitized_run=
+    case $suite in
+    *+*)
+        directory=$root/build/${suite#*+} here=$here-${suite#*+} sanitized_run=1
+        ;;
+    esac
     reports=$here/sanitizer
     started=$(date +%s) status=0
     report=$logs/$suite.report
@@ -226,6 +249,7 @@ run_suite() {
     env PLYFS="$directory/plyfs" PLYFS_TEST_DIR="$here" PLYFS_REPORT="$report" \
         PLYFS_SANITIZED="$sanitized_run" ASAN_OPTIONS="log_path=$reports/report:detect_leaks=1" \
         UBSAN_OPTIONS="log_path=$reports/report:print_stacktrace=1" \
+        TSAN_OPTIONS="log_path=$reports/report:second_deadlock_stack=1" \
         timeout -s INT -k 60 "$limit" "$@" </dev/null >"$log" 2>&1 || status=$?
     if [ "$name" = unit ] && [ -e "$directory/meson-logs/testlog.junit.xml" ]; then
         cp "$directory/meson-logs/testlog.junit.xml" "$xml"

@@ -7,9 +7,10 @@
  *
  * Built by -Dfuzz=true with clang: fuzz_unpack CORPUS. Without it fuzz/replay.c runs it over files.
  */
+#include "fuzzkit.h"
+
 #include "digest.h"
 #include "fd.h"
-#include "rmtree.h"
 #include "skeleton.h"
 #include "unpack.h"
 
@@ -19,30 +20,16 @@
 #include <string.h>
 #include <sys/mman.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static const char CANARY[] = "as it was";
-
-static void must(bool holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "fuzz_unpack: %s\n", what);
-        abort();
-    }
-}
 
 /* Directories "tree", "books" and "volume" and a canary, in a directory of their own. */
 static int make_place(char path[64])
 {
-    snprintf(path, 64, "%s/plyfs-fuzz.XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    must(mkdtemp(path) != NULL, "no place to work in");
-    int place = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    must(place >= 0, "the place cannot be opened");
+    int place = fuzz_enter(path);
     must(mkdirat(place, "tree", 0700) == 0 && mkdirat(place, "books", 0700) == 0 &&
              mkdirat(place, "volume", 0700) == 0,
          "no directories");
-    cleanup_fd int canary = openat(place, "canary", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    must(canary >= 0 && fd_write_all(canary, CANARY, sizeof(CANARY)) == 0, "no canary");
+    fuzz_file(place, "canary", CANARY, sizeof(CANARY));
     return place;
 }
 
@@ -131,6 +118,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(lseek(archive, 0, SEEK_SET) == 0, "no way back");
     unpack_plain(place, archive);
     check_canary(place);
-    must(rmtree(AT_FDCWD, path) == 0, "the place cannot be removed");
+    fuzz_leave(path);
     return 0;
 }

@@ -4,20 +4,11 @@
  * what comes of it is as the header promises, so that a mount can rely on it. What breaks that
  * aborts.
  */
+#include "fuzzkit.h"
+
 #include "volumespec.h"
 
-#include <stdio.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool holds, const char *what)
-{
-    if (!holds) {
-        fprintf(stderr, "fuzz_volumespec: %s\n", what);
-        abort();
-    }
-}
 
 static void check_clean(const char *path)
 {
@@ -60,10 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct volume_fault fault = {.words = ""};
     char *mount = NULL;
     bool read_only;
-    cleanup_free char *text = malloc(size + 1);
-    must(text != NULL, "no memory");
-    memcpy(text, data, size);
-    text[size] = 0;
+    cleanup_free char *text = fuzz_text(data, size);
     check(volume_spec_parse_short(text, "/here", &spec, &fault), &spec, &fault);
     check(volume_spec_parse_long(text, "/here", &spec, &fault), &spec, &fault);
     check(volume_spec_parse_tmpfs(text, &spec, &fault), &spec, &fault);

@@ -3,15 +3,12 @@
  * Runs a fuzz target over the files of a directory, each a test in TAP: what the fuzzer found once
  * stays found without it.
  */
-#include "own.h"
+#include "fuzzkit.h"
 
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int run_file(int dir, const char *name)
 {
