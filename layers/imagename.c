@@ -92,6 +92,9 @@ static const char *without_usual_host(const char *word)
 int imagename_normal(const char *word, char name[IMAGENAME_SIZE])
 {
     word = without_usual_host(word);
+    /* A repository that is called like that registry would have two spellings. */
+    if (without_usual_host(word) != word)
+        return -EINVAL;
     const char *last = strrchr(word, '/');
     const char *colon = strchr(last ? last : word, ':');
     size_t length = colon ? (size_t)(colon - word) : strlen(word);

@@ -3,7 +3,8 @@
  * Duty: the grammar of overlay attributes. In sealed layers both namespaces are read, so that a
  * layer written without privilege is understood by a mount with it and the reverse; in the upper
  * only the one that is written. A user's own attribute of that prefix is stored escaped, so nobody
- * can forge one through the mount.
+ * can forge one through the mount; and so is one that is called like a book of the other namespace,
+ * because the upper may become a sealed layer.
  */
 #include "ovlattr.h"
 
@@ -52,16 +53,24 @@ static const char *after_prefix(int space, const char *name)
     return space < SPACES && begins(name, PREFIX[space]) ? name + strlen(PREFIX[space]) : NULL;
 }
 
+/* The attribute that a name behind a prefix means, or OVLATTR_COUNT. */
+static enum ovlattr attr_named(const char *suffix)
+{
+    int attr = 0;
+    while (attr < OVLATTR_COUNT && strcmp(suffix, SUFFIX[attr]) != 0)
+        attr++;
+    return (enum ovlattr)attr;
+}
+
 static ovlset attr_bit(enum ovlwhere where, const char *disk_name)
 {
     if (strcmp(disk_name, FUSE_OPAQUE) == 0)
         return 1u << OVLATTR_OPAQUE;
     for (int space = 0; space < SPACES; space++) {
         const char *suffix = is_read(where, space) ? after_prefix(space, disk_name) : NULL;
-        for (int attr = 0; suffix && attr < OVLATTR_COUNT; attr++) {
-            if (strcmp(suffix, SUFFIX[attr]) == 0)
-                return 1u << attr;
-        }
+        enum ovlattr attr = suffix ? attr_named(suffix) : OVLATTR_COUNT;
+        if (attr < OVLATTR_COUNT)
+            return 1u << attr;
     }
     return 0;
 }
@@ -143,17 +152,37 @@ static const char *after_our_prefix(const char *disk_name)
                                                                                              : NULL;
 }
 
+/* Whether it is the name of a book, or an escape of one. */
+static bool is_of_a_book(const char *suffix)
+{
+    while (begins(suffix, ESCAPE))
+        suffix += strlen(ESCAPE);
+    return attr_named(suffix) < OVLATTR_COUNT;
+}
+
+/* What follows the prefix of a name that is a book, or is escaped not to be one: in the namespace
+ * of the mount all of that prefix, in the other one what a sealed layer would be understood by. */
+static const char *after_books_prefix(enum ovlspace space, const char *name)
+{
+    for (int i = 0; i < SPACES && (int)space < SPACES; i++) {
+        const char *suffix = after_prefix(i, name);
+        if (suffix && (i == (int)space || is_of_a_book(suffix)))
+            return suffix;
+    }
+    return NULL;
+}
+
 bool ovlattr_is_private(enum ovlspace space, const char *disk_name)
 {
     if (begins(disk_name, FUSE_PREFIX))
         return true;
-    const char *suffix = after_prefix(space, disk_name);
+    const char *suffix = after_books_prefix(space, disk_name);
     return suffix && !begins(suffix, ESCAPE);
 }
 
 int ovlattr_escape(enum ovlspace space, const char *name, char *disk)
 {
-    const char *suffix = after_prefix(space, name);
+    const char *suffix = after_books_prefix(space, name);
     int length;
     if (suffix)
         length = snprintf(disk, XATTR_NAME_MAX + 1, "%.*s%s%s", (int)(suffix - name), name, ESCAPE,
@@ -169,7 +198,7 @@ const char *ovlattr_unescape(enum ovlspace space, const char *disk_name, char *b
 {
     if (ovlattr_is_private(space, disk_name))
         return NULL;
-    const char *suffix = after_prefix(space, disk_name), *ours = after_our_prefix(disk_name);
+    const char *suffix = after_books_prefix(space, disk_name), *ours = after_our_prefix(disk_name);
     if (!suffix && !ours)
         return disk_name;
     if (ours) {

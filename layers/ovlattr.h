@@ -4,7 +4,9 @@
  * and the escape by which a user's own attributes of that name are stored (kernel document
  * overlayfs.rst, "Nesting overlayfs mounts": overlay.* becomes overlay.overlay.*).
  * What fuse-overlayfs would take for its own, user.fuseoverlayfs.*, becomes
- * user.plyfs.fuseoverlayfs.*.
+ * user.plyfs.fuseoverlayfs.*. Beyond the kernel, the names of books (opaque, redirect...) are kept
+ * in either namespace, whichever the mount writes: an upper that becomes a sealed layer is read in
+ * both, and a user's own user.overlay.redirect would lead into whatever it names.
  */
 #ifndef PLYFS_OVLATTR_H
 #define PLYFS_OVLATTR_H
@@ -78,7 +80,7 @@ must_check int ovlattr_set(enum ovlspace space, int dir, const char *name, enum 
 must_check int ovlattr_remove(enum ovlspace space, int dir, const char *name, enum ovlattr attr);
 
 /* True for an attribute that belongs to the books of a mount of this namespace as it lies on disk,
- * and is never shown. */
+ * or would be read as one in a sealed layer. It is never shown, and never copied. */
 bool ovlattr_is_private(enum ovlspace space, const char *disk_name);
 
 /* The name on disk of a user's attribute: escaped when it would be taken for ours. `disk` has

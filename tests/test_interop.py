@@ -685,3 +685,54 @@ def test_uppers_of_a_user_namespace_are_read_by_both(sandbox, writer):
     assert_same(left, right, f"written by {writer} (left)")
     shown = {name for record in left.values() for name in record["xattrs"]}
     assert not [name for name in shown if re.match(r"(user|trusted)\.overlay\.", name)]
+
+
+def test_marks_of_the_other_kind_are_not_copied_up_with_what_they_mark(sandbox):
+    """A layer that was written without privilege has its books in user.overlay.*. Where root copies up
+    what they are on and makes a layer of that in turn, they would speak again, in the wrong place."""
+    base, middle, upper = sandbox.directory("base"), sandbox.directory("middle"), sandbox.directory("upper")
+    (base / "file").write_text("old data")
+    (base / "moved").mkdir()
+    (base / "moved" / "within").write_text("moved")
+    (base / "there").mkdir()
+    (base / "there" / "beneath").write_text("not to be seen")
+    (middle / "opaque").mkdir()
+    (middle / "opaque" / "kept").write_text("kept")
+    os.setxattr(middle / "opaque", "user.overlay.opaque", b"y")
+    (middle / "there").mkdir()
+    os.setxattr(middle / "there", "user.overlay.redirect", b"/moved")
+    (middle / "file").touch()
+    os.truncate(middle / "file", 8)
+    os.setxattr(middle / "file", "user.overlay.metacopy", b"")
+    work = sandbox.directory("work")
+    with sandbox.plyfs([middle, base], upper, work, at=sandbox.directory("first")) as union:
+        assert [os.listxattr(union / name) for name in ("opaque", "there", "file")] == [[]] * 3
+        for name in ("opaque", "there"):
+            (union / name).chmod(0o711)
+        (union / "file").write_text("new data")
+        shown = listing(union)
+    with sandbox.plyfs([upper, middle, base], at=sandbox.directory("second")) as union:
+        assert_same(shown, listing(union), "as a layer it shows something else")
+        assert (union / "file").read_text() == "new data"
+        assert (union / "opaque" / "kept").read_text() == "kept"
+        assert os.listdir(union / "there") == ["within"]
+
+
+def test_a_users_attribute_does_not_become_a_mark_when_the_upper_becomes_a_layer(sandbox):
+    base, upper = sandbox.directory("base"), sandbox.directory("upper")
+    for name in ("own", "secret"):
+        (base / name).mkdir()
+        (base / name / name).write_text(name)
+    (base / "file").write_text("data")
+    marks = {"own": ("redirect", b"/secret"), "file": ("metacopy", b""), "new": ("opaque", b"y")}
+    with sandbox.plyfs([base], upper, sandbox.directory("work"), at=sandbox.directory("first")) as union:
+        (union / "new").mkdir()
+        for name, (mark, value) in marks.items():
+            os.setxattr(union / name, f"user.overlay.{mark}", value)
+        (union / "file").write_text("changed")
+        shown = listing(union)
+    with sandbox.plyfs([upper, base], at=sandbox.directory("second")) as union:
+        assert os.listdir(union / "own") == ["own"]
+        assert_same(shown, listing(union), "as a layer it shows something else")
+        for name, (mark, value) in marks.items():
+            assert os.getxattr(union / name, f"user.overlay.{mark}") == value

@@ -16,7 +16,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-enum { SECONDS = 20 };
+/* For all questions together: what breaks off is asked for again as long as there is time. */
+enum { SECONDS = 1 };
 
 static const char ACTIVE[] = "{\"Implements\":[\"VolumeDriver\"]}";
 
@@ -96,7 +97,6 @@ static void begin(void)
 static void judge(int err, const struct plugin_fault *fault)
 {
     must(err <= 0 && (!err || fault->words[0]), "a failure has words");
-    must(err != -ETIMEDOUT, "an answer that is there is judged");
 }
 
 static int see(void *context, const char *name)

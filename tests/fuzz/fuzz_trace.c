@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ask_about(filter, TRACE_EVENT, METER_WRITE, "/a/b");
         ask_about(filter, TRACE_ROUTE, METER_LOOKUP, "/");
         ask_about(filter, TRACE_REQUEST, METER_SETATTR, "/a/b/c.d");
-        ask_about(filter, TRACE_REQUEST, METER_READ, "");
+        ask_about(filter, TRACE_REQUEST, METER_SETATTR, "");
     }
     return 0;
 }

@@ -64,6 +64,8 @@ static void what_is_no_name_is_refused(void **state)
         "a:/b",
         "docker.io/",
         "docker.io/library/",
+        "docker.io/docker.io/library/debian",
+        "docker.io/index.docker.io/debian",
     };
     for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
         char name[IMAGENAME_SIZE];

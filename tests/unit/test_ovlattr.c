@@ -33,12 +33,23 @@ static void a_users_attribute_of_the_overlays_name_is_escaped_as_in_the_kernel(v
 {
     (void)state;
     assert_escapes(OVLSPACE_TRUSTED, "trusted.overlay.opaque", "trusted.overlay.overlay.opaque");
-    assert_escapes(OVLSPACE_TRUSTED, "user.overlay.opaque", "user.overlay.opaque");
+    assert_escapes(OVLSPACE_TRUSTED, "user.overlay.note", "user.overlay.note");
     assert_escapes(OVLSPACE_USER, "user.overlay.redirect", "user.overlay.overlay.redirect");
     assert_escapes(OVLSPACE_USER, "user.overlay.overlay.opaque",
                    "user.overlay.overlay.overlay.opaque");
     assert_escapes(OVLSPACE_USER, "user.overlay.", "user.overlay.overlay.");
     assert_escapes(OVLSPACE_NONE, "user.overlay.opaque", "user.overlay.opaque");
+}
+
+static void a_users_attribute_that_a_sealed_layer_would_be_read_by_is_escaped_too(void **state)
+{
+    (void)state;
+    assert_escapes(OVLSPACE_TRUSTED, "user.overlay.redirect", "user.overlay.overlay.redirect");
+    assert_escapes(OVLSPACE_TRUSTED, "user.overlay.overlay.opaque",
+                   "user.overlay.overlay.overlay.opaque");
+    assert_escapes(OVLSPACE_TRUSTED, "user.overlay.plyfs.ino", "user.overlay.overlay.plyfs.ino");
+    assert_escapes(OVLSPACE_USER, "trusted.overlay.metacopy", "trusted.overlay.overlay.metacopy");
+    assert_escapes(OVLSPACE_USER, "trusted.overlay.note", "trusted.overlay.note");
 }
 
 static void a_users_attribute_of_fuse_overlayfs_is_escaped_in_every_namespace(void **state)
@@ -64,7 +75,9 @@ static void the_overlays_own_are_private(void **state)
         assert_null(ovlattr_unescape(OVLSPACE_USER, OWN[i], buffer));
     }
     assert_true(ovlattr_is_private(OVLSPACE_TRUSTED, "trusted.overlay.opaque"));
-    assert_false(ovlattr_is_private(OVLSPACE_TRUSTED, "user.overlay.opaque"));
+    assert_true(ovlattr_is_private(OVLSPACE_TRUSTED, "user.overlay.opaque"));
+    assert_false(ovlattr_is_private(OVLSPACE_TRUSTED, "user.overlay.whatever"));
+    assert_true(ovlattr_is_private(OVLSPACE_USER, "trusted.overlay.redirect"));
 }
 
 static void a_name_too_long_to_be_escaped_is_refused(void **state)
@@ -203,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         kit_test(a_users_attribute_keeps_its_name),
         kit_test(a_users_attribute_of_the_overlays_name_is_escaped_as_in_the_kernel),
+        kit_test(a_users_attribute_that_a_sealed_layer_would_be_read_by_is_escaped_too),
         kit_test(a_users_attribute_of_fuse_overlayfs_is_escaped_in_every_namespace),
         kit_test(the_overlays_own_are_private),
         kit_test(a_name_too_long_to_be_escaped_is_refused),
