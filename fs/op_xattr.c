@@ -57,6 +57,18 @@ static int find_attribute(struct mount *mount, uint64_t ino, const char *name,
     return err;
 }
 
+/* The kernel stores a user's attribute that looks like a book of the other namespace as it is: in
+ * the upper it keeps that name. */
+static void keep_kernels_name(struct mount *mount, const struct node_view *view,
+                              const struct spot *spot, const char *name,
+                              char disk[XATTR_NAME_MAX + 1])
+{
+    if (view->layer == 0 && strcmp(name, disk) != 0 && ovlattr_is_book(name) &&
+        !ovlattr_is_private(mount_stack(mount, view)->able.space, name) &&
+        xattr_get(spot->ref->fd, spot->name, name, NULL, 0) >= 0)
+        strcpy(disk, name);
+}
+
 /* Changes an attribute; value NULL removes it. */
 static int change(fuse_req_t req, uint64_t ino, const char *name, const char *value, size_t size,
                   int flags)
@@ -75,6 +87,8 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
         return err;
     names_read(mount);
     err = find_spot(mount, &view, &spot);
+    if (!err)
+        keep_kernels_name(mount, &view, &spot, name, disk);
     if (!err && !value)
         err = xattr_remove(spot.ref->fd, spot.name, disk);
     if (!err && value)
@@ -100,15 +114,17 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
     reply_error(req, err);
 }
 
-/* The value of an attribute as it is on disk; with size 0 its length. */
-static ssize_t read_value(struct mount *mount, const struct node_view *view, const char *disk,
-                          void *value, size_t size)
+/* The value of an attribute, of which `disk` is the name on disk; with size 0 its length. */
+static ssize_t read_value(struct mount *mount, const struct node_view *view, const char *name,
+                          char disk[XATTR_NAME_MAX + 1], void *value, size_t size)
 {
     struct spot spot = {0};
     names_read(mount);
     ssize_t got = find_spot(mount, view, &spot);
-    if (got == 0)
+    if (got == 0) {
+        keep_kernels_name(mount, view, &spot, name, disk);
         got = xattr_get(spot.ref->fd, spot.name, disk, value, size);
+    }
     names_end(mount);
     spot_finish(mount, &spot);
     return got;
@@ -124,7 +140,7 @@ static int look_before_removal(struct mount *mount, uint64_t ino, const char *na
         return err;
     if (mount_tree(mount, &view)->read_only)
         return -EROFS;
-    ssize_t got = read_value(mount, &view, disk, NULL, 0);
+    ssize_t got = read_value(mount, &view, name, disk, NULL, 0);
     return got < 0 ? (int)got : 0;
 }
 
@@ -181,18 +197,22 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
         err = -ENODATA; /* a name that is too long once it is escaped was never set */
     if (err)
         return reply_error(req, err);
-    answer(req, value, read_value(mount, &view, disk, value, size), size);
+    answer(req, value, read_value(mount, &view, name, disk, value, size), size);
 }
 
 /* Leaves out what is private and undoes escapes, in place, in a plain tree only what provenance.h
  * answers for; returns the new length. */
-static size_t show_names(bool plain, enum ovlspace space, char *names, size_t length)
+static size_t show_names(enum ovlwhere where, enum ovlspace space, char *names, size_t length)
 {
     char buffer[XATTR_NAME_MAX + 1];
     size_t kept = 0;
     for (size_t at = 0; at < length;) {
         size_t size = strlen(names + at) + 1;
-        const char *shown = plain ? names + at : ovlattr_unescape(space, names + at, buffer);
+        const char *shown = names + at;
+        if (where == OVLWHERE_SEALED && ovlattr_is_book(shown))
+            shown = NULL;
+        else if (where != OVLWHERE_PLAIN)
+            shown = ovlattr_unescape(space, shown, buffer);
         if (shown && !provenance_is(shown)) {
             size_t shown_size = strlen(shown) + 1;
             memmove(names + kept, shown, shown_size);
@@ -222,8 +242,11 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         length = 0; /* of a stub */
     if (length < 0)
         return reply_error(req, (int)length);
-    size_t shown = show_names(mount_is_plain(mount, &view), mount_stack(mount, &view)->able.space,
-                              names, (size_t)length);
+    enum ovlspace space = mount_stack(mount, &view)->able.space;
+    enum ovlwhere where = mount_is_plain(mount, &view) ? OVLWHERE_PLAIN
+                          : view.layer > 0             ? OVLWHERE_SEALED
+                                                       : ovlwhere_upper(space);
+    size_t shown = show_names(where, space, names, (size_t)length);
     if (size == 0)
         return reply_xattr_size(req, shown);
     if (shown > size)

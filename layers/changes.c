@@ -170,7 +170,7 @@ static int has_attributes_of(enum ovlspace space, int a, int b)
         return length == -EOPNOTSUPP ? 1 : (int)length;
     for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
         const char *name = names + at;
-        if (ovlattr_is_private(space, name))
+        if (ovlattr_is_private(space, name) || ovlattr_is_book(name))
             continue;
         ssize_t size = xattr_get(a, "", name, mine, sizeof(mine));
         ssize_t other_size = xattr_get(b, "", name, other, sizeof(other));

@@ -21,7 +21,7 @@ struct object {
 static int copy_one(enum ovlspace space, struct object src, struct object dst, const char *attr,
                     char *value)
 {
-    if (ovlattr_is_private(space, attr))
+    if (ovlattr_is_private(space, attr) || (space != OVLSPACE_NONE && ovlattr_is_book(attr)))
         return 0;
     ssize_t size = xattr_get(src.dir, src.name, attr, value, XATTR_SIZE_MAX);
     if (size < 0)

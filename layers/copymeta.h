@@ -13,7 +13,8 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-/* Every attribute but those of the books of a mount of this namespace. Where the target cannot hold
+/* Every attribute but those of the books of a mount of this namespace and those that a sealed layer
+ * is read by; all of them with OVLSPACE_NONE. Where the target cannot hold
  * a kind of attribute at all, or the caller may not write that kind, it is left out, as the
  * kernel's copy-up does. */
 must_check int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,

@@ -210,6 +210,12 @@ struct passage {
     char *next;                 /* what the layers beneath are asked for instead; or NULL */
 };
 
+/* An absolute redirect leads out of an opaque directory on the way to what has it. */
+static bool leads_out(const struct sight *sight)
+{
+    return sight->fault || (sight->redirect && *sight->redirect == '/');
+}
+
 static void passage_finish(struct passage *passage)
 {
     cause_finish(&passage->stops);
@@ -250,8 +256,10 @@ static int weigh(struct search *search, unsigned slot, const char *prefix, const
     passage->open = true;
     if (sight.opaque && passage->stops.reason == EXPLAIN_FREE)
         err = cause_set(&passage->stops, EXPLAIN_BY_OPAQUE, slot, prefix, sight.mark);
-    if (err || (!sight.redirect && !sight.fault))
+    if (err || sight.opaque || (!sight.redirect && !sight.fault))
         return err;
+    if (leads_out(&sight))
+        cause_finish(&passage->stops);
     if (sight.fault || !is_sane(sight.redirect)) {
         passage->open = false;
         err = cause_set(&passage->stops, EXPLAIN_BY_FAULT, slot, prefix, sight.redirect);
@@ -432,7 +440,7 @@ static int look_behind(struct search *search, struct explain_layer *layer, struc
 }
 
 static int look_freely(struct search *search, struct explain_layer *layer, struct sight *sight,
-                       const struct passage *passage)
+                       struct passage *passage)
 {
     int err = take_sight(layer, sight);
     if (err)
@@ -446,6 +454,11 @@ static int look_freely(struct search *search, struct explain_layer *layer, struc
     case SIGHT_OBJECT:
         break;
     }
+    /* And the data of a metacopy file lies beneath in any case. */
+    if (passage->stops.reason == EXPLAIN_BY_OPAQUE &&
+        (S_ISREG(sight->st.st_mode) ||
+         (S_ISDIR(sight->st.st_mode) && !sight->opaque && leads_out(sight))))
+        cause_finish(&passage->stops);
     return take_object(search, layer, sight, is_lowest(search, layer->slot, passage));
 }
 

@@ -165,6 +165,8 @@ static int check_type(const char *type, struct volume_fault *fault)
 static int plan_bind(const char *device, struct local_options *local, struct volume_fault *fault)
 {
     local->kind = LOCAL_BIND;
+    if (!device)
+        return wrong(fault, "missing required option: \"device\"");
     if (*device != '/')
         return wrong(fault, "the device of a bind is no absolute path: '%s'", device);
     local->device = volume_path_clean(device);

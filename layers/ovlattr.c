@@ -176,8 +176,18 @@ bool ovlattr_is_private(enum ovlspace space, const char *disk_name)
 {
     if (begins(disk_name, FUSE_PREFIX))
         return true;
-    const char *suffix = after_books_prefix(space, disk_name);
+    const char *suffix = after_prefix(space, disk_name);
     return suffix && !begins(suffix, ESCAPE);
+}
+
+bool ovlattr_is_book(const char *disk_name)
+{
+    for (int i = 0; i < SPACES; i++) {
+        const char *suffix = after_prefix(i, disk_name);
+        if (suffix && attr_named(suffix) < OVLATTR_COUNT)
+            return true;
+    }
+    return begins(disk_name, FUSE_PREFIX);
 }
 
 int ovlattr_escape(enum ovlspace space, const char *name, char *disk)
@@ -199,7 +209,7 @@ const char *ovlattr_unescape(enum ovlspace space, const char *disk_name, char *b
     if (ovlattr_is_private(space, disk_name))
         return NULL;
     const char *suffix = after_books_prefix(space, disk_name), *ours = after_our_prefix(disk_name);
-    if (!suffix && !ours)
+    if (!ours && (!suffix || !begins(suffix, ESCAPE)))
         return disk_name;
     if (ours) {
         snprintf(buffer, XATTR_NAME_MAX + 1, "user.%s", ours);

@@ -80,8 +80,13 @@ must_check int ovlattr_set(enum ovlspace space, int dir, const char *name, enum 
 must_check int ovlattr_remove(enum ovlspace space, int dir, const char *name, enum ovlattr attr);
 
 /* True for an attribute that belongs to the books of a mount of this namespace as it lies on disk,
- * or would be read as one in a sealed layer. It is never shown, and never copied. */
+ * and is never shown. */
 bool ovlattr_is_private(enum ovlspace space, const char *disk_name);
+
+/* True for an attribute that a sealed layer is read by, of either namespace: there it is not shown,
+ * and it is never copied. In the upper one of the other namespace is the user's, who can only have
+ * set it through the kernel's overlayfs. */
+bool ovlattr_is_book(const char *disk_name);
 
 /* The name on disk of a user's attribute: escaped when it would be taken for ours. `disk` has
  * XATTR_NAME_MAX + 1 bytes. -EOPNOTSUPP when the escaped name is too long. */

@@ -38,6 +38,10 @@ struct found {
     uint16_t layer;
     char *path; /* from the layer's root; owned by found */
     bool last;  /* nothing lies beneath this layer */
+    /* An opaque directory on the way to it hides what lies beneath. As in the kernel
+     * (fs/overlayfs, ovl_lookup_single) an absolute redirect leads out of it, and the data of a
+     * metacopy file lies beneath all the same. */
+    bool ended;
 };
 
 static void found_finish(struct found *found)
@@ -255,8 +259,10 @@ static int weigh_parent(const struct walk *walk, const struct source *source, ch
         err = read_marks(walk->stack, source->layer, prefix, &marks);
     if (marks.opaque)
         *stop_after = true;
-    if (!err && ovlset_has(marks.attrs, OVLATTR_REDIRECT))
+    else if (!err && ovlset_has(marks.attrs, OVLATTR_REDIRECT))
         *value = read_redirect(OVLWHERE_SEALED, ref->fd, leaf, &err);
+    if (*value && **value == '/')
+        *stop_after = false;
     fdref_release(walk->stack->fds, ref);
     return err ? err : step;
 }
@@ -311,7 +317,7 @@ static int walk_step(struct walk *walk, const struct source *source, struct foun
         return parent ? (err == -ENOENT || err == -ENOTDIR ? STEP_ABSENT : err) : -ENOMEM;
     int step = ask(walk, source, ref->fd, leaf ? leaf + 1 : full, &found->st);
     fdref_release(walk->stack->fds, ref);
-    if (stop_after)
+    if (stop_after && !(step == STEP_FOUND && S_ISREG(found->st.st_mode)))
         walk->at = walk->end;
     if (next) {
         free(walk->owned);
@@ -320,7 +326,8 @@ static int walk_step(struct walk *walk, const struct source *source, struct foun
     if (step == STEP_FOUND) {
         found->layer = source->layer;
         found->path = steal_ptr(&full);
-        found->last = source->layer + 1u == walk->stack->count || stop_after;
+        found->last = source->layer + 1u == walk->stack->count;
+        found->ended = stop_after;
     }
     return step;
 }
@@ -364,7 +371,11 @@ static int walk_past_dir(struct walk *walk, const struct found *found, bool *xwh
         return err;
     char *value = read_redirect(OVLWHERE_SEALED, ref->fd, "", &err);
     fdref_release(walk->stack->fds, ref);
-    return value ? walk_redirect(walk, found->layer, value) : err;
+    if (!value || (found->ended && value[0] != '/')) {
+        free(value);
+        return err;
+    }
+    return walk_redirect(walk, found->layer, value);
 }
 
 /* Collects the sources of a directory; `first`, when given, is a step already made. */

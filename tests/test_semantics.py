@@ -1041,7 +1041,7 @@ def test_overlay_xattrs_of_the_users_own_round_trip(root):
     answers = []
     for path in (f"{root}/f", f"{root}/d"):
         for name in ("trusted.overlay.opaque", "trusted.overlay.redirect", "trusted.overlay.mine",
-                     "trusted.overlay.overlay.opaque", "user.overlay.opaque", "trusted.overlayed"):
+                     "trusted.overlay.overlay.opaque", "user.overlay.mine", "trusted.overlayed"):
             answers += [attempt(os.setxattr, path, name, b"y"), attempt(os.getxattr, path, name)]
         answers.append(sorted(os.listxattr(path)))
         answers.append(attempt(os.removexattr, path, "trusted.overlay.mine"))

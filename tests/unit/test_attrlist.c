@@ -116,16 +116,15 @@ static void escaped_attributes_are_unescaped_once(void **state)
     assert_int_equal(list.marks, 0);
 }
 
-static void the_other_namespace_is_the_users_in_an_upper_layer_but_for_books(void **state)
+static void the_other_namespace_is_the_users_in_an_upper_layer(void **state)
 {
     (void)state;
     cleanup_attrlist struct attrlist list = {0};
     kit_tree("o dir");
-    set_text("dir", "user.overlay.note", "x");
     read_list(&list, OVLWHERE_UPPER_USER, "dir");
     assert_names(&list, "");
     read_list(&list, OVLWHERE_UPPER_TRUSTED, "dir");
-    assert_names(&list, "user.overlay.note");
+    assert_names(&list, "user.overlay.opaque");
     assert_int_equal(list.marks, 0);
 }
 
@@ -185,7 +184,7 @@ int main(void)
         kit_test(values_are_bytes_of_any_length),
         kit_test(books_are_marks_and_no_attributes),
         kit_test(escaped_attributes_are_unescaped_once),
-        kit_test(the_other_namespace_is_the_users_in_an_upper_layer_but_for_books),
+        kit_test(the_other_namespace_is_the_users_in_an_upper_layer),
         kit_test(what_was_recorded_is_applied_and_not_listed),
         kit_test(a_capability_loses_the_user_namespace_that_it_is_of),
         kit_test(a_list_that_is_read_again_forgets),

@@ -29,6 +29,7 @@ static void what_is_refused_is_refused_in_words(void **state)
         {"foo=1", "invalid option: \"foo\""},
         {"type=tmpfs;Device=x", "invalid option: \"Device\""},
         {"type=none;o=bind", "missing required option: \"device\""},
+        {"type=tmpfs;o=bind", "missing required option: \"device\""},
         {"device=/x", "missing required option: \"type\""},
         {"o=bind", "missing required option: \"device\""},
         {"type=nfs;device=", "missing required option: \"device\""},

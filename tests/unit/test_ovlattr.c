@@ -75,9 +75,14 @@ static void the_overlays_own_are_private(void **state)
         assert_null(ovlattr_unescape(OVLSPACE_USER, OWN[i], buffer));
     }
     assert_true(ovlattr_is_private(OVLSPACE_TRUSTED, "trusted.overlay.opaque"));
-    assert_true(ovlattr_is_private(OVLSPACE_TRUSTED, "user.overlay.opaque"));
-    assert_false(ovlattr_is_private(OVLSPACE_TRUSTED, "user.overlay.whatever"));
-    assert_true(ovlattr_is_private(OVLSPACE_USER, "trusted.overlay.redirect"));
+    assert_false(ovlattr_is_private(OVLSPACE_TRUSTED, "user.overlay.opaque"));
+    assert_string_equal(ovlattr_unescape(OVLSPACE_TRUSTED, "user.overlay.opaque", buffer),
+                        "user.overlay.opaque");
+    assert_true(ovlattr_is_book("user.overlay.opaque"));
+    assert_true(ovlattr_is_book("trusted.overlay.redirect"));
+    assert_true(ovlattr_is_book("user.fuseoverlayfs.opaque"));
+    assert_false(ovlattr_is_book("user.overlay.overlay.opaque"));
+    assert_false(ovlattr_is_book("user.overlay.whatever"));
 }
 
 static void a_name_too_long_to_be_escaped_is_refused(void **state)
