@@ -4,6 +4,7 @@
 More than 200,000 operations in all; PLYFS_FULL=1 does ten times as many, and PLYFS_SEED=N takes other
 seeds. A failure prints the seed and the shortest failing sequence. By hand:
     python3 tests/model/run.py --help
+    python3 tests/model/fuzz.py --help
 """
 import ast
 import os
@@ -16,21 +17,23 @@ import tempfile
 import pytest
 
 import harness
-from model import generate, ops, play, resolve, rights, stack
+from model import crowd, fuzz, generate, linear, ops, play, resolve, rights, stack
 
 RUN = pathlib.Path(__file__).resolve().parent / "model" / "run.py"
+FUZZ = RUN.with_name("fuzz.py")
+CORPUS = sorted(RUN.with_name("corpus").glob("*.txt"))
 TIMES = 10 if os.environ.get("PLYFS_FULL") == "1" else 1
 # The sanitizers look at the program, not at the semantics: a share of the operations does for them.
 SHARE = 5 if os.environ.get("PLYFS_SANITIZED") == "1" else 1
 SEED = int(os.environ.get("PLYFS_SEED", "0"))
 
 
-def together(*runs, before=()):
+def together(*runs, before=(), program=RUN):
     """Runs the model test in as many processes, side by side; each must end without a difference."""
     started = []
     for words in runs:
         output = tempfile.TemporaryFile("w+", errors="backslashreplace")
-        argv = [*before, sys.executable, RUN, *words]
+        argv = [*before, sys.executable, program, *words]
         started.append((argv, output, subprocess.Popen(
             [str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output)))
     failed = []
@@ -99,6 +102,102 @@ def test_root_of_a_user_namespace_sees_the_plain_tree():
     together(*[("--seed", SEED + 500 + i, "--ops", 8000 * TIMES // SHARE, "--userns", "--against",
                 "plyfs", "--profile", profile) for i, profile in enumerate(("stateless", "tracked"))],
              before=("unshare", "-Urm"))
+
+
+# ---- searching ----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("way", sorted(fuzz.WAYS))
+def test_no_difference_is_found_by_searching_in(way):
+    """layers: whiteouts and opaque marks in every form; left: redirects and metacopy files; together:
+    processes at once; names: on the same names. See tests/model/fuzz.py."""
+    harness.need_fuse()
+    harness.need_root()
+    harness.need(harness.can_mount_kernel(), "needs overlayfs in the kernel")
+    together(*[("--seed", SEED + 800 + i, "--rounds", max(1, 2 * TIMES // SHARE), "--way", way)
+               for i in range(2)], program=FUZZ)
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda path: path.stem)
+def test_what_was_once_found_is_no_difference_any_more(case):
+    harness.need_fuse()
+    harness.need_root()
+    harness.need(harness.can_mount_kernel(), "needs overlayfs in the kernel")
+    done = harness.run(sys.executable, FUZZ, "--replay", case, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# ---- several processes on one name --------------------------------------------------------------
+
+def test_link_counts_add_up_whoever_links_and_unlinks(sandbox, profile):
+    harness.need_fuse()
+    harness.need_root()
+    root, _ = fuzz.mount_of_names(sandbox, "plyfs", profile)
+    children = []
+    for process in range(4):
+        children.append(os.fork())
+        if children[-1] == 0:
+            status = 1
+            try:
+                for number in range(60):
+                    os.link(f"{root}/a", f"{root}/l{process}-{number}")
+                    if number % 2:
+                        os.unlink(f"{root}/l{process}-{number - 1}")
+                status = 0
+            finally:
+                os._exit(status)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    names = [name for name in os.listdir(root) if name.startswith("l")]
+    assert len(names) == 4 * 30
+    assert {os.lstat(f"{root}/{name}").st_ino for name in names} == {os.lstat(f"{root}/a").st_ino}
+    assert os.lstat(f"{root}/a").st_nlink == len(names) + 1
+
+
+@pytest.mark.parametrize("kind", ["kernel", "plain"])
+def test_the_kernels_own_names_have_a_story(sandbox, kind):
+    """For the test of the tester: what is known to be linearisable is found to be."""
+    harness.need_root()
+    harness.need(harness.can_mount_kernel(), "needs overlayfs in the kernel")
+    root, names = fuzz.mount_of_names(sandbox, kind)
+    found = linear.faults(root, names, fuzz.PROCESSES, SEED, 200)
+    sandbox.regard(*sandbox.guarded)
+    assert not found, "\n".join(found)
+
+
+STORY = [(0, 10, 0, "create", b"", None), (20, 30, 0, "publish", b"A", None), (25, 60, 1, "read", b"", b"A"),
+         (40, 50, 0, "unlink", b"", None), (55, 70, 2, "read", b"", "ENOENT")]
+
+
+@pytest.mark.parametrize("history, first, last, holds", [
+    (STORY, None, None, True),
+    (STORY[::-1], None, None, True),
+    (STORY, b"old", None, False),
+    (STORY, None, b"A", False),
+    ([(0, 10, 0, "create", b"", None), (5, 15, 1, "create", b"", None)], None, b"", False),
+    ([(0, 10, 0, "create", b"", None), (5, 15, 1, "create", b"", "EEXIST")], None, b"", True),
+    ([(0, 10, 0, "unlink", b"", None), (5, 15, 1, "unlink", b"", None)], b"x", None, False),
+    ([(0, 10, 0, "take", b"", b"x"), (5, 15, 1, "unlink", b"", "ENOENT")], b"x", None, True),
+    ([(0, 10, 0, "publish", b"A", None), (20, 30, 1, "read", b"", b"old")], b"old", b"A", False),
+    ([(0, 25, 0, "publish", b"A", None), (20, 30, 1, "read", b"", b"old")], b"old", b"A", True),
+    ([(0, 25, 0, "publish", b"AAAA", None), (20, 30, 1, "read", b"", b"AA")], b"old", b"AAAA", False),
+    ([(0, 25, 0, "exchange", b"A", b"B"), (0, 25, 1, "exchange", b"B", b"old")], b"old", b"A", True),
+    ([(0, 25, 0, "exchange", b"A", b"old"), (0, 25, 1, "exchange", b"B", b"old")], b"old", b"A", False),
+    ([(0, 25, 0, "rmdir", b"", None), (30, 40, 1, "publish", b"A", "EISDIR")], "dir", None, False),
+], ids=["a-story", "in-any-order", "begun-otherwise", "ended-otherwise", "two-winners", "one-winner",
+        "unlinked-twice", "taken-once", "stale", "at-the-same-time", "torn", "exchanged-in-a-row",
+        "exchanged-twice", "a-directory-that-is-gone"])
+def test_a_history_is_judged(history, first, last, holds):
+    assert linear.is_linearisable(history, first, last) == holds
+
+
+def test_stacks_side_by_side_show_what_each_shows():
+    stacks = [stack.random_stack(f"side {n}", {"links", "wh"}) for n in range(3)]
+    layers, upper = crowd.combine(stacks)
+    shown = resolve.resolve(([upper] if upper else []) + layers)
+    for number, (lowers, top) in enumerate(stacks):
+        place = crowd.PLACE % number
+        alone = resolve.resolve(([top] if top else []) + lowers)
+        assert {place + b"/" + path if path else place for path in alone} == {
+            path for path in shown if path == place or path.startswith(place + b"/")}
 
 
 # ---- the model itself ---------------------------------------------------------------------------

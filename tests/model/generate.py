@@ -9,7 +9,7 @@ import random
 import stat
 
 from . import ops
-from .stack import ACL, CAPABILITY, DIRMODES, DIRS, MODES, NAMES, OWNERS, TARGETS, pattern
+from .stack import ACL, CAPABILITY, DIRMODES, DIRS, MODES, OWNERS, TARGETS, names, pattern
 
 SLOTS = 6
 USERS = ((1000, 1000), (1000, 100), (65534, 65534))
@@ -24,7 +24,7 @@ class Generator:
 
     def __init__(self, seed, features, every=200, remount_every=250):
         self.rng = random.Random(f"operations {seed}")
-        self.features = features
+        self.features, self.names = features, names(features)
         self.every, self.remount_every = every, remount_every
         self.kinds = {}     # path -> file type, of the plain tree, roughly
         self.made = 0
@@ -115,7 +115,7 @@ class Generator:
         head = self.directory()
         if self.rng.random() < 0.04:
             head = self.some()      # through a symlink, or ENOTDIR
-        name = self.rng.choice(NAMES + DIRS + (b"n%d" % self.rng.randint(0, 40),) * 6)
+        name = self.rng.choice(self.names + DIRS + (b"n%d" % self.rng.randint(0, 40),) * 6)
         if self.rng.random() < 0.005:
             name = b"y" * 256
         return head + b"/" + name if head else name
@@ -136,6 +136,8 @@ class Generator:
         return self.rng.choice(MODES)
 
     def owner(self):
+        if "crowd" in self.features:
+            return self.rng.choice(OWNERS + ((-1, 1000), (1000, -1)))
         if "owners" in self.features:
             return self.rng.choice(OWNERS + ((-1, 1000), (1000, -1), (-1, -1)))
         return self.rng.choice(((0, 0), (-1, -1)))
@@ -321,8 +323,8 @@ class Generator:
             ("copy_range", self.slot(), self.rng.choice(OFFSETS), slot, offset, length),
             ("fsync", slot), ("fchmod", slot, self.mode()), ("fchown", slot, *self.owner()),
             ("futime", slot, self.rng.choice(TIMES)), ("fsetxattr", slot, *self.xattr()),
-            ("fxattrs", slot), ("list_fd", slot), ("make_at", slot, self.rng.choice(NAMES), 0o640),
-            ("unlink_at", slot, self.rng.choice(NAMES))))
+            ("fxattrs", slot), ("list_fd", slot), ("make_at", slot, self.rng.choice(self.names), 0o640),
+            ("unlink_at", slot, self.rng.choice(self.names))))
 
 
 WEIGHTS = {

@@ -11,7 +11,7 @@ import time
 
 import harness
 
-from . import ops, rights, tree
+from . import history, ops, rights, tree
 from .stack import drop_orphans, materialise
 from .resolve import plain_entries, resolve
 
@@ -70,8 +70,11 @@ class Plain:
         # Two directories around the root catch what a symlink "../a" reaches at the top.
         self.tree = ops.Tree(sandbox.directory("plain") / "around" / "root")
         os.makedirs(self.tree.root)
-        layers = ([stack[1]] if stack[1] else []) + stack[0]
-        materialise(plain_entries(resolve(layers)), self.tree.root)
+        if config.get("history"):
+            history.copy_shown(sandbox, sandbox.directory("shown"), config, stack, os.fsdecode(self.tree.root))
+        else:
+            layers = ([stack[1]] if stack[1] else []) + stack[0]
+            materialise(plain_entries(resolve(layers)), self.tree.root)
 
     def perform(self, operation):
         return ops.perform(self.tree, operation)
@@ -125,11 +128,11 @@ class Union:
     def __init__(self, sandbox, config, stack, kind):
         self.name, self.config, self.turn = kind, config, 0
         base = sandbox.directory(kind.replace("/", "-"))
-        lowers = []
-        for number, layer in enumerate(stack[0]):
-            lowers.append(base / f"l{number}")
-            os.mkdir(lowers[-1])
-            materialise(layer, lowers[-1])
+        lowers = history.layers_of(sandbox, base, config, stack)
+        if kind == "plyfs" and config.get("disguise"):
+            for lower in lowers:
+                history.disguise(lower, config["disguise"])
+            sandbox.regard(*lowers)
         upper, work, around = base / "upper", base / "work", base / "around" / "root"
         os.mkdir(upper)
         os.mkdir(work)
@@ -189,6 +192,26 @@ class Union:
             pass    # the sandbox tries again, and tells
 
 
+class Volume(Union):
+    """A directory of the host over a path of a mount: what the stack shows lies in it, and it is shown as
+    it lies there, names like whiteouts' and all."""
+
+    def __init__(self, sandbox, config, stack, kind):
+        self.name, self.config, self.turn = kind, config, 0
+        base = sandbox.directory(kind)
+        source, around, lower = base / "source", base / "around", base / "lower"
+        for place in (source, around, lower):
+            os.mkdir(place)
+        materialise(plain_entries(resolve(([stack[1]] if stack[1] else []) + stack[0])), source)
+        self.tree = ops.Tree(around / "root")
+        mount = sandbox.plyfs([lower], at=around, profile=config["profile"])
+        mount.command = lambda: harness.Mounted.command(mount)[:-1] + ["-v", f"{source}:/root", mount.at]
+        self.mounts, self.claims = [mount], True
+
+
+UNIONS = {"volume": Volume}
+
+
 class Watchdog:
     """Cuts the connection of a mount that does not answer, so that a hang becomes a difference."""
 
@@ -235,7 +258,7 @@ def play(config, stack, source, recorded):
         targets.append(model)
         for kind in config["against"]:
             targets.append(FAULTS[kind](sandbox, config, stack) if kind in FAULTS
-                           else Union(sandbox, config, stack, kind))
+                           else UNIONS.get(kind, Union)(sandbox, config, stack, kind))
             targets[-1].enter()
         dog = Watchdog(targets)
         _play(config, stack, targets, source, recorded, dog)

@@ -44,6 +44,8 @@ TABLE = (
      "a lower file that is not copied up yet then fails with EEXIST; plyfs must do it"),
     ("chown(2) of -1 and -1 on a file that is open, or by somebody else than root",
      "FUSE sends the same empty SETATTR for it as for a write that takes setuid bits away"),
+    ("several processes: chown(2) of -1 and -1",
+     "the kernel tells of a close(2) only some time after it, so the file may count as open yet"),
     ("copy_file_range between a file of the tree and one beside it", "EXDEV: they are on two mounts"),
     ("userns: st_ino of symlinks, fifos and devices after copy-up and remount",
      "user.* attributes go on files and directories alone, so an origin cannot be kept there"),

@@ -144,14 +144,19 @@ def own_mount_namespace():
         tree.LIBC.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None)
 
 
-def main(argv=None):
-    arguments = parser().parse_args(argv)
+def prepare():
+    """What a process is that plays: alone with its mounts, and without anything that opens doors."""
     os.umask(0o022)
     own_mount_namespace()
     try:
         os.setgroups([])    # so that another user's rights do not come from root's groups
     except OSError:
         pass
+
+
+def main(argv=None):
+    arguments = parser().parse_args(argv)
+    prepare()
     if arguments.rights:
         for what, why in rights.TABLE:
             print(f"{what}: {why}")

@@ -7,7 +7,7 @@ and read back by ast.literal_eval(), so a stack can be replayed and shrunk entry
 An entry is (kind, path, mode, uid, gid, mtime in ns, xattrs, more); path b"" is the layer's root.
   dir       more: "", or "opaque" (the xattr), or ".opq" (a file .wh..wh..opq inside)
   file      more: (size, ((offset, length, salt), ...)): a sparse file with pieces of pattern()
-  symlink   more: the target         chr, blk  more: (major, minor)         fifo
+  symlink   more: the target         chr, blk  more: (major, minor)         fifo, sock
   link      more: the path, in the same layer, of the name that this is a second name of
   whiteout  more: "dev" (char 0:0) or ".wh." (a file .wh.NAME beside)
 
@@ -15,6 +15,7 @@ Every time in a stack lies before ops.OLD, so that "was touched" can be told fro
 """
 import os
 import random
+import stat
 import struct
 
 from .resolve import resolve
@@ -22,6 +23,8 @@ from .resolve import resolve
 DIRS = (b"d", b"e", b"etc", b"sub dir", b"...")
 NAMES = (b"a", b"b", b"c", b"f1", b"f2", b".whx", b"new\nline", b"\xff\xfe\x80", b"x" * 255,
          b"-n", "naïve".encode(), b"z.tmp")
+ODD = (b"a:b", b"c,d", b"e\\f", b".wh", b"\x01\x7f", b"%s", b"\"'", b" ", b"\xc3", b"w" * 251)
+WHITEOUT_LIKE = (b".wh.a", b".wh.b", b".wh..wh..opq", b".wh.", b".wh..wh.plnk")
 MODES = (0o644, 0o644, 0o600, 0o755, 0o444, 0o000, 0o4755, 0o2755, 0o666, 0o1644)
 DIRMODES = (0o755, 0o755, 0o755, 0o700, 0o777, 0o2775, 0o1777, 0o555, 0o000)
 OWNERS = ((0, 0), (0, 0), (1000, 1000), (1000, 100), (65534, 65534))
@@ -43,9 +46,15 @@ def pattern(length, salt):
     return PATTERN[salt * 7:salt * 7 + length]
 
 
+def names(features):
+    """What things may be called, directories aside."""
+    return NAMES + ODD * ("odd" in features) + WHITEOUT_LIKE * ("dotwh" in features)
+
+
 def random_stack(seed, features):
     """(layers, upper): `layers` of random entries, topmost first; upper None, or one more layer that
-    an earlier mount may have left. Features used: owners, devices, trusted, links, wh, acl, deep."""
+    an earlier mount may have left. Features used: owners, devices, trusted, links, wh, acl, sockets, odd,
+    dotwh."""
     rng = random.Random(f"stack {seed}")
     layers = []
     for number in range(rng.randint(1, 6)):
@@ -108,7 +117,8 @@ def _random_layer(rng, below, features, number):
         elif kind == "symlink":
             entries.append(("symlink", path, *facts(0o777), xattrs("symlink"), rng.choice(TARGETS)))
         elif kind == "fifo":
-            entries.append(("fifo", path, *facts(0o640), (), ""))
+            kind = rng.choice(("fifo", "sock")) if "sockets" in features else "fifo"
+            entries.append((kind, path, *facts(0o640), (), ""))
         elif kind == "dev":
             entries.append((rng.choice(("chr", "blk")), path, *facts(0o640), xattrs("dev"),
                             (240, rng.randint(1, 9))))
@@ -128,7 +138,7 @@ def _random_layer(rng, below, features, number):
             merged = False
         entries.append(("dir", path, *facts(rng.choice(DIRMODES) if path else 0o755),
                         xattrs("dir") if path else (), opaque))
-        pool = DIRS + NAMES
+        pool = DIRS + names(features)
         for name in rng.sample(pool, rng.randint(2, 9) if depth < 3 else rng.randint(0, 3)):
             child(path, name, depth, merged)
 
@@ -195,6 +205,8 @@ def materialise(entries, root):
             os.symlink(more, path)
         elif kind == "fifo":
             os.mkfifo(path)
+        elif kind == "sock":
+            os.mknod(path, stat.S_IFSOCK | 0o600)
         elif kind in ("chr", "blk"):
             os.mknod(path, 0o020600 if kind == "chr" else 0o060600, os.makedev(*more))
         elif kind == "link":
