@@ -87,8 +87,9 @@ static void begin(void)
     plug_in.listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     must(plug_in.listening >= 0 &&
              bind(plug_in.listening, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-             listen(plug_in.listening, 16) == 0 && pthread_create(&thread, NULL, serve, NULL) == 0,
+             listen(plug_in.listening, 16) == 0,
          "the plug-in does not listen");
+    must(pthread_create(&thread, NULL, serve, NULL) == 0, "the plug-in has no thread");
     pthread_detach(thread);
 }
 

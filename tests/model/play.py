@@ -200,12 +200,14 @@ class Volume(Union):
         self.name, self.config, self.turn = kind, config, 0
         base = sandbox.directory(kind)
         source, around, lower = base / "source", base / "around", base / "lower"
-        for place in (source, around, lower):
+        for place in (source, source / "root", around, lower):
             os.mkdir(place)
-        materialise(plain_entries(resolve(([stack[1]] if stack[1] else []) + stack[0])), source)
-        self.tree = ops.Tree(around / "root")
+        shown = resolve(([stack[1]] if stack[1] else []) + stack[0])
+        materialise(plain_entries(shown), source / "root")
+        # What a symlink "../a" reaches is in the volume too.
+        self.tree = ops.Tree(around / "volume" / "root")
         mount = sandbox.plyfs([lower], at=around, profile=config["profile"])
-        mount.command = lambda: harness.Mounted.command(mount)[:-1] + ["-v", f"{source}:/root", mount.at]
+        mount.command = lambda: harness.Mounted.command(mount)[:-1] + ["-v", f"{source}:/volume", mount.at]
         self.mounts, self.claims = [mount], True
 
 
