@@ -24,10 +24,12 @@ static const char ACTIVE[] = "{\"Implements\":[\"VolumeDriver\"]}";
 /* What the plug-in of the process says; it lives as long as the process. */
 static struct {
     int listening;
-    const uint8_t *data; /* changed while nobody asks */
-    size_t size;
     char place[64];
-} plug_in = {.listening = -1};
+    /* Of whoever gave up waiting the answer may still be on its way. */
+    pthread_mutex_t lock;
+    const uint8_t *data; /* protected by the lock, and so is */
+    size_t size;
+} plug_in = {.listening = -1, .lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void send_body(int fd, const void *data, size_t size)
 {
@@ -53,12 +55,22 @@ static void answer(int fd)
             break;
     }
     bytes[size] = 0;
+    pthread_mutex_lock(&plug_in.lock);
     if (strstr(bytes, "Plugin.Activate") && plug_in.size > 0 && plug_in.data[0] != '!')
         send_body(fd, ACTIVE, sizeof(ACTIVE) - 1);
     else if (plug_in.size >= 4 && memcmp(plug_in.data, "HTTP", 4) == 0)
         (void)!send(fd, plug_in.data, plug_in.size, MSG_NOSIGNAL);
     else
         send_body(fd, plug_in.data, plug_in.size);
+    pthread_mutex_unlock(&plug_in.lock);
+}
+
+static void say(const uint8_t *data, size_t size)
+{
+    pthread_mutex_lock(&plug_in.lock);
+    plug_in.data = data;
+    plug_in.size = size;
+    pthread_mutex_unlock(&plug_in.lock);
 }
 
 static void *serve(void *context)
@@ -151,8 +163,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cleanup_plugin struct plugin *plugin = NULL;
     if (plug_in.listening < 0)
         begin();
-    plug_in.data = data;
-    plug_in.size = size;
+    say(data, size);
     cleanup_fd int place = fd_open_name(AT_FDCWD, plug_in.place, O_RDONLY | O_DIRECTORY, 0);
     fuzz_file(place, "spec.spec", data, size);
     fuzz_file(place, "json.json", data, size);
@@ -162,5 +173,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     judge(err, &fault);
     if (!err)
         ask_all(plugin);
+    say(NULL, 0);
     return 0;
 }
