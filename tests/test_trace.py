@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import pty
+import random
 import re
 import select
 import signal
@@ -96,9 +97,12 @@ def operations(store, name="web"):
 
 def control_of(store, name="web"):
     """A connection to the mount's control socket."""
-    mount = json.loads(store.plyfs("inspect", name).stdout)[0]["Id"]
+    return control_in(store.path / "mounts" / json.loads(store.plyfs("inspect", name).stdout)[0]["Id"])
+
+
+def control_in(directory):
     client = socket.socket(socket.AF_UNIX)
-    folder = os.open(store.path / "mounts" / mount, os.O_RDONLY)
+    folder = os.open(directory, os.O_RDONLY)
     client.connect(f"/proc/self/fd/{folder}/control")
     os.close(folder)
     client.settimeout(30)
@@ -511,6 +515,38 @@ def test_odd_but_whole_requests_are_taken(store, web):
         client.sendall(b"what is said behind it is not heard\n" * 100)
         client.close()
     wait_for(lambda: readers(store) == 0, "all to be gone")
+
+
+def odd_value(dice, depth=0):
+    """Something that JSON can say, of whatever kind."""
+    plain = [None, True, -1, 1 << 70, 1.5e300, "", "/data", "op=read", "\0", "../..", "x" * 5000, "\ud7ff\u2028"]
+    if depth > 3 or dice.random() < 0.6:
+        return dice.choice(plain)
+    if dice.random() < 0.5:
+        return [odd_value(dice, depth + 1) for _ in range(dice.randint(0, 4))]
+    return {dice.choice(("do", "filters", "destination", "all", "lazy", "x")): odd_value(dice, depth + 1)
+            for _ in range(dice.randint(0, 4))}
+
+
+def test_no_request_however_odd_stops_a_daemon(store, web):
+    """500 requests at random: kinds that there are with members of any kind, cut, and with bytes changed."""
+    dice = random.Random(7)
+    directory = store.path / "mounts" / json.loads(store.plyfs("inspect", "web").stdout)[0]["Id"]
+    for _ in range(500):
+        request_ = {"do": dice.choice(("attach", "detach", "policy", "state", "stats", "trace", "umount"))}
+        for key in dice.sample(("destination", "lazy", "all", "filters", "do"), dice.randint(0, 3)):
+            request_[key] = odd_value(dice)
+        text = bytearray(json.dumps(request_).encode() + b"\n")
+        for _ in range(dice.choice((0, 0, 1, 3))):
+            text[dice.randrange(len(text))] = dice.randrange(256)
+        with control_in(directory) as client:
+            client.sendall(text[:dice.randint(0, len(text))] if dice.random() < 0.2 else text)
+            client.shutdown(socket.SHUT_WR)
+            told = client.recv(1 << 16)
+            assert told == b"" or told.startswith(b"{"), (request_, told)
+    assert say(control_of(store), '{"do": "stats"}')["ok"]
+    wait_for(lambda: readers(store) == 0, "all to be gone")
+    (web / "after").write_text("the mount is served")
 
 
 def test_what_is_not_mounted_cannot_be_traced(store, web):
