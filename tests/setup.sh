@@ -51,6 +51,7 @@ for_tests='
 python  pytest        python3-pytest
 command clang         clang
 command clang-format  clang-format
+runtime tsan          libclang-rt-dev
 header  sys/sdt.h     systemtap-sdt-dev
 command bpftrace      bpftrace
 command git           git
@@ -86,6 +87,7 @@ present() {
     header) echo "#include <$2>" | gcc -E - >/dev/null 2>&1 ;;
     module) pkg-config --exists "$2" 2>/dev/null ;;
     python) /usr/bin/python3 -c "import $2" 2>/dev/null ;;
+    runtime) [ -e "$(clang -print-file-name="libclang_rt.$2-$(uname -m).a" 2>/dev/null)" ] ;;
     esac
 }
 
