@@ -167,7 +167,8 @@ static int set_times(const struct spot *spot, const struct stat *attr, int valid
  * and the write itself says what it takes. Without it a file that nobody may write is not being
  * written; and of a privileged writer all that comes is the end of removing capabilities. Where
  * opens are not answered, a stranger's is left to the write that may follow, which says what it
- * takes. */
+ * takes. What is no regular file is written without the filesystem: there it is always the chown,
+ * and no change time comes with it. */
 enum verdict { VERDICT_LEAVE, VERDICT_KILL, VERDICT_REFUSE };
 
 static enum verdict judge_empty(struct mount *mount, const struct node_view *view, int valid,
@@ -178,6 +179,8 @@ static enum verdict judge_empty(struct mount *mount, const struct node_view *vie
     bool uncapped = node_is(view, NODE_UNCAPPED);
     if (uncapped)
         node_set_flags(mount->nodes, view->index, 0, NODE_UNCAPPED);
+    if (!S_ISREG(view->type))
+        return entitled ? VERDICT_KILL : VERDICT_REFUSE;
     if (rules->writeback)
         return !(valid & FUSE_SET_ATTR_CTIME) ? VERDICT_LEAVE
                : entitled                     ? VERDICT_KILL
