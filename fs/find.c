@@ -7,6 +7,7 @@
 #include "find.h"
 
 #include "fd.h"
+#include "linkindex.h"
 #include "resolve.h"
 
 #include <fcntl.h>
@@ -347,8 +348,8 @@ static void fix_rare_attr(struct mount *mount, const struct node_view *view,
     if (view->more->index_name) {
         /* The index entry is a link that is not shown. */
         nlink_t fallback = st->st_nlink > 0 ? st->st_nlink - 1 : 0;
-        st->st_nlink = resolve_nlink(mount_stack(mount, view), spot->ref->fd, spot->name,
-                                     st->st_nlink, 0, fallback);
+        st->st_nlink = linkindex_shown(mount_stack(mount, view), spot->ref->fd, spot->name,
+                                       st->st_nlink, 0, fallback);
     }
     if (!node_is(view, NODE_METACOPY))
         return;

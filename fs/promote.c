@@ -11,6 +11,7 @@
 #include "fd.h"
 #include "find.h"
 #include "ledger.h"
+#include "linkindex.h"
 #include "log.h"
 #include "moment.h"
 #include "ovlattr.h"
@@ -249,7 +250,7 @@ static int pose(struct mount *mount, const struct node_view *view, bool data, of
                   .size = S_ISREG(view->type) ? (uint64_t)st.st_size : 0},
     };
     bool moves = data || orphan || !wants_metacopy(stack, view) || node_is(view, NODE_METACOPY);
-    bool cut = limit >= 0 && limit < st.st_size && !orphan;
+    bool cut = limit >= 0 && limit < st.st_size && !orphan && !up;
     question->bytes = !moves ? 0 : cut ? (uint64_t)limit : question->event.size;
     return 0;
 }
@@ -421,8 +422,7 @@ static int promote_orphan(struct mount *mount, const struct node_view *view,
 }
 
 /* Brings the data of a metacopy file up. */
-static int complete(struct mount *mount, const struct node_view *view, off_t limit,
-                    struct purpose *purpose)
+static int complete(struct mount *mount, const struct node_view *view, struct purpose *purpose)
 {
     struct copyup job = {.stack = mount_stack(mount, view), .src_layer = view->more->data_layer};
     struct spot spot;
@@ -440,7 +440,7 @@ static int complete(struct mount *mount, const struct node_view *view, off_t lim
         return data;
     err = fd_stat(fd, "", &job.src);
     if (!err)
-        err = copyup_complete(job.stack, fd, data, limit, &job.copied);
+        err = copyup_complete(job.stack, fd, data, &job.copied);
     if (err)
         return err;
     node_set_flags(mount->nodes, view->index, 0, NODE_METACOPY);
@@ -511,7 +511,7 @@ static int copy_locked(struct mount *mount, const struct node_view *view, bool d
                        struct purpose *purpose)
 {
     if (node_is(view, NODE_UPPER))
-        return complete(mount, view, limit, purpose);
+        return complete(mount, view, purpose);
     if (node_is(view, NODE_ORPHAN))
         return promote_orphan(mount, view, purpose);
     return copy_file(mount, view, data, limit, purpose);
@@ -537,7 +537,7 @@ static int promote_locked(struct mount *mount, uint32_t index, bool data, off_t 
 static void lock_to_promote(struct mount *mount, const struct node_view *view, bool data,
                             off_t limit)
 {
-    bool copies = S_ISREG(view->type) && limit != 0 &&
+    bool copies = S_ISREG(view->type) && (limit != 0 || node_is(view, NODE_UPPER)) &&
                   (data || !wants_metacopy(mount_stack(mount, view), view));
     if (copies)
         mount->will_be_slow();
@@ -599,8 +599,8 @@ static int link_name(struct mount *mount, const struct node_view *view, uint32_t
     names_end(mount);
     if (!place)
         return err;
-    err = copyup_link_index(mount_stack(mount, view), view->more->index_name, place->fd, name,
-                            st.st_nlink);
+    err = linkindex_link(mount_stack(mount, view), view->more->index_name, place->fd, name,
+                         st.st_nlink);
     fdref_release(mount->fds, place);
     if (err)
         return err;

@@ -13,6 +13,7 @@
 
 #include "contents.h"
 #include "fd.h"
+#include "linkindex.h"
 #include "nameset.h"
 #include "ovlattr.h"
 #include "resolve.h"
@@ -330,7 +331,7 @@ static int has_more_links(void *context, const struct content *content)
     if (fd_stat(index, content->name, &st) < 0 || S_ISDIR(st.st_mode))
         return 0;
     nlink_t upper = st.st_nlink - 1;
-    return resolve_nlink(*stack, index, content->name, st.st_nlink, 0, upper) > upper;
+    return linkindex_shown(*stack, index, content->name, st.st_nlink, 0, upper) > upper;
 }
 
 /* Whether an inode was changed that has names outside the upper: 1 or 0, or -errno. */

@@ -10,6 +10,7 @@
 
 #include "copymeta.h"
 #include "fd.h"
+#include "linkindex.h"
 #include "origin.h"
 #include "upper.h"
 
@@ -232,8 +233,8 @@ static int publish(const struct copyup *job, struct staged *staged)
     if (job->index_name) {
         err = publish_at(job, staged, job->stack->index, job->index_name);
         if (!err)
-            err = copyup_link_index(job->stack, job->index_name, job->dst_dir, job->dst_name,
-                                    job->src.st_nlink);
+            err = linkindex_link_first(job->stack, job->index_name, job->dst_dir, job->dst_name,
+                                       job->src.st_nlink);
         return err;
     }
     err = publish_at(job, staged, job->dst_dir, job->dst_name);
@@ -290,31 +291,7 @@ int copyup_orphan(struct copyup *job)
     return fd;
 }
 
-int copyup_write_nlink(const struct stack *stack, const char *index_name, nlink_t shown)
-{
-    struct stat st;
-    char text[16];
-    int err = fd_stat(stack->index, index_name, &st);
-    if (err)
-        return err;
-    snprintf(text, sizeof(text), "U%+d", (int)((long)shown - (long)st.st_nlink));
-    return ovlattr_set(stack->able.space, stack->index, index_name, OVLATTR_NLINK, text,
-                       strlen(text));
-}
-
-int copyup_link_index(const struct stack *stack, const char *index_name, int dst_dir,
-                      const char *dst_name, nlink_t shown)
-{
-    struct stat before;
-    if (fstat(dst_dir, &before) < 0)
-        return -errno;
-    if (linkat(stack->index, index_name, dst_dir, dst_name, 0) < 0)
-        return -errno;
-    int err = copyup_write_nlink(stack, index_name, shown);
-    return err ? err : copymeta_times(dst_dir, "", &before);
-}
-
-int copyup_complete(const struct stack *stack, int fd, int data, off_t limit, struct copied *copied)
+int copyup_complete(const struct stack *stack, int fd, int data, struct copied *copied)
 {
     struct stat st;
     char capability[64];
@@ -322,11 +299,10 @@ int copyup_complete(const struct stack *stack, int fd, int data, off_t limit, st
     if (fstat(fd, &st) < 0)
         return -errno;
     ssize_t capability_size = fgetxattr(fd, "security.capability", capability, sizeof(capability));
-    bool whole = limit < 0 || limit >= st.st_size;
     /* What was copied before a crash is copied again; the file shows the lower data until the end.
      */
     if (st.st_size > 0) {
-        int err = copydata_copy(data, fd, whole ? st.st_size : limit, whole, copied);
+        int err = copydata_copy(data, fd, st.st_size, true, copied);
         if (!err && stack->features.sync && copied->bytes > 0 && fdatasync(fd) < 0)
             err = -errno;
         if (err)

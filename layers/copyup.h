@@ -46,19 +46,12 @@ must_check int copyup_dir(struct copyup *job);
  * returns the file, open for reading and writing. */
 must_check int copyup_orphan(struct copyup *job);
 
-/* Gives an indexed inode that is copied up already this name too. `lower` is its link count below.
- */
-must_check int copyup_link_index(const struct stack *stack, const char *index_name, int dst_dir,
-                                 const char *dst_name, nlink_t shown);
-
 /* Copies the data that a metacopy file left below: `fd` is the upper file, open for writing, `data`
- * the lower one; `limit` as above. Times and privileges stay as they were. The file is whole when
- * the metacopy attribute goes, which is the last step. */
-must_check int copyup_complete(const struct stack *stack, int fd, int data, off_t limit,
-                               struct copied *copied);
-
-/* Writes the link count of an indexed inode relative to its upper one, as the kernel does. */
-must_check int copyup_write_nlink(const struct stack *stack, const char *index_name, nlink_t shown);
+ * the lower one. Times and privileges stay as they were. The file is whole when the metacopy
+ * attribute goes, which is the last step; until then the data below is shown, so all of it is
+ * copied, also where the file is to be cut short next (as the kernel's truncate does). A crash in
+ * between leaves the file as it was but for its time, which may be that of the attempt. */
+must_check int copyup_complete(const struct stack *stack, int fd, int data, struct copied *copied);
 
 /* Whether the copy-up of all of `data`, a file open for reading, would move nothing, because the
  * upper can share its extents: it is tried. */

@@ -112,6 +112,26 @@ static int close_to_its_maker(int dir, const char *name, const struct making *ma
     return fd_chmod(dir, name, mode);
 }
 
+/* Whoever has the privilege moves it closed. Else it is closed in its place: a crash between the
+ * two leaves it open to its maker. */
+static int publish_closed_dir(const struct stack *stack, int place, const char *staged,
+                              const struct editdir *dir, const char *name,
+                              const struct making *making)
+{
+    struct stat open;
+    int err = fd_stat(place, staged, &open);
+    if (!err)
+        err = close_to_its_maker(place, staged, making);
+    if (!err)
+        err = publish_over(stack, place, staged, dir, name, true);
+    if (err != -EACCES)
+        return err;
+    err = fd_chmod(place, staged, open.st_mode & 07777);
+    if (!err)
+        err = publish_over(stack, place, staged, dir, name, true);
+    return err ? err : close_to_its_maker(dir->upper, name, making);
+}
+
 static int make_over_whiteout(const struct stack *stack, const struct editdir *dir,
                               const char *name, const struct making *making, int *fd)
 {
@@ -125,10 +145,10 @@ static int make_over_whiteout(const struct stack *stack, const struct editdir *d
                      : make_at(place, staged, making, fd);
         made = !err;
     }
-    if (!err)
-        err = publish_over(stack, place, staged, dir, name, is_dir);
     if (!err && is_closed_to_its_maker(making))
-        err = close_to_its_maker(dir->upper, name, making);
+        err = publish_closed_dir(stack, place, staged, dir, name, making);
+    else if (!err)
+        err = publish_over(stack, place, staged, dir, name, is_dir);
     if (err && made && fd)
         close(steal_fd(fd));
     if (err && place == stack->stage)

@@ -13,6 +13,7 @@
 #include "resolve.h"
 
 #include "fd.h"
+#include "linkindex.h"
 #include "merge.h"
 #include "whiteout.h"
 
@@ -460,20 +461,6 @@ static int collect_data(struct walk *walk, struct entry *entry)
 
 /* ---- the hard-link index ---- */
 
-nlink_t resolve_nlink(const struct stack *stack, int dir, const char *name, nlink_t upper,
-                      nlink_t lower, nlink_t fallback)
-{
-    char text[16];
-    ssize_t length =
-        ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_NLINK, text, sizeof(text) - 1);
-    if (length < 2)
-        return fallback;
-    text[length] = 0;
-    long count = strtol(text + 1, NULL, 10) + (text[0] == 'U' ? (long)upper : (long)lower);
-    bool known = text[0] == 'U' || (text[0] == 'L' && lower > 0);
-    return known && count > 0 ? (nlink_t)count : fallback;
-}
-
 /* Looks a lower file with several links up in the index: shown is then the upper inode. */
 static int consult_index(const struct stack *stack, const struct found *found, struct entry *entry)
 {
@@ -500,7 +487,7 @@ static int consult_index(const struct stack *stack, const struct found *found, s
     entry->st = st;
     entry->layer = 0;
     entry->st.st_nlink =
-        resolve_nlink(stack, stack->index, hex, st.st_nlink, found->st.st_nlink, st.st_nlink);
+        linkindex_shown(stack, stack->index, hex, st.st_nlink, found->st.st_nlink, st.st_nlink);
     entry->metacopy =
         ovlset_has(ovlattr_list(stack_upper_where(stack), stack->index, hex), OVLATTR_METACOPY);
     return 0;
@@ -654,7 +641,7 @@ static int settle_upper(const struct stack *stack, int upper, const struct sourc
     if (!entry->index_name)
         return -ENOMEM;
     entry->indexed = true;
-    entry->st.st_nlink = resolve_nlink(stack, upper, name, entry->st.st_nlink, 0, 1);
+    entry->st.st_nlink = linkindex_shown(stack, upper, name, entry->st.st_nlink, 0, 1);
     return 0;
 }
 

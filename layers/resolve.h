@@ -28,9 +28,4 @@ must_check int resolve_root(const struct stack *stack, struct entry *entry);
 must_check int resolve_lower_shows(const struct stack *stack, const struct sources *sources,
                                    const char *name);
 
-/* The link count shown for an indexed inode (kernel: the nlink attribute, "U+n" or "L+n", counts
- * relative to the upper or the lower inode). `fallback` where it is missing or absurd. */
-nlink_t resolve_nlink(const struct stack *stack, int dir, const char *name, nlink_t upper,
-                      nlink_t lower, nlink_t fallback);
-
 #endif

@@ -172,11 +172,36 @@ uint64_t stack_ino(const struct stack *stack, unsigned layer, uint64_t real)
     return stack->tag ? tag_ino(stack->tag, ino) : ino;
 }
 
+/* The lower object that (dir, name) was copied from, and the filesystem it is on. */
+static int find_origin(const struct stack *stack, int dir, const char *name, unsigned *fs,
+                       struct stat *st)
+{
+    struct origin origin;
+    if (!stack->able.handles)
+        return -ESTALE;
+    ssize_t size = ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_ORIGIN, origin.bytes,
+                               sizeof(origin.bytes));
+    if (size <= 0)
+        return -ESTALE;
+    origin.size = (size_t)size;
+    for (*fs = 0; *fs < stack->backing_count; ++*fs) {
+        if (origin_stat(&stack->backings[*fs], &origin, st) == 0)
+            return 0;
+    }
+    return -ESTALE;
+}
+
+int stack_origin_stat(const struct stack *stack, int dir, const char *name, struct stat *st)
+{
+    unsigned fs;
+    return find_origin(stack, dir, name, &fs, st);
+}
+
 int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlset attrs,
                      uint64_t *ino)
 {
-    struct origin origin;
     struct stat st;
+    unsigned fs;
     if (ovlset_has(attrs, OVLATTR_INO)) {
         uint64_t own;
         if (ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_INO, &own, sizeof(own)) !=
@@ -185,20 +210,10 @@ int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlse
         *ino = own;
         return 0;
     }
-    if (!ovlset_has(attrs, OVLATTR_ORIGIN) || !stack->able.handles)
-        return -ESTALE;
-    ssize_t size = ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_ORIGIN, origin.bytes,
-                               sizeof(origin.bytes));
-    if (size <= 0)
-        return -ESTALE;
-    origin.size = (size_t)size;
-    for (unsigned fs = 0; fs < stack->backing_count; fs++) {
-        if (origin_stat(&stack->backings[fs], &origin, &st) == 0) {
-            *ino = compose_ino(stack, fs, st.st_ino);
-            return 0;
-        }
-    }
-    return -ESTALE;
+    int err = ovlset_has(attrs, OVLATTR_ORIGIN) ? find_origin(stack, dir, name, &fs, &st) : -ESTALE;
+    if (!err)
+        *ino = compose_ino(stack, fs, st.st_ino);
+    return err;
 }
 
 struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const char *path, int *err)

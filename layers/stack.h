@@ -99,6 +99,11 @@ uint64_t stack_upper_ino(const struct stack *stack, const struct stat *st);
 must_check int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlset attrs,
                                 uint64_t *ino);
 
+/* What the lower object is that (dir, name) was copied from, by its origin. -ESTALE when it cannot
+ * be told. */
+must_check int stack_origin_stat(const struct stack *stack, int dir, const char *name,
+                                 struct stat *st);
+
 /* The directory `path` of `layer`, from the cache or opened beneath its root. NULL and *err. */
 struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const char *path,
                               int *err);

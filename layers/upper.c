@@ -10,6 +10,7 @@
 #include "upper.h"
 
 #include "fd.h"
+#include "linkindex.h"
 #include "log.h"
 #include "whiteout.h"
 
@@ -330,6 +331,7 @@ static int open_index(struct stack *stack, int work)
     int err = make_dir(work, "index", &stack->index);
     if (err)
         return err;
+    linkindex_sweep(stack);
     int root = stack->layers[0].root;
     if (!ovlset_has(ovlattr_list(stack_upper_where(stack), root, ""), OVLATTR_ORIGIN))
         err = ovlattr_set(stack->able.space, root, "", OVLATTR_ORIGIN, origin.bytes, origin.size);

@@ -19,7 +19,7 @@ import traceback
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4
-AT_FDCWD = -100
+AT_FDCWD, AT_SYMLINK_FOLLOW = -100, 0x400
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 # Layers are dated in the past, with nanoseconds that say whether they were kept.
 PAST_NS = 1_500_000_000_123_456_789
@@ -43,6 +43,11 @@ def _check(result, path):
 
 def renameat2(old, new, flags):
     _check(LIBC.renameat2(AT_FDCWD, os.fsencode(old), AT_FDCWD, os.fsencode(new), flags), old)
+
+
+def link_descriptor(fd, new):
+    """Gives a name to an open file, which may have none."""
+    _check(LIBC.linkat(AT_FDCWD, b"/proc/self/fd/%d" % fd, AT_FDCWD, os.fsencode(new), AT_SYMLINK_FOLLOW), new)
 
 
 def set_acl(path, kind, entries):

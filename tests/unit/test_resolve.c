@@ -133,36 +133,6 @@ static void what_lies_beneath_decides_whether_a_whiteout_is_needed(void **state)
     kit_union_close(&all);
 }
 
-static void assert_nlink(const char *value, unsigned long expected)
-{
-    const struct stack stack = {.able.space = OVLSPACE_USER};
-    kit_mark("f", OVLATTR_NLINK, value);
-    assert_int_equal(resolve_nlink(&stack, kit_root(), "f", 3, 5, 42), expected);
-}
-
-static void the_link_count_is_relative_to_the_upper_or_the_lower_inode(void **state)
-{
-    (void)state;
-    kit_file("f", "");
-    assert_nlink("U+1", 4);
-    assert_nlink("U-1", 2);
-    assert_nlink("U+0", 3);
-    assert_nlink("L-2", 3);
-    assert_nlink("L+10", 15);
-}
-
-static void an_absurd_link_count_is_not_believed(void **state)
-{
-    (void)state;
-    const struct stack stack = {.able.space = OVLSPACE_USER};
-    kit_file("f", "");
-    static const char *const ABSURD[] = {"U-3", "U-100", "L-9", "X+1", "U", "", "U+99999999999999"};
-    for (size_t i = 0; i < sizeof(ABSURD) / sizeof(ABSURD[0]); i++)
-        assert_nlink(ABSURD[i], 42);
-    assert_int_equal(ovlattr_remove(OVLSPACE_USER, kit_root(), "f", OVLATTR_NLINK), 0);
-    assert_int_equal(resolve_nlink(&stack, kit_root(), "f", 3, 5, 42), 42);
-}
-
 /* The index needs file handles and a filesystem that tells its uuid (Linux 6.9). */
 static bool open_indexed(struct kit_union *all)
 {
@@ -230,7 +200,7 @@ static void an_index_entry_of_another_kind_is_not_believed(void **state)
     kit_union_close(&all);
 }
 
-enum { ROWS = sizeof(SITUATIONS) / sizeof(SITUATIONS[0]), OTHERS = 9 };
+enum { ROWS = sizeof(SITUATIONS) / sizeof(SITUATIONS[0]), OTHERS = 8 };
 
 /* Where the key of an open directory stood for another layer's directory of another name. */
 static void directories_of_short_names_are_told_apart_in_every_layer(void **state)
@@ -272,8 +242,6 @@ int main(void)
         kit_test(the_inode_number_of_a_merged_directory_is_its_topmost_lower_ones),
         kit_test(the_root_has_every_layer_as_a_source),
         kit_test(what_lies_beneath_decides_whether_a_whiteout_is_needed),
-        kit_test(the_link_count_is_relative_to_the_upper_or_the_lower_inode),
-        kit_test(an_absurd_link_count_is_not_believed),
         kit_test(the_names_of_a_linked_file_share_one_index_entry),
         kit_test(a_linked_file_in_the_index_is_shown_under_every_name),
         kit_test(an_index_entry_of_another_kind_is_not_believed),
