@@ -5,9 +5,9 @@
  * stands at the beginning of each call under ptrace(2), where a SIGKILL keeps the call from being
  * done at all (kernel: syscall_trace_enter).
  *
- *   killer N PID           traces a running program; "ready" is said when it does, and the end of
- *                          the input ends it
+ *   killer N PID           traces a running program; "ready" is said when it does
  *   killer N -- COMMAND    runs a program, and its children, to their end
+ *   killer after USEC PID  kills it so many microseconds from now, wherever it is then
  *
  * N counts from 1; with 0 nothing is killed. A line is written for each call that was counted (its
  * name and where it goes); the last line is "killed" or "through". What goes to the device of FUSE,
@@ -19,7 +19,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +30,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ENTRY_STOP (SIGTRAP | 0x80)
@@ -247,8 +247,6 @@ static int follow(pid_t pid, unsigned long last, bool ours)
     for (;;) {
         int status;
         pid_t task = waitpid(-1, &status, __WALL);
-        if (task < 0 && errno == EINTR)
-            return end("through"), 0;
         if (task < 0)
             return result;
         if (WIFSTOPPED(status)) {
@@ -270,24 +268,28 @@ static int follow(pid_t pid, unsigned long last, bool ours)
     }
 }
 
-static void stop_waiting(int signal)
+static int kill_after(unsigned long usec, pid_t pid)
 {
-    (void)signal;
+    const struct timespec pause = {(time_t)(usec / 1000000), (long)(usec % 1000000) * 1000};
+    end("ready");
+    nanosleep(&pause, NULL);
+    return kill(pid, SIGKILL) < 0;
 }
 
 int main(int argc, char **argv)
 {
     if (argc < 3 || (strcmp(argv[2], "--") == 0 && argc < 4)) {
-        fprintf(stderr, "usage: killer N PID\n       killer N -- COMMAND [ARGUMENT]...\n");
+        fprintf(stderr, "usage: killer N PID\n       killer N -- COMMAND [ARGUMENT]...\n"
+                        "       killer after USEC PID\n");
         return 2;
     }
+    if (strcmp(argv[1], "after") == 0 && argc == 4)
+        return kill_after(strtoul(argv[2], NULL, 10), (pid_t)atoi(argv[3]));
     unsigned long last = strtoul(argv[1], NULL, 10);
     bool ours = strcmp(argv[2], "--") == 0;
     pid_t pid = ours ? start(argv + 3) : (pid_t)atoi(argv[2]);
     if (ours)
         return follow(pid, last, true);
-    const struct sigaction action = {.sa_handler = stop_waiting};
-    sigaction(SIGTERM, &action, NULL);
     seize(pid);
     end("ready");
     return follow(pid, last, false);

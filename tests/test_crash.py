@@ -368,8 +368,12 @@ def test_fuse_overlayfs_is_held_to_the_same(sandbox, killer, tallies):
     harness.need(FULL, "PLYFS_FULL=1 compares with fuse-overlayfs")
     harness.need_tool("fuse-overlayfs")
     whole = tallies.setdefault("fuse-overlayfs", crashkit.Tally())
+    unable = []
     for case in CASES:
         if possible(case, FUSE_OVERLAYFS):
-            whole.add(kill_before_each_step(sandbox, killer, case, FUSE_OVERLAYFS))
-    print("\n".join(whole.faults()))
-    assert whole.kills > 0
+            try:
+                whole.add(kill_before_each_step(sandbox, killer, case, FUSE_OVERLAYFS))
+            except OSError as error:
+                unable.append(f"{case.name}: {error}")
+    print("\n".join(whole.faults() + unable))
+    assert whole.kills > 0 and len(unable) < len(CASES) // 4

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: MIT
+"""Kills at random instants, while several programs change the tree at once; and the tree after each.
+
+Each of the programs works on a tree of its own in one mount, and does every operation to a plain
+directory too, as soon as the mount has answered (tests/model has the operations). So what was answered
+is known when the daemon dies: it must be there at the next mount, and the one operation of each program
+that was not answered is either done or not. 500 kills; PLYFS_FULL=1 does 5,000, and PLYFS_SEED=N takes
+other seeds.
+"""
+import os
+import random
+import subprocess
+import threading
+
+import pytest
+
+import crashkit
+import harness
+from model import generate, ops, rights, tree
+from model.resolve import plain_entries, resolve
+from model.stack import materialise, random_stack
+
+FULL = os.environ.get("PLYFS_FULL") == "1"
+KILLS = 5000 if FULL else 500
+SEED = int(os.environ.get("PLYFS_SEED", "0"))
+PROGRAMS = 3
+A_STACK = 25            # kills before another stack is taken
+LONGEST = 60_000        # microseconds that a daemon may live
+PAGE = 4096
+OWN_SLOT = 99
+FEATURES = {"owners", "devices", "trusted", "links", "users", "nested"}
+LOOKS = {"stat", "look", "ls", "readlink", "access", "getxattr", "get", "fstat", "pread", "read", "seek",
+         "fxattrs", "list_fd", "close", "fsync"}
+DEAD = ("E:ENOTCONN", "E:ECONNABORTED", "E:ECANCELED")
+
+
+# ---- operations, one step each ------------------------------------------------------------------
+
+def inner(step):
+    """What is done, whoever does it."""
+    while step[0] == "as":
+        step = step[3]
+    return step
+
+
+def single_steps(operation):
+    """An operation as system calls of which each is done or not."""
+    if operation[0] == "as":
+        return [(*operation[:3], step) for step in single_steps(operation[3])]
+    if operation[0] == "put":
+        _, path, flags, offset, length, salt = operation
+        return [("open", OWN_SLOT, path, flags, 0o664), ("pwrite", OWN_SLOT, offset, length, salt),
+                ("close", OWN_SLOT)]
+    return [operation]
+
+
+def ways_on(operation):
+    """What leads from the state before an operation to the one after it. A write may end at any page:
+    no filesystem promises more of a write(2) that is cut short."""
+    what, steps = inner(operation), []
+    if what[0] in ("pwrite", "copy_range"):
+        offset, length = (what[2], what[3]) if what[0] == "pwrite" else (what[4], what[5])
+        for cut in range(PAGE - offset % PAGE, length, PAGE):
+            steps.append((*what[:3], cut, what[4]) if what[0] == "pwrite" else (*what[:5], cut))
+    if operation[0] == "as":
+        steps = [(*operation[:3], step) for step in steps]
+    return steps + [operation]
+
+
+def is_short(step, answer):
+    """Whether a write ended before its end, as one does whose daemon dies meanwhile."""
+    step = inner(step)
+    wanted = {"pwrite": 3, "write": 2, "copy_range": 5}.get(step[0])
+    return wanted is not None and isinstance(answer, int) and answer != step[wanted]
+
+
+class Program(threading.Thread):
+    """Works until the daemon is dead; then `pending` is what was not answered."""
+
+    def __init__(self, union, plain, generator):
+        super().__init__()
+        self.union, self.plain, self.generator = union, plain, generator
+        self.pending, self.done, self.wrong = None, 0, None
+
+    def run(self):
+        try:
+            while self.pending is None and not self.wrong:
+                for step in single_steps(self.generator.next()):
+                    if not self.take(step):
+                        return
+        except BaseException as error:     # the thread that waits for this one raises it
+            self.wrong = [repr(error)]
+
+    def take(self, step):
+        """Does one step on both trees; whether to go on."""
+        if step[0] in ("tree", "remount") or rights.skip(step, self.plain, ["plyfs", "kernel"]):
+            return True
+        answer, _ = ops.perform(self.union, step)
+        if answer[0] in DEAD or (is_short(step, answer[0]) and self.is_over()):
+            self.pending = step
+            return False
+        expected, _ = ops.perform(self.plain, step)
+        self.generator.happened(step, expected[0])
+        self.done += 1
+        if rights.same("plyfs", expected, answer):
+            return True
+        # It was answered, but not all the looks after it were; or it only looked.
+        if (expected[0] == answer[0] or inner(step)[0] in LOOKS) and self.is_over():
+            self.pending = ()
+        else:
+            self.wrong = [f"after {step!r}:", f"  plain {expected!r}", f"  plyfs {answer!r}"]
+        return False
+
+    def is_over(self):
+        """Whether the daemon is dead: what is asked here is in no cache."""
+        return harness.refusal(os.statvfs, self.union.root) is not None
+
+
+# ---- a tree of several programs -----------------------------------------------------------------
+
+class World:
+    """One stack, its mount, and the plain trees; the programs are started anew after each kill."""
+
+    def __init__(self, box, killer, seed, profile):
+        self.box, self.killer, self.rng = box, killer, random.Random(f"kills {seed}")
+        base = box.directory("world")
+        self.upper, self.work, self.at = base / "upper", base / "work", base / "mnt"
+        stacks = [random_stack(f"kills {seed}/{i}", FEATURES) for i in range(PROGRAMS)]
+        self.lowers = [base / f"lower{i}" for i in range(max(len(layers) for layers, _ in stacks))]
+        for path in (self.upper, self.work, self.at, *self.lowers):
+            path.mkdir(parents=True)
+        self.trees = []
+        for number, (layers, upper) in enumerate(stacks):
+            for layer, lower in zip(layers, self.lowers):
+                self.fill(layer, lower, number)
+            if upper:
+                self.fill(upper, self.upper, number)
+            plain = base / "plain" / f"p{number}" / "root"
+            plain.mkdir(parents=True)
+            materialise(plain_entries(resolve(([upper] if upper else []) + layers)), plain)
+            generator = generate.Generator(f"kills {seed}/{number}", FEATURES, 10**9, 10**9)
+            self.trees.append((ops.Tree(self.at / f"p{number}/root"), ops.Tree(plain), generator))
+        self.by_plyfs = box.plyfs(self.lowers, self.upper, self.work, at=self.at, profile=profile)
+        self.by_kernel = box.kernel(self.lowers, self.upper, self.work, at=self.at,
+                                    options=("redirect_dir=on", "metacopy=on", "index=on"))
+
+    @staticmethod
+    def fill(layer, directory, number):
+        (directory / f"p{number}" / "root").mkdir(parents=True)
+        materialise(layer, directory / f"p{number}" / "root")
+
+    def facts(self, root):
+        return tree.snapshot(os.path.dirname(root), "list", numbers=False)[0]
+
+    def lines(self, kind, plain, union):
+        """Lines that tell two trees apart."""
+        expected, found = self.facts(plain.root), self.facts(union.root)
+        return [f"  {path!r}: plain {expected.get(path)!r}\n  {' ' * len(repr(path))}  {kind} {found.get(path)!r}"
+                for path in sorted(expected.keys() | found.keys())
+                if path != b"" and not rights.same(kind, expected.get(path), found.get(path))]
+
+    def kill(self):
+        """Lets the programs work until the daemon dies. How many operations were answered."""
+        daemon = crashkit.Daemon(self.by_plyfs)
+        left = [name for name in os.listdir(self.work / "work")]
+        assert not left, f"in the work directory: {left}"
+        for _, plain, generator in self.trees:
+            generator.refresh(tree.snapshot(plain.root, "list", numbers=False)[0])
+        programs = [Program(*trees) for trees in self.trees]
+        with crashkit.Watch(self.at):
+            death = subprocess.Popen([self.killer, "after", str(self.rng.randint(0, LONGEST)),
+                                      str(daemon.process.pid)], stdout=subprocess.DEVNULL)
+            for program in programs:
+                program.start()
+            for program in programs:
+                program.join()
+            daemon.process.kill()   # where a program found something wrong before
+            death.wait()
+            for union, _, _ in self.trees:
+                union.close_all()
+            daemon.bury()
+        wrong = [line for program in programs for line in program.wrong or []]
+        assert not wrong, "\n".join(wrong)
+        return programs
+
+    def judge(self, programs):
+        """Mounts again and compares: the old state or the new one."""
+        with self.by_plyfs, crashkit.Watch(self.at):
+            for program in programs:
+                lines = self.lines("plyfs", program.plain, program.union)
+                told = lines
+                for step in ways_on(program.pending) if lines and program.pending else []:
+                    ops.perform(program.plain, step)
+                    lines = self.lines("plyfs", program.plain, program.union)
+                    if not lines:
+                        break
+                assert not lines, "\n".join([f"neither before nor after {program.pending!r}:", *told[:6],
+                                             "and after it:", *lines[:6]])
+                program.plain.close_all()
+        orphans = [path for path in self.work.glob("index/*") if crashkit.is_orphan(path)]
+        assert not orphans, orphans
+
+    def ask_the_kernel(self):
+        with self.by_kernel:
+            for union, plain, _ in self.trees:
+                lines = self.lines("kernel", plain, union)
+                assert not lines, "\n".join(lines[:12])
+
+
+@pytest.fixture(scope="session")
+def killer(tmp_path_factory):
+    return crashkit.killer(tmp_path_factory)
+
+
+@pytest.mark.parametrize("profile", ["stateless", "tracked"])
+def test_a_kill_at_any_time_loses_nothing_that_was_answered(killer, profile):
+    harness.need_fuse()
+    harness.need_root()
+    harness.need(harness.can_mount_kernel(), "needs overlayfs in the kernel")
+    kills = answered = pending = 0
+    os.umask(0o022)
+    for number in range(KILLS // 2 // A_STACK):
+        box = harness.Sandbox()
+        try:
+            world = World(box, killer, f"{SEED}/{profile}/{number}", profile)
+            for _ in range(A_STACK):
+                programs = world.kill()
+                world.judge(programs)
+                kills += 1
+                answered += sum(program.done for program in programs)
+                pending += sum(bool(program.pending) for program in programs)
+            world.ask_the_kernel()
+        except AssertionError as error:
+            raise AssertionError(f"stack {SEED}/{profile}/{number}, kill {kills}: {error}") from None
+        finally:
+            box.close()
+    if report := os.environ.get("PLYFS_REPORT"):
+        with open(report, "a", encoding="utf-8") as file:
+            file.write(f"{profile}: {kills} kills, {answered} operations answered, {pending} under way: none lost\n")
