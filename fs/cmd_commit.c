@@ -60,6 +60,7 @@ struct work {
     struct image_row base; /* of an image with layers; or all zero */
     struct oci_config base_config, config;
     struct layer_row layer;
+    bool told;                 /* what went wrong */
     char name[IMAGENAME_SIZE]; /* of the new image; or "" */
     char *volumes;             /* an instruction for the mount's anonymous volumes; or NULL */
     struct words changes;      /* that, and those that were said */
@@ -139,26 +140,6 @@ static int gather_changes(struct work *work)
     return err;
 }
 
-static int make_layer(struct work *work)
-{
-    struct named_view view;
-    char source[160];
-    named_flush(work->store, &work->mount);
-    int err = named_view_open(work->store, &work->mount, &view);
-    if (err)
-        return err;
-    snprintf(source, sizeof(source), "commit of %s", work->mount.name);
-    struct progress *progress = progress_start("committing", 0);
-    err = commit_layer(work->store, &view.stack, source, progress_at, progress, &work->layer);
-    progress_end(progress);
-    named_view_close(&view);
-    if (err)
-        log_error("cannot commit %s: %s", work->mount.name,
-                  err == -EAGAIN ? "it is being changed all the time; try again, or unmount it"
-                                 : strerror(-err));
-    return err;
-}
-
 static int make_config(struct work *work, const char *diff_id)
 {
     struct oci_fault fault;
@@ -187,14 +168,14 @@ static int try_changes(struct work *work)
     return err;
 }
 
-static int add_image(struct work *work)
+static int add_image(struct work *work, char *layer)
 {
     unsigned count = work->base.layer_count + 1;
     cleanup_free char **layers = calloc(count, sizeof(*layers));
     if (!layers)
         return -ENOMEM;
     memcpy(layers, work->base.layers, work->base.layer_count * sizeof(*layers));
-    layers[count - 1] = work->layer.id;
+    layers[count - 1] = layer;
     char *names[] = {work->name};
     const struct image_row image = {
         .id = work->config.id,
@@ -211,6 +192,43 @@ static int add_image(struct work *work)
     return err;
 }
 
+/* The image comes into the catalog with its layer. */
+static int add_with_layer(void *context, const struct layer_row *layer)
+{
+    struct work *work = context;
+    int err = make_config(work, layer->id);
+    if (!err)
+        err = add_image(work, layer->id);
+    work->told = err != 0;
+    return err;
+}
+
+static int make_layer(struct work *work)
+{
+    struct named_view view;
+    char source[160];
+    named_flush(work->store, &work->mount);
+    int err = named_view_open(work->store, &work->mount, &view);
+    if (err)
+        return err;
+    snprintf(source, sizeof(source), "commit of %s", work->mount.name);
+    struct progress *progress = progress_start("committing", 0);
+    const struct commit commit = {.stack = &view.stack,
+                                  .source = source,
+                                  .seen = progress_at,
+                                  .context = progress,
+                                  .with_row = add_with_layer,
+                                  .row_context = work};
+    err = commit_layer(work->store, &commit, &work->layer);
+    progress_end(progress);
+    named_view_close(&view);
+    if (err && !work->told)
+        log_error("cannot commit %s: %s", work->mount.name,
+                  err == -EAGAIN ? "it is being changed all the time; try again, or unmount it"
+                                 : strerror(-err));
+    return err;
+}
+
 static int commit(struct work *work)
 {
     int err = find_base(work);
@@ -220,10 +238,6 @@ static int commit(struct work *work)
         err = try_changes(work);
     if (!err)
         err = make_layer(work);
-    if (!err)
-        err = make_config(work, work->layer.id);
-    if (!err)
-        err = add_image(work);
     if (!err)
         puts(work->config.id);
     return err;

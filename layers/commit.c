@@ -81,7 +81,7 @@ static int fill(struct telling *telling, struct stage *stage, struct tar_sums *s
     return err;
 }
 
-static int try_once(struct store *store, struct telling *telling, const char *source,
+static int try_once(struct store *store, struct telling *telling, const struct commit *commit,
                     struct layer_row *row)
 {
     struct stage stage = STAGE_NONE;
@@ -96,20 +96,24 @@ static int try_once(struct store *store, struct telling *telling, const char *so
         err = changeset_state(telling->stack, &after);
     if (!err && before != after)
         err = -EAGAIN;
-    const struct seal seal = {.staged = "layer", .sums = &sums, .source = source};
+    const struct seal seal = {.staged = "layer",
+                              .sums = &sums,
+                              .source = commit->source,
+                              .with_row = commit->with_row,
+                              .row_context = commit->row_context};
     if (!err)
         err = seal_layer(store, &stage, &seal, row);
     store_unstage(store, &stage);
     return err;
 }
 
-int commit_layer(struct store *store, const struct stack *stack, const char *source,
-                 void (*seen)(void *context, uint64_t bytes), void *context, struct layer_row *row)
+int commit_layer(struct store *store, const struct commit *commit, struct layer_row *row)
 {
-    struct telling telling = {.stack = stack, .seen = seen, .context = context};
+    struct telling telling = {
+        .stack = commit->stack, .seen = commit->seen, .context = commit->context};
     signal(SIGPIPE, SIG_IGN);
     int err = -EAGAIN;
     for (int i = 0; err == -EAGAIN && i < TRIES; i++)
-        err = try_once(store, &telling, source, row);
+        err = try_once(store, &telling, commit, row);
     return err;
 }

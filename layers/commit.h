@@ -12,11 +12,18 @@
 
 #include <stdint.h>
 
-/* Makes a layer of what the upper of `stack` changes; a store that has the same layer already keeps
- * that. `source` is kept as the layer's origin, in words. `seen` is told the bytes of content so
- * far; it may be NULL. -EAGAIN: the mount is being changed all the time. */
-must_check int commit_layer(struct store *store, const struct stack *stack, const char *source,
-                            void (*seen)(void *context, uint64_t bytes), void *context,
+struct commit {
+    const struct stack *stack;                   /* the mount's */
+    const char *source;                          /* kept as the layer's origin, in words */
+    void (*seen)(void *context, uint64_t bytes); /* told the bytes of content so far; or NULL */
+    void *context;
+    int (*with_row)(void *row_context, const struct layer_row *row); /* as in seal.h */
+    void *row_context;
+};
+
+/* Makes a layer of what the upper changes; a store that has the same layer already keeps that.
+ * -EAGAIN: the mount is being changed all the time. */
+must_check int commit_layer(struct store *store, const struct commit *commit,
                             struct layer_row *row);
 
 #endif

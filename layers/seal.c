@@ -82,6 +82,8 @@ static int use_known(struct store *store, const struct stage *stage, const struc
     err = rename_row(store, seal->name, row);
     if (!err)
         err = rmtree(stage->dir, seal->staged);
+    if (!err && seal->with_row)
+        err = seal->with_row(seal->row_context, row);
     if (err)
         layer_row_finish(row);
     return err;
@@ -130,6 +132,17 @@ static void take_back(struct store *store, const char *id)
     (void)err; /* what is left has no row, and is swept */
 }
 
+static int add_rows(struct store *store, const struct seal *seal, const struct layer_row *row)
+{
+    int err = catalog_begin(store->catalog);
+    if (err)
+        return err;
+    err = catalog_add_layer(store->catalog, row);
+    if (!err && seal->with_row)
+        err = seal->with_row(seal->row_context, row);
+    return catalog_end(store->catalog, err);
+}
+
 /* Publishes the directory, then adds the row. *taken: another process has just done so. */
 static int publish(struct store *store, struct stage *stage, const struct seal *seal,
                    const struct layer_row *row, bool *taken)
@@ -140,7 +153,7 @@ static int publish(struct store *store, struct stage *stage, const struct seal *
     err = store_publish(store, stage, seal->staged, store->layers, row->id);
     *taken = err == -EEXIST;
     if (!err) {
-        err = catalog_add_layer(store->catalog, row);
+        err = add_rows(store, seal, row);
         if (err)
             take_back(store, row->id);
     }

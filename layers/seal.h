@@ -22,6 +22,10 @@ struct seal {
     const char *name;            /* what it is to be called; or NULL */
     void (*seen)(void *context, uint64_t bytes); /* told the bytes read so far; or NULL */
     void *context;
+    /* Adds what is to come with the layer or not at all, in the transaction that gives it its row;
+     * or NULL. Of a layer that the store has already it is called by itself. */
+    int (*with_row)(void *row_context, const struct layer_row *row);
+    void *row_context;
 };
 
 /* Makes the directory `staged` of a stage, and in it "tree", which an archive need not describe:
