@@ -125,11 +125,11 @@ int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descripto
     err = growth_begin(mount, ino, ref->fd, size, 0, &most, &growth);
     if (!err && most < size)
         err = -ENOSPC;
+    if (!err && kill)
+        err = op_kill_privileges(ref->fd);
     if (!err)
         err = cut(mount, ref->fd, size, by_descriptor);
     growth_end(mount, ref->fd, &growth);
-    if (!err && kill)
-        err = op_kill_privileges(ref->fd);
     fdref_release(mount->fds, ref);
     return err;
 }

@@ -356,6 +356,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         err = most > at ? 0 : -ENOSPC;
         size = most > at ? (size_t)(most - at) : 0;
     }
+    if (!err && size > 0 && must_kill(req, fi))
+        err = op_kill_privileges(ref->fd);
     while (put < size && !err) {
         ssize_t now = put_some(ref->fd, data + put, size - put, offset + (off_t)put, append);
         if (now == -EINTR)
@@ -364,10 +366,6 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         put += now > 0 ? (size_t)now : 0;
     }
     growth_end(mount, ref->fd, &growth);
-    if (put > 0 && must_kill(req, fi)) {
-        int killed = op_kill_privileges(ref->fd);
-        err = killed ? killed : err;
-    }
     int restored = put > 0 ? put_privileges_back(ref->fd, &privileges) : 0;
     err = restored ? restored : err;
     put_time_back(mount, ino, ref->fd, &time);
@@ -442,11 +440,11 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     else if (!err && growth.quota && !(mode & FALLOC_FL_KEEP_SIZE) &&
              most < (inserts ? growth.size + length : end))
         err = -ENOSPC;
+    if (!err && fuse_req_ctx(req)->uid != 0)
+        err = op_kill_privileges(ref->fd);
     if (!err)
         err = fallocate(ref->fd, mode, offset, length) < 0 ? -errno : 0;
     growth_end(mount, ref->fd, &growth);
-    if (!err && fuse_req_ctx(req)->uid != 0)
-        err = op_kill_privileges(ref->fd);
     put_time_back(mount, ino, ref->fd, &time);
     fdref_release(mount->fds, ref);
     reply_error(req, err);
@@ -473,6 +471,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
             length = most > out_offset ? (size_t)(most - out_offset) : 0;
         if (!err && length == 0)
             err = -ENOSPC;
+        if (!err && fuse_req_ctx(req)->uid != 0)
+            err = op_kill_privileges(to->fd);
         if (!err)
             done =
                 copy_file_range(from->fd, &in_offset, to->fd, &out_offset, length, (unsigned)flags);
@@ -480,8 +480,6 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
         growth_end(mount, to->fd, &growth);
         put_time_back(mount, out, to->fd, &time);
     }
-    if (done > 0 && fuse_req_ctx(req)->uid != 0)
-        err = op_kill_privileges(to->fd);
     fdref_release(mount->fds, from);
     fdref_release(mount->fds, to);
     if (err)

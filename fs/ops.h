@@ -43,7 +43,8 @@ const char *op_setattr_word(int valid);
  * whose size stays; `kill`: and takes privileges away. */
 int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descriptor, bool kill);
 
-/* Takes setuid, setgid and capabilities away where a change by an unprivileged caller must. */
+/* Takes setuid, setgid and capabilities away where a change by an unprivileged caller must: before
+ * the change, as the kernel does, so that no crash leaves somebody's data with another's rights. */
 int op_kill_privileges(int fd);
 
 /* directories: op_dir.c */

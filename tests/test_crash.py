@@ -18,7 +18,7 @@ import crashkit
 import harness
 import worlds
 from crashkit import Case, Setting
-from layers_kit import EXCHANGE, NOREPLACE, link_descriptor, renameat2, set_acl
+from layers_kit import EXCHANGE, NOREPLACE, WHITEOUT as LEAVE_WHITEOUT, link_descriptor, renameat2, set_acl
 from worlds import Symlink
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
@@ -27,12 +27,14 @@ OFF = ("redirect_dir=off", "metacopy=off", "index=off")
 SETTINGS = [
     Setting("stateless", profile="stateless"),
     Setting("tracked", profile="tracked"),
-    Setting("writeback", profile="writeback"),
+    Setting("writeback", profile="writeback", writeback=True),
     Setting("drop-in", profile="stateless", form="o", native=OFF, redirect=False, links=False),
     Setting("userxattr", profile="stateless", native=("userxattr",), redirect=False, links=False,
             options=("userxattr", *OFF)),
 ]
-FUSE_OVERLAYFS = Setting("fuse-overlayfs", kind="fuse-overlayfs", native=OFF, redirect=False, links=False)
+# It has the writeback cache unless told otherwise, and keeps no hard links of lower layers together.
+FUSE_OVERLAYFS = Setting("fuse-overlayfs", kind="fuse-overlayfs", writeback=True, native=OFF, redirect=False,
+                         links=False)
 
 LAYERS = [
     {"top": "top\n", "both": {"t": "of the top\n", "b": "the top's b\n"}},
@@ -84,6 +86,31 @@ def on_path(function, name, *arguments, **words):
 
 def moving(old, new, flags=0):
     return lambda root, files: renameat2(root / old, root / new, flags)
+
+
+def leaving_a_whiteout(old, new):
+    """RENAME_WHITEOUT; what it leaves hides the name, so on the plain tree it is a rename."""
+    return lambda root, files: renameat2(root / old, root / new, LEAVE_WHITEOUT if os.path.ismount(root) else 0)
+
+
+def by_its_owner(function, name, *arguments):
+    """The act of an ordinary user, without root's capabilities."""
+    def act(root, files):
+        harness.LIBC.setfsgid(1000)
+        harness.LIBC.setfsuid(1000)
+        try:
+            function(root / name, *arguments)
+        finally:
+            harness.LIBC.setfsuid(0)
+            harness.LIBC.setfsgid(0)
+    return act
+
+
+def owned(name, mode):
+    def prepare(root):
+        os.chown(root / name, 1000, 1000)
+        os.chmod(root / name, mode)
+    return prepare
 
 
 def linking(old, new, **words):
@@ -252,6 +279,9 @@ RENAMES = [
          lambda root: os.rename(root / "file", root / "dir/moved"), synced=(1,)),
     Case("rename a lower symlink", [moving("symlink", "dir/moved")], synced=(1,)),
     Case("rename a file, nothing replaced", [moving("file", "dir/moved", NOREPLACE)], synced=(1,)),
+    Case("rename a lower file, a whiteout left", [leaving_a_whiteout("file", "dir/moved")], synced=(1,)),
+    Case("rename a new file, a whiteout left", [leaving_a_whiteout("dir/new", "moved")],
+         lambda root: made(root / "dir/new"), synced=(1,)),
     Case("rename a file onto a removed one, nothing replaced", [moving("dir/b", "dir/a", NOREPLACE)],
          unlinked("dir/a"), synced=(1,)),
     Case("exchange two lower files", [moving("file", "dir/a", EXCHANGE)], synced=(1,)),
@@ -298,6 +328,16 @@ METACOPY = [
     Case("write to a renamed file whose data is below",
          [opening("dir/moved", os.O_WRONLY), on_file("dir/moved", os.pwrite, b"W", 9), on_file("dir/moved", os.fsync)],
          each(chmodded("file"), lambda root: os.rename(root / "file", root / "dir/moved")), dated="dir/moved", synced=(3,)),
+    Case("truncate a setuid file by its owner", [by_its_owner(os.truncate, "file", 5000)], owned("file", 0o4755),
+         dated="file", stripped="file", synced=(1,)),
+    Case("truncate a new setuid file by its owner", [by_its_owner(os.truncate, "new", 5)],
+         each(lambda root: worlds.put(root / "new", "0123456789"), owned("new", 0o4755)), stripped="new", synced=(1,)),
+    Case("write to a setuid file by its owner",
+         [opening("new", os.O_WRONLY), lambda root, files: by_its_owner(lambda _: os.pwrite(files["new"], b"W", 2),
+                                                                      "new")(root, files),
+          on_file("new", os.fsync)],
+         each(lambda root: worlds.put(root / "new", "0123456789"), owned("new", 0o4755)), stripped="new",
+         synced=(1, 3)),
     Case("rename a file whose data is below", [moving("file", "dir/moved")], chmodded("file"), synced=(1,)),
     Case("link a file whose data is below", [linking("file", "dir/again")], chmodded("file"), synced=(1,)),
     Case("write to one of three names whose data is below",
