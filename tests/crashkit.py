@@ -145,7 +145,7 @@ class Setting:
     form: str = "mount"
     writeback: bool = False     # what was not synced may be lost
     options: tuple = ()
-    native: tuple = ("redirect_dir=on", "metacopy=on", "index=on")
+    native: tuple = ("redirect_dir=on", "metacopy=on", "index=on")     # None: it cannot
     redirect: bool = True
     links: bool = True
 
@@ -233,10 +233,10 @@ def is_orphan(path):
     st = path.lstat()
     if not stat.S_ISREG(st.st_mode) or st.st_nlink > 1:
         return False
-    try:
-        count = os.getxattr(path, "trusted.overlay.nlink")
-    except OSError:
+    counts = [os.getxattr(path, name) for name in os.listxattr(path) if name.endswith(".overlay.nlink")]
+    if not counts:
         return True
+    count = counts[0]
     return count[:1] == b"U" and st.st_nlink + int(count[1:]) <= 0
 
 
@@ -350,32 +350,40 @@ class Bench:
             first = max([s for s in self.case.synced if s <= done], default=0)
         return [comparable(state, self.case, dates) for state in states[first:done + 2]]
 
-    def judge(self, where, done, tally, native_first):
-        looks = ["kernel", self.setting.kind] if native_first else [self.setting.kind, "kernel"]
+    def looks(self, where, tally, native_first):
+        """{kind: what it shows of the upper that was left}; None where it cannot be looked at."""
+        kinds = [self.setting.kind, "kernel"] if self.setting.native is not None else [self.setting.kind]
         seen = {}
-        for kind in looks:
+        for kind in reversed(kinds) if native_first else kinds:
             try:
                 seen[kind] = self.look(self.home, kind)
             except FileNotFoundError as error:
                 tally.shown.append(f"{where}: {kind} lists what it does not find: {error}")
-                return
+                return None
             except AssertionError as error:
                 tally.refused.append(f"{where}: {kind} does not mount it: {error}")
-                return
-            if kind == self.setting.kind:
-                left = self.left_behind()
-                if left:
-                    tally.unclean.append(f"{where}: {left}")
+                return None
+            left = self.left_behind() if kind == self.setting.kind else None
+            if left:
+                tally.unclean.append(f"{where}: {left}")
+        return seen
+
+    def judge(self, where, done, tally, native_first):
+        seen = self.looks(where, tally, native_first)
+        if seen is None:
+            return
         dates = not self.setting.writeback or done == len(self.case.acts)
-        found, native = (comparable(seen[kind], self.case, dates) for kind in (self.setting.kind, "kernel"))
+        found, native = (comparable(seen[kind], self.case, dates) if kind in seen else None
+                         for kind in (self.setting.kind, "kernel"))
         allowed = self.allowed(self.states, done, dates)
         allowed += [stripped(state, self.case.stripped) for state in allowed if self.case.stripped in state]
         if found not in allowed:
             tally.third.append(f"{where}\n  against the new state: {tell(allowed[-1], found)}\n"
                                f"  against the old: {tell(allowed[0], found)}")
-        if found != native if self.setting.kind == "plyfs" else \
-                native not in self.allowed(self.native_states, done, dates):
-            tally.shown.append(f"{where}: the kernel shows {tell(found, native)}")
+        # Of plyfs, what it shows itself; of another program, what the kernel makes of it unkilled.
+        right = [found] if self.setting.kind == "plyfs" else self.allowed(self.native_states, done, dates)
+        if native is not None and native not in right:
+            tally.shown.append(f"{where}: the kernel shows {tell(right[0], native)}")
 
     def left_behind(self):
         """What should not lie in the work directory once a mount has come and gone."""

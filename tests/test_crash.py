@@ -31,6 +31,8 @@ SETTINGS = [
     Setting("drop-in", profile="stateless", form="o", native=OFF, redirect=False, links=False),
     Setting("userxattr", profile="stateless", native=("userxattr",), redirect=False, links=False,
             options=("userxattr", *OFF)),
+    # Here the kernel would refuse redirects and metacopy files.
+    Setting("userxattr-own", profile="stateless", native=None, options=("userxattr",)),
 ]
 # It has the writeback cache unless told otherwise, and keeps no hard links of lower layers together.
 FUSE_OVERLAYFS = Setting("fuse-overlayfs", kind="fuse-overlayfs", writeback=True, native=OFF, redirect=False,
@@ -366,6 +368,13 @@ def tallies():
     if report := os.environ.get("PLYFS_REPORT"):
         with open(report, "a", encoding="utf-8") as file:
             file.writelines(f"{name}: {tally.line()}\n" for name, tally in counted.items())
+
+
+@pytest.mark.parametrize("n, made", [(1, []), (2, ["a"]), (3, ["a", "b"])])
+def test_the_killer_keeps_the_call_from_being_done(sandbox, killer, n, made):
+    done = harness.run(killer, n, "--", "mkdir", sandbox.path / "a", sandbox.path / "b", check=False)
+    assert [path.name for path in sorted(sandbox.path.iterdir())] == made
+    assert done.stdout.splitlines()[-1] == ("through" if n == 3 else "killed")
 
 
 def possible(case, setting):
