@@ -9,6 +9,7 @@ other seeds.
 """
 import os
 import random
+import stat
 import subprocess
 import threading
 
@@ -28,10 +29,11 @@ A_STACK = 25            # kills before another stack is taken
 LONGEST = 60_000        # microseconds that a daemon may live
 PAGE = 4096
 OWN_SLOT = 99
+HISTORY = 60            # steps that are told of when something is wrong
 FEATURES = {"owners", "devices", "trusted", "links", "users", "nested"}
 LOOKS = {"stat", "look", "ls", "readlink", "access", "getxattr", "get", "fstat", "pread", "read", "seek",
          "fxattrs", "list_fd", "close", "fsync"}
-DEAD = ("E:ENOTCONN", "E:ECONNABORTED", "E:ECANCELED")
+DEAD = ("E:ENOTCONN", "E:ECONNABORTED", "E:ECANCELED", "E:EINTR", "E:EIO")
 
 
 # ---- operations, one step each ------------------------------------------------------------------
@@ -74,13 +76,28 @@ def is_short(step, answer):
     return wanted is not None and isinstance(answer, int) and answer != step[wanted]
 
 
+def lose_privileges(plain, operation):
+    """What a change takes away, it takes away before: capabilities, and of whoever is not root the
+    setuid and setgid bits. That is a state of its own (see crashkit.RIGHTS)."""
+    what = inner(operation)
+    if what[0] not in ("pwrite", "write", "ftruncate", "fallocate", "copy_range", "truncate"):
+        return
+    where = plain.at(what[1]) if what[0] == "truncate" else plain.slots.get(what[3 if what[0] == "copy_range" else 1])
+    try:
+        if operation[0] == "as" and stat.S_ISREG(mode := os.stat(where).st_mode):
+            os.chmod(where, stat.S_IMODE(mode) & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0)))
+        os.removexattr(where, "security.capability")
+    except (OSError, TypeError):
+        pass    # it has none, or there is no such file
+
+
 class Program(threading.Thread):
     """Works until the daemon is dead; then `pending` is what was not answered."""
 
     def __init__(self, union, plain, generator):
         super().__init__()
         self.union, self.plain, self.generator = union, plain, generator
-        self.pending, self.done, self.wrong = None, 0, None
+        self.pending, self.done, self.wrong, self.history = None, 0, None, []
 
     def run(self):
         try:
@@ -93,8 +110,10 @@ class Program(threading.Thread):
 
     def take(self, step):
         """Does one step on both trees; whether to go on."""
-        if step[0] in ("tree", "remount") or rights.skip(step, self.plain, ["plyfs", "kernel"]):
+        what = inner(step)
+        if what[0] in ("tree", "remount") or (what[0] in ("chown", "fchown") and what[2:] == (-1, -1)) or rights.skip(step, self.plain, ["plyfs", "kernel"]):
             return True
+        self.history = self.history[-HISTORY:] + [step]
         answer, _ = ops.perform(self.union, step)
         if answer[0] in DEAD or (is_short(step, answer[0]) and self.is_over()):
             self.pending = step
@@ -108,7 +127,8 @@ class Program(threading.Thread):
         if (expected[0] == answer[0] or inner(step)[0] in LOOKS) and self.is_over():
             self.pending = ()
         else:
-            self.wrong = [f"after {step!r}:", f"  plain {expected!r}", f"  plyfs {answer!r}"]
+            self.wrong = [*(f"  {step!r}" for step in self.history), f"after {step!r}:", f"  plain {expected!r}",
+                          f"  plyfs {answer!r}"]
         return False
 
     def is_over(self):
@@ -187,18 +207,25 @@ class World:
         """Mounts again and compares: the old state or the new one."""
         with self.by_plyfs, crashkit.Watch(self.at):
             for program in programs:
-                lines = self.lines("plyfs", program.plain, program.union)
-                told = lines
-                for step in ways_on(program.pending) if lines and program.pending else []:
-                    ops.perform(program.plain, step)
-                    lines = self.lines("plyfs", program.plain, program.union)
-                    if not lines:
-                        break
-                assert not lines, "\n".join([f"neither before nor after {program.pending!r}:", *told[:6],
-                                             "and after it:", *lines[:6]])
-                program.plain.close_all()
+                self.judge_one(program)
         orphans = [path for path in self.work.glob("index/*") if crashkit.is_orphan(path)]
         assert not orphans, orphans
+
+    def judge_one(self, program):
+        pending = program.pending
+        ways = [lambda: None]
+        if pending:
+            ways += [lambda: lose_privileges(program.plain, pending)]
+            ways += [lambda step=step: ops.perform(program.plain, step) for step in ways_on(pending)]
+        told = []
+        for way in ways:
+            way()
+            lines = self.lines("plyfs", program.plain, program.union)
+            if not lines:
+                break
+            told += ["it is not:", *lines[:4]]
+        assert not lines, "\n".join([f"neither before nor after {pending!r}:", *told[:20]])
+        program.plain.close_all()
 
     def ask_the_kernel(self):
         with self.by_kernel:

@@ -15,7 +15,7 @@ import pytest
 
 import crashkit
 import harness
-from storekit import facts
+from storekit import facts, wait_for
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 STEPS = 30
@@ -165,3 +165,29 @@ def test_a_command_that_is_killed_before_any_step_has_done_all_or_nothing(store,
         with open(report, "a", encoding="utf-8") as file:
             file.write(f"{command.name}: {len(matrix.steps)} steps, killed before {len(kills)} of them: "
                        f"none half done\n")
+
+
+def test_a_mount_that_is_killed_before_any_step_can_be_mounted_again(store, killer, words):
+    """The program and the daemon that it starts; the tracer's end is the daemon's."""
+    harness.need_root()
+    at = store.sandbox.directory("mnt")
+    store.watched.append(at)
+    store.plyfs("create", "--name", "box", "--lower", words["lower"])
+    kills, lines, n = 0, [], 1
+    while "through" not in lines:
+        done = subprocess.run([killer, str(n), "--", harness.PLYFS, "mount", "box", at], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                              env={**os.environ, "PLYFS_ROOT": str(store.path)})
+        lines = done.stdout.splitlines()
+        assert lines and lines[-1] in ("killed", "through"), lines
+        kills += 1
+        # A daemon that got through dies with the tracer, a moment later.
+        wait_for(lambda: store.plyfs("prune", "-f") and not harness.is_mounted(at), f"killed before {lines[-2:]}")
+        store.plyfs("mount", "box", at)
+        assert facts(at) == facts(words["lower"]), (n, lines[-2:])
+        store.plyfs("umount", "box")
+        n += 1 if FULL else 5
+    assert store.plyfs("doctor").stdout == ""
+    if report := os.environ.get("PLYFS_REPORT"):
+        with open(report, "a", encoding="utf-8") as file:
+            file.write(f"mount: {len(lines) - 1} steps, killed before {kills} of them: mounted again\n")
