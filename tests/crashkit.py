@@ -391,10 +391,10 @@ class Bench:
         left = [os.fspath(path.relative_to(work)) for path in work.glob("work/*")]
         return left + [os.fspath(path.relative_to(work)) for path in work.glob("index/*") if is_orphan(path)]
 
-    def run(self, tally, every=1):
-        """A kill before each change (or each `every`-th), and one after the last."""
-        n = 1
-        while self.kill(n, tally, native_first=n % 2 == 0):
+    def run(self, tally, first=1, every=1):
+        """A kill before each change (or from the `first` each `every`-th), and one after the last."""
+        n = first
+        while self.kill(n, tally, native_first=(n // every) % 2 == 0):
             n += every
 
     def finish(self):

@@ -7,6 +7,7 @@ is known when the daemon dies: it must be there at the next mount, and the one o
 that was not answered is either done or not. 500 kills; PLYFS_FULL=1 does 5,000, and PLYFS_SEED=N takes
 other seeds.
 """
+import fcntl
 import os
 import random
 import stat
@@ -17,7 +18,7 @@ import pytest
 
 import crashkit
 import harness
-from model import generate, ops, rights, tree
+from model import generate, ops, play, rights, tree
 from model.resolve import plain_entries, resolve
 from model.stack import materialise, random_stack
 
@@ -33,6 +34,9 @@ HISTORY = 60            # steps that are told of when something is wrong
 FEATURES = {"owners", "devices", "trusted", "links", "users", "nested"}
 LOOKS = {"stat", "look", "ls", "readlink", "access", "getxattr", "get", "fstat", "pread", "read", "seek",
          "fxattrs", "list_fd", "close", "fsync"}
+# What takes privileges away, and which of its arguments is the file.
+CHANGED = {"pwrite": 1, "write": 1, "ftruncate": 1, "fallocate": 1, "copy_range": 3, "truncate": 1, "chown": 1,
+           "fchown": 1, "open": 2}
 DEAD = ("E:ENOTCONN", "E:ECONNABORTED", "E:ECANCELED", "E:EINTR", "E:EIO")
 
 
@@ -56,9 +60,25 @@ def single_steps(operation):
     return [operation]
 
 
-def ways_on(operation):
+def placed(plain, operation):
+    """A write as one at an offset, so that a part of it can be done, and then more of it."""
+    what = inner(operation)
+    if what[0] not in ("write", "pwrite") or what[1] not in plain.slots:
+        return operation
+    fd = plain.slots[what[1]]
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    offset = what[2] if what[0] == "pwrite" else os.lseek(fd, 0, os.SEEK_CUR)
+    if flags & os.O_APPEND:
+        offset = os.fstat(fd).st_size
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags & ~os.O_APPEND)
+    step = ("pwrite", what[1], offset, *what[-2:])
+    return (*operation[:3], step) if operation[0] == "as" else step
+
+
+def ways_on(plain, operation):
     """What leads from the state before an operation to the one after it. A write may end at any page:
     no filesystem promises more of a write(2) that is cut short."""
+    operation = placed(plain, operation)
     what, steps = inner(operation), []
     if what[0] in ("pwrite", "copy_range"):
         offset, length = (what[2], what[3]) if what[0] == "pwrite" else (what[4], what[5])
@@ -69,20 +89,14 @@ def ways_on(operation):
     return steps + [operation]
 
 
-def is_short(step, answer):
-    """Whether a write ended before its end, as one does whose daemon dies meanwhile."""
-    step = inner(step)
-    wanted = {"pwrite": 3, "write": 2, "copy_range": 5}.get(step[0])
-    return wanted is not None and isinstance(answer, int) and answer != step[wanted]
-
-
 def lose_privileges(plain, operation):
     """What a change takes away, it takes away before: capabilities, and of whoever is not root the
     setuid and setgid bits. That is a state of its own (see crashkit.RIGHTS)."""
     what = inner(operation)
-    if what[0] not in ("pwrite", "write", "ftruncate", "fallocate", "copy_range", "truncate"):
+    if what[0] not in CHANGED:
         return
-    where = plain.at(what[1]) if what[0] == "truncate" else plain.slots.get(what[3 if what[0] == "copy_range" else 1])
+    where = what[CHANGED[what[0]]]
+    where = plain.at(where) if isinstance(where, bytes) else plain.slots.get(where)
     try:
         if operation[0] == "as" and stat.S_ISREG(mode := os.stat(where).st_mode):
             os.chmod(where, stat.S_IMODE(mode) & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0)))
@@ -169,13 +183,12 @@ class World:
         (directory / f"p{number}" / "root").mkdir(parents=True)
         materialise(layer, directory / f"p{number}" / "root")
 
-    def facts(self, root):
-        return tree.snapshot(os.path.dirname(root), "list", numbers=False)[0]
-
     def lines(self, kind, plain, union):
         """Lines that tell two trees apart."""
-        expected, found = self.facts(plain.root), self.facts(union.root)
-        return [f"  {path!r}: plain {expected.get(path)!r}\n  {' ' * len(repr(path))}  {kind} {found.get(path)!r}"
+        expected, ours = tree.snapshot(os.path.dirname(plain.root), "list", numbers=False)
+        found, theirs = tree.snapshot(os.path.dirname(union.root), "list", numbers=False)
+        told = play.Inodes().whole(ours, theirs) if kind == "plyfs" else []
+        return told + [f"  {path!r}: plain {expected.get(path)!r}\n  {' ' * len(repr(path))}  {kind} {found.get(path)!r}"
                 for path in sorted(expected.keys() | found.keys())
                 if path != b"" and not rights.same(kind, expected.get(path), found.get(path))]
 
@@ -216,7 +229,8 @@ class World:
         ways = [lambda: None]
         if pending:
             ways += [lambda: lose_privileges(program.plain, pending)]
-            ways += [lambda step=step: ops.perform(program.plain, step) for step in ways_on(pending)]
+            ways += [lambda step=step: ops.perform(program.plain, step)
+                     for step in ways_on(program.plain, pending)]
         told = []
         for way in ways:
             way()
