@@ -89,6 +89,13 @@ def ways_on(plain, operation):
     return steps + [operation]
 
 
+def is_short(step, answer):
+    """Whether a write ended before its end, as one does whose daemon dies meanwhile."""
+    step = inner(step)
+    wanted = {"pwrite": 3, "write": 2, "copy_range": 5}.get(step[0])
+    return wanted is not None and isinstance(answer, int) and answer != step[wanted]
+
+
 def lose_privileges(plain, operation):
     """What a change takes away, it takes away before: capabilities, and of whoever is not root the
     setuid and setgid bits. That is a state of its own (see crashkit.RIGHTS)."""
