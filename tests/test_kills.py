@@ -8,6 +8,7 @@ that was not answered is either done or not. 500 kills; PLYFS_FULL=1 does 5,000,
 other seeds.
 """
 import fcntl
+import functools
 import os
 import random
 import stat
@@ -96,14 +97,29 @@ def is_short(step, answer):
     return wanted is not None and isinstance(answer, int) and answer != step[wanted]
 
 
+def changed(plain, operation):
+    """The file whose data or owner an operation changes; None for another operation."""
+    what = inner(operation)
+    where = what[CHANGED[what[0]]] if what[0] in CHANGED else None
+    return plain.at(where) if isinstance(where, bytes) else plain.slots.get(where)
+
+
+def date(plain, operation, kept):
+    """The data of a metacopy file is brought up first, and meanwhile it has the date of that (RIGHTS).
+    What it had is kept, and given back the next time."""
+    try:
+        where = changed(plain, operation)
+        st = os.stat(where)
+        os.utime(where, **kept)
+        kept["ns"] = (st.st_atime_ns, st.st_mtime_ns)
+    except (OSError, TypeError):
+        pass    # there is no such file
+
+
 def lose_privileges(plain, operation):
     """What a change takes away, it takes away before: capabilities, and of whoever is not root the
     setuid and setgid bits. That is a state of its own (see crashkit.RIGHTS)."""
-    what = inner(operation)
-    if what[0] not in CHANGED:
-        return
-    where = what[CHANGED[what[0]]]
-    where = plain.at(where) if isinstance(where, bytes) else plain.slots.get(where)
+    where = changed(plain, operation)
     try:
         if operation[0] == "as" and stat.S_ISREG(mode := os.stat(where).st_mode):
             os.chmod(where, stat.S_IMODE(mode) & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0)))
@@ -235,7 +251,8 @@ class World:
         pending = program.pending
         ways = [lambda: None]
         if pending:
-            ways += [lambda: lose_privileges(program.plain, pending)]
+            dated = functools.partial(date, program.plain, pending, {})
+            ways += [dated, dated, lambda: lose_privileges(program.plain, pending), dated]
             ways += [lambda step=step: ops.perform(program.plain, step)
                      for step in ways_on(program.plain, pending)]
         told = []
