@@ -25,7 +25,8 @@ nlink_t linkindex_shown(const struct stack *stack, int dir, const char *name, nl
 must_check int linkindex_write(const struct stack *stack, const char *index_name, nlink_t shown);
 
 /* Gives an indexed inode, of which the union shows `shown` names, one of these in the upper layer.
- * The times of the directory stay. A crash leaves the count as it was. */
+ * The times of the directory stay. A crash leaves the count as it was; where the lower inode cannot
+ * be asked for its own (see stack_origin_stat()), it may leave it one too high. */
 must_check int linkindex_link(const struct stack *stack, const char *index_name, int dst_dir,
                               const char *dst_name, nlink_t shown);
 

@@ -65,10 +65,6 @@ class Daemon:
     def foreground(self, command):
         return [*command[1:-1], "-f", command[-1]]
 
-    def die(self):
-        self.process.kill()
-        self.bury()
-
     def bury(self):
         """Waits for the end of a killed daemon and takes its mount away."""
         self.process.wait()
