@@ -28,6 +28,7 @@
 #include "log.h"
 #include "moment.h"
 #include "ops.h"
+#include "privileges.h"
 #include "ready.h"
 #include "vigil.h"
 
@@ -649,6 +650,7 @@ int serve_run(const struct options *options, struct mount *mount, const struct s
     caller_init();
     int err = open_session(options, mount, &session);
     if (!err) {
+        privileges_give_up(options->attachable);
         err = serve_session(&session, options, signals, guest);
         fuse_session_unmount(session.fuse);
         fuse_session_destroy(session.fuse);
