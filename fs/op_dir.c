@@ -137,34 +137,50 @@ static uint64_t parent_ino(struct page *page)
                                                                                 : page->dir->ino;
 }
 
-/* A record with attributes is a lookup: it is counted only when it has found room. A name that has
- * just gone is left out. */
-static bool add_looked_up(struct page *page, const char *name, off_t cookie)
+/* What a name has for a number that cannot be looked up, as in libfuse: 0 would hide it. */
+enum { UNKNOWN_INO = 0xffffffff };
+
+/* A name that cannot be looked up for what its layers hold is there nevertheless: left out, it
+ * would be lost without a word to whoever copies or removes the directory. So it is listed, and a
+ * lookup tells what is wrong. One that has just gone is left out. */
+static bool add_unresolved(struct page *page, const struct listing_entry *listed, const char *name,
+                           int err)
+{
+    if (err == 0 || err == -ENOENT)
+        return true;
+    return add_record(page, name, listed->ino ? listed->ino : UNKNOWN_INO, DTTOIF(listed->dtype),
+                      (off_t)listed->cookie);
+}
+
+/* A record with attributes is a lookup: it is counted only when it has found room. */
+static bool add_looked_up(struct page *page, const struct listing_entry *listed, const char *name)
 {
     cleanup_view struct node_view view = {0};
     struct shown shown;
     size_t need = fuse_add_direntry_plus(page->req, NULL, 0, name, NULL, 0);
     if (need > page->size - page->used)
         return false;
-    bool found = shown_find(page->mount, page->dir, name, &shown) == 0 && shown.entry.present;
+    int err = shown_find(page->mount, page->dir, name, &shown);
     struct stat st = shown.entry.st;
-    found = found && shown_intern(page->mount, page->dir, name, &shown, &view) == 0;
+    bool found = !err && shown.entry.present;
+    if (found)
+        err = shown_intern(page->mount, page->dir, name, &shown, &view);
     shown_finish(page->mount, &shown);
-    if (!found)
-        return true;
+    if (!found || err)
+        return add_unresolved(page, listed, name, err);
     struct fuse_entry_param record;
     find_fix_attr(&view, &st);
     reply_fill_entry(mount_validity(page->mount, &view), view.id, &st, &record);
-    page->used += add_plus(page, name, &record, cookie);
+    page->used += add_plus(page, name, &record, (off_t)listed->cookie);
     return true;
 }
 
-/* The number that a lookup would tell; 0 when the name has just gone. */
-static uint64_t shown_ino(struct page *page, const char *name)
+/* The number that a lookup would tell, and its error; 0 when the name has just gone. */
+static uint64_t shown_ino(struct page *page, const char *name, int *err)
 {
     struct shown shown;
-    int err = shown_find(page->mount, page->dir, name, &shown);
-    uint64_t ino = !err && shown.entry.present ? shown.entry.ino : 0;
+    *err = shown_find(page->mount, page->dir, name, &shown);
+    uint64_t ino = !*err && shown.entry.present ? shown.entry.ino : 0;
     shown_finish(page->mount, &shown);
     return ino;
 }
@@ -172,16 +188,16 @@ static uint64_t shown_ino(struct page *page, const char *name)
 /* What is not to outlast the answer is not worth a lookup: such a record has no attributes. */
 static bool add_listed(struct page *page, const struct listing *listing, uint32_t at)
 {
+    int err = 0;
     const struct listing_entry *listed = &listing->at[at];
     const char *name = listing_name(listing, at);
-    const off_t cookie = (off_t)listed->cookie;
     bool bare = mount_is_strict(page->mount, page->dir);
     if (page->plus && !bare)
-        return add_looked_up(page, name, cookie);
-    uint64_t ino = listed->ino ? listed->ino : shown_ino(page, name);
+        return add_looked_up(page, listed, name);
+    uint64_t ino = listed->ino ? listed->ino : shown_ino(page, name, &err);
     if (ino == 0)
-        return true;
-    return add_record(page, name, ino, DTTOIF(listed->dtype), cookie);
+        return add_unresolved(page, listed, name, err);
+    return add_record(page, name, ino, DTTOIF(listed->dtype), (off_t)listed->cookie);
 }
 
 static int fill_page(struct page *page, uint64_t cookie)

@@ -437,10 +437,10 @@ static int collect_data(struct walk *walk, struct entry *entry)
             return -EIO;
         const char *leaf;
         int err = 0;
-        struct fdref *ref = found.last ? NULL : found_parent(walk->stack, &found, &leaf, &err);
-        if (err)
+        struct fdref *ref = found_parent(walk->stack, &found, &leaf, &err);
+        if (!ref)
             return err;
-        ovlset attrs = ref ? ovlattr_list(OVLWHERE_SEALED, ref->fd, leaf) : 0;
+        ovlset attrs = ovlattr_list(OVLWHERE_SEALED, ref->fd, leaf);
         char *value = ovlset_has(attrs, OVLATTR_METACOPY) && ovlset_has(attrs, OVLATTR_REDIRECT)
                           ? read_redirect(OVLWHERE_SEALED, ref->fd, leaf, &err)
                           : NULL;
@@ -520,7 +520,11 @@ static int settle_lower(struct walk *walk, struct found *found, struct entry *en
             return 0;
         }
     }
-    if (!S_ISREG(found->st.st_mode) || found->last)
+    /* In the lowest layer nothing lies beneath that a mark could mean. A file that has a size and
+     * no blocks is asked all the same: as in the kernel, a metacopy without data is an error, not
+     * zeros. */
+    const bool has_data = found->st.st_size == 0 || found->st.st_blocks > 0;
+    if (!S_ISREG(found->st.st_mode) || (found->last && has_data))
         return 0;
     const char *leaf;
     int err = 0;
