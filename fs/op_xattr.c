@@ -152,6 +152,8 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     int err = look_before_removal(mount, ino, name);
     if (!err)
         err = change(req, ino, name, NULL, 0, 0);
+    if (err == -ENODATA && is_acl(name))
+        err = 0; /* to the VFS that is an ACL that says no more than the mode, and it was set */
     cleanup_view struct node_view view = {0};
     if (node_view(mount->nodes, ino, &view) == 0 && strcmp(name, "security.capability") == 0)
         node_set_flags(mount->nodes, view.index, err ? 0 : NODE_UNCAPPED, 0);

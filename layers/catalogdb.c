@@ -291,6 +291,18 @@ static void own_catalog(struct catalog **catalog)
     catalog_close(*catalog);
 }
 
+/* SQLite makes its files for all to read, and those beside the database with the database's mode.
+ * The database itself must not be opened here but to make it: closing one descriptor of a file
+ * would let go of the locks that another connection of this process holds (fcntl(2)). */
+static void shut_others_out(const char *file)
+{
+    struct stat st;
+    cleanup_fd int made = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (made < 0 && lstat(file, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077) &&
+        st.st_uid == geteuid())
+        (void)chmod(file, 0600);
+}
+
 int catalog_open(const char *path, struct catalog **catalog)
 {
     cleanup_free char *file = NULL;
@@ -298,6 +310,7 @@ int catalog_open(const char *path, struct catalog **catalog)
     *catalog = NULL;
     if (!opened || asprintf(&file, "%s/catalog.db", path) < 0)
         return -ENOMEM;
+    shut_others_out(file);
     const int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int code = sqlite3_open_v2(file, &opened->db, flags, NULL);
