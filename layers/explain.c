@@ -341,7 +341,9 @@ static int go_past_file(struct search *search, const struct explain_layer *layer
                         const struct sight *sight, bool lowest)
 {
     const bool upper = search->account->stack->writable && layer->slot == 0;
-    if (!sight->metacopy || (lowest && !upper))
+    /* In the lowest layer the mark counts where there is a size and no blocks (resolve.c). */
+    const bool has_data = layer->st.st_size == 0 || layer->st.st_blocks > 0;
+    if (!sight->metacopy || (lowest && !upper && has_data))
         return stop(search, EXPLAIN_BY_FILE, layer->slot, layer->path, NULL);
     search->seeks = SEEKS_DATA;
     return sight->redirect || sight->fault ? follow(search, layer->slot, layer->path, sight) : 0;
@@ -376,10 +378,9 @@ static int take_directory(struct search *search, struct explain_layer *layer,
     return err ? err : stop(search, EXPLAIN_BY_FILE, layer->slot, layer->path, NULL);
 }
 
-static int take_data(struct search *search, struct explain_layer *layer, const struct sight *sight,
-                     bool lowest)
+static int take_data(struct search *search, struct explain_layer *layer, const struct sight *sight)
 {
-    if (S_ISREG(layer->st.st_mode) && (!layer->metacopy || lowest)) {
+    if (S_ISREG(layer->st.st_mode) && !layer->metacopy) {
         layer->state = EXPLAIN_DATA;
         return stop(search, EXPLAIN_BY_FILE, layer->slot, layer->path, NULL);
     }
@@ -401,7 +402,7 @@ static int take_object(struct search *search, struct explain_layer *layer,
     case SEEKS_DIRECTORIES:
         return take_directory(search, layer, sight, lowest);
     case SEEKS_DATA:
-        return take_data(search, layer, sight, lowest);
+        return take_data(search, layer, sight);
     case SEEKS_FIRST:
         break;
     }

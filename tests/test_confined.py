@@ -8,7 +8,7 @@ import signal
 import pytest
 
 import layers_kit as kit
-from harness import need_root, need_tool, run, umount
+from harness import need_root, need_tool, run
 from storekit import wait_for
 from strace_kit import Strace, split
 from test_cli import as_guest, daemon_of, gone, guest, place  # noqa: F401  (guest and place are fixtures)

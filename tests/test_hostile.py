@@ -16,7 +16,7 @@ import pytest
 
 import layers_kit as kit
 from harness import need_root, run, umount
-from hostile_kit import CASES, SECRET, Scene, disturb, everything, work_through
+from hostile_kit import CASES, SECRET, Scene, everything, handle_of, work_through
 from test_cli import NOBODY, daemon_of, guest, plyfs  # noqa: F401  (guest is a fixture)
 from worlds import PATIENCE, abort, as_user, attempt
 
@@ -118,6 +118,49 @@ def test_a_name_that_is_broken_is_listed_and_fails_as_in_the_kernel_where(sandbo
     assert ours["/"] == theirs["/"]
     broken = {path for path, seen in theirs.items() if is_error(seen) and seen != "ESTALE"}
     assert broken and {path for path, seen in ours.items() if is_error(seen)} >= broken
+
+
+# ---- the work directory -------------------------------------------------------------------------------
+
+def link_the_stage(scene):
+    os.symlink(scene.outside, scene.work / "work")
+
+
+def link_the_index(scene):
+    os.symlink(scene.outside, scene.work / "index")
+
+
+def leave_links_in_the_stage(scene):
+    for name in ("#1", "incompat", "secret", "tmp.1"):
+        (scene.work / "work").mkdir(exist_ok=True)
+        os.symlink(scene.outside, scene.work / "work" / name)
+    kit.put(scene.work / "work/dir/in", "x")
+    os.symlink(scene.outside, scene.work / "work/dir/out")
+
+
+def put_links_in_the_index(scene):
+    """In the place of every inode that has several names and could be looked up there."""
+    (scene.work / "index").mkdir()
+    for layer in scene.layers:
+        kit.put(layer / "one", "one inode")
+        os.link(layer / "one", layer / f"two-{layer.name}")
+        os.symlink(scene.outside / "secret", scene.work / "index" / handle_of(layer / "one").hex())
+
+
+@pytest.mark.parametrize("fill", [link_the_stage, link_the_index, leave_links_in_the_stage, put_links_in_the_index])
+def test_nothing_gets_out_of_a_work_directory_with_links(enemy, fill):
+    """Such a mount is refused in words, or goes on without them."""
+    fill(enemy.scene)
+    for layer in enemy.scene.layers:
+        kit.put(layer / "d/f", "x")
+    try:
+        enemy.mount("index=on")
+    except AssertionError as refusal:
+        assert "work directory" in str(refusal) and "plyfs" in str(refusal)
+        enemy.scene.assert_nothing_got_out()
+        return
+    enemy.act(work_through, os.fspath(enemy.scene.at))
+    enemy.end()
 
 
 # ---- swapped while they are walked ------------------------------------------------------------------

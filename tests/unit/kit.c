@@ -117,6 +117,14 @@ void kit_file(const char *path, const char *text)
     assert_int_equal(fd_write_all(fd, text, strlen(text)), 0);
 }
 
+/* What a file without its data looks like: a size, and no blocks. */
+static void kit_hole(const char *path)
+{
+    kit_file(path, "");
+    cleanup_fd int fd = kit_open(path, O_WRONLY);
+    assert_int_equal(ftruncate(fd, 5000), 0);
+}
+
 void kit_symlink(const char *path, const char *target)
 {
     make_parents(path);
@@ -166,7 +174,7 @@ static void make_entry(char *entry)
     case 'r':
         return kit_mark(path, OVLATTR_REDIRECT, value);
     case 'm':
-        kit_file(path, "");
+        kit_hole(path);
         return kit_mark(path, OVLATTR_METACOPY, "");
     default:
         fail_msg("no kind of entry: %s", kind);

@@ -149,6 +149,8 @@ static const struct situation SITUATIONS[] = {
      "m u/c, r u/c /o/b, o 1/o, f 2/o/b text", "c", "error EIO"},
     {"a_metacopy_file_without_data_is_an_error", "m u/f", "f", "error EIO"},
     {"a_metacopy_file_of_a_layer_without_data_is_an_error", "m 1/f", "f", "error EIO"},
+    {"a_chain_of_metacopy_files_without_data_is_an_error", "m u/f, m 1/f, m 3/f", "f", "error EIO"},
+    {"a_metacopy_file_of_the_lowest_layer_is_an_error", "m 3/f", "f", "error EIO"},
     {"a_directory_is_no_data", "m u/f, d 1/f, f 2/f", "f", "error EIO"},
     {"a_symlink_is_no_data", "m u/f, l 1/f ../2/f, f 2/f", "f", "error EIO"},
     {"data_beneath_a_dot_wh_file_is_not_found", "m 1/f, f 2/.wh.f, f 3/f", "f", "error EIO"},
