@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <linux/limits.h>
+#include <stdbool.h>
 #include <string.h>
 
 struct object {
@@ -30,10 +31,18 @@ static int copy_one(enum ovlspace space, struct object src, struct object dst, c
     return err == -EOPNOTSUPP || err == -EPERM ? 0 : err;
 }
 
+/* An access list may take the right to write from the owner too, and with it that to set
+ * attributes: it comes last. */
+static bool is_access_list(const char *attr)
+{
+    return strcmp(attr, "system.posix_acl_access") == 0;
+}
+
 int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,
                     const char *dst_name)
 {
     const struct object src = {src_dir, src_name}, dst = {dst_dir, dst_name};
+    const char *access_list = NULL;
     cleanup_free char *names = NULL;
     ssize_t length = xattr_list_all(src_dir, src_name, &names);
     if (length <= 0)
@@ -42,11 +51,39 @@ int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int 
     if (!value)
         return -ENOMEM;
     for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1) {
+        if (is_access_list(names + at)) {
+            access_list = names + at;
+            continue;
+        }
         int err = copy_one(space, src, dst, names + at, value);
         if (err)
             return err;
     }
-    return 0;
+    return access_list ? copy_one(space, src, dst, access_list, value) : 0;
+}
+
+int copymeta_owner(int dir, const char *name, const struct stat *want)
+{
+    struct stat now;
+    int err = fd_stat(dir, name, &now);
+    if (err || (now.st_uid == want->st_uid && now.st_gid == want->st_gid))
+        return err;
+    const int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+    return fchownat(dir, name, want->st_uid, want->st_gid, flags) < 0 ? -errno : 0;
+}
+
+int copymeta_mode(int dir, const char *name, const struct stat *want)
+{
+    return S_ISLNK(want->st_mode) ? 0 : fd_chmod(dir, name, want->st_mode & 07777);
+}
+
+int copymeta_look(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,
+                  const char *dst_name, const struct stat *want)
+{
+    int err = copymeta_owner(dst_dir, dst_name, want);
+    if (!err)
+        err = copymeta_xattrs(space, src_dir, src_name, dst_dir, dst_name);
+    return err ? err : copymeta_mode(dst_dir, dst_name, want);
 }
 
 int copymeta_owner_mode(int dir, const char *name, const struct stat *want)

@@ -24,6 +24,15 @@ must_check int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src
  * is right already. */
 must_check int copymeta_owner_mode(int dir, const char *name, const struct stat *want);
 
+/* The two by themselves: attributes of the user's namespace can be set between them, while the
+ * owner may still write (xattr(7)). The mode is set in any case, but of a symlink. */
+must_check int copymeta_owner(int dir, const char *name, const struct stat *want);
+must_check int copymeta_mode(int dir, const char *name, const struct stat *want);
+
+/* Owner, attributes and mode, in this order. */
+must_check int copymeta_look(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,
+                             const char *dst_name, const struct stat *want);
+
 /* Access and modification time, to the nanosecond. */
 must_check int copymeta_times(int dir, const char *name, const struct stat *want);
 

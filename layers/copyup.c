@@ -179,15 +179,19 @@ static int set_times(const struct copyup *job, int dir, const char *name)
     return copymeta_times(dir, name, &times);
 }
 
+/* The mode comes last: without privilege nobody sets attributes of what he may not write
+ * (xattr(7)), and a lower file may be read-only. */
 static int dress(struct copyup *job, const struct staged *staged)
 {
     int dir = staged_dir(job, staged);
     const char *name = staged_name(staged);
-    int err = copymeta_owner_mode(dir, name, &job->src);
+    int err = copymeta_owner(dir, name, &job->src);
+    if (!err)
+        err = set_books(job, staged);
     if (!err)
         err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name);
     if (!err)
-        err = set_books(job, staged);
+        err = copymeta_mode(dir, name, &job->src);
     if (!err)
         err = set_times(job, dir, name);
     return err;
@@ -224,6 +228,16 @@ static int publish_at(const struct copyup *job, struct staged *staged, int dir, 
     return 0;
 }
 
+/* Without privilege a directory is moved to another by who may write into it, for its ".." is
+ * rewritten: one that is read-only is its owner's to write until it is in its place. */
+static int publish_read_only_dir(const struct copyup *job, struct staged *staged)
+{
+    int err = fd_chmod(job->stack->stage, staged->temp, (job->src.st_mode & 07777) | S_IWUSR);
+    if (!err)
+        err = publish_at(job, staged, job->dst_dir, job->dst_name);
+    return err ? err : copymeta_mode(job->dst_dir, job->dst_name, &job->src);
+}
+
 static int publish(const struct copyup *job, struct staged *staged)
 {
     struct stat before;
@@ -238,6 +252,8 @@ static int publish(const struct copyup *job, struct staged *staged)
         return err;
     }
     err = publish_at(job, staged, job->dst_dir, job->dst_name);
+    if (err == -EACCES && S_ISDIR(job->src.st_mode) && !(job->src.st_mode & S_IWUSR))
+        err = publish_read_only_dir(job, staged);
     if (!err)
         err = copymeta_times(job->dst_dir, "", &before);
     return err;
@@ -280,10 +296,8 @@ int copyup_orphan(struct copyup *job)
     if (!err)
         err = copy_data(job, &staged);
     if (!err)
-        err = copymeta_owner_mode(staged_dir(job, &staged), staged_name(&staged), &job->src);
-    if (!err)
-        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name,
-                              staged_dir(job, &staged), staged_name(&staged));
+        err = copymeta_look(job->stack->able.space, job->src_dir, job->src_name,
+                            staged_dir(job, &staged), staged_name(&staged), &job->src);
     if (!err)
         err = set_times(job, staged_dir(job, &staged), staged_name(&staged));
     int fd = err ? err : steal_fd(&staged.fd);

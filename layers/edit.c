@@ -67,8 +67,7 @@ static int stage_like(const struct stack *stack, int dir, char temp[UPPER_TEMP_M
     *place = fd_open_name(stack->stage, temp, O_RDONLY | O_DIRECTORY, 0);
     if (*place < 0)
         return *place;
-    int err = copymeta_owner_mode(*place, "", &st);
-    return err ? err : copymeta_xattrs(stack->able.space, dir, "", *place, "");
+    return copymeta_look(stack->able.space, dir, "", *place, "", &st);
 }
 
 /* Puts a staged object in the place of a whiteout. */
@@ -231,9 +230,7 @@ static int clear_dir(const struct stack *stack, int dir, const char *name)
         return err;
     if (mkdirat(stack->stage, temp, 0700) < 0)
         return -errno;
-    err = copymeta_owner_mode(stack->stage, temp, &st);
-    if (!err)
-        err = copymeta_xattrs(stack->able.space, dir, name, stack->stage, temp);
+    err = copymeta_look(stack->able.space, dir, name, stack->stage, temp, &st);
     if (!err)
         err = upper_set_opaque(stack, stack->stage, temp);
     if (!err)

@@ -8,10 +8,12 @@
  */
 #include "ovlattr.h"
 
+#include "fd.h"
 #include "xattr.h"
 
 #include <limits.h>
 #include <linux/limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,6 +87,48 @@ ovlset ovlattr_list(enum ovlwhere where, int dir, const char *name)
     return set;
 }
 
+/* An attribute of the user's namespace asks for the right to read or write the object (xattr(7)),
+ * which its owner may have taken from himself. What he may do to it all the same (rename it, change
+ * its mode again) needs the books, so they are read and written while he has the right for a
+ * moment. One at a time: a second one would take the mode that the first gives for the object's
+ * own. */
+static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+
+/* Who gets in is to leave by close_again(), whatever comes. */
+static int open_to_owner(int dir, const char *name, mode_t bit, mode_t *mode)
+{
+    struct stat st;
+    pthread_mutex_lock(&opening);
+    int err = fd_stat(dir, name, &st);
+    *mode = st.st_mode & 07777;
+    if (!err)
+        err = st.st_mode & bit ? -EACCES : fd_chmod(dir, name, *mode | bit);
+    if (err)
+        pthread_mutex_unlock(&opening);
+    return err;
+}
+
+static int close_again(int dir, const char *name, mode_t mode)
+{
+    int err = fd_chmod(dir, name, mode);
+    pthread_mutex_unlock(&opening);
+    return err;
+}
+
+/* -EACCES of what is in the upper is not the last word; a sealed layer is never touched. */
+static ssize_t get_from_owner(enum ovlwhere where, int dir, const char *name, const char *full,
+                              void *value, size_t size)
+{
+    mode_t mode;
+    ssize_t length = xattr_get(dir, name, full, value, size);
+    if (length != -EACCES || where != OVLWHERE_UPPER_USER ||
+        open_to_owner(dir, name, S_IRUSR, &mode) != 0)
+        return length;
+    length = xattr_get(dir, name, full, value, size);
+    int closed = close_again(dir, name, mode);
+    return closed ? closed : length;
+}
+
 ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr attr, void *value,
                     size_t size)
 {
@@ -93,7 +137,7 @@ ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr
         if (!is_read(where, i))
             continue;
         snprintf(full, sizeof(full), "%s%s", PREFIX[i], SUFFIX[attr]);
-        ssize_t length = xattr_get(dir, name, full, value, size);
+        ssize_t length = get_from_owner(where, dir, name, full, value, size);
         if (length >= 0 || length == -ERANGE || length == -EACCES)
             return length;
     }
@@ -120,19 +164,31 @@ int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr att
                 const void *value, size_t size)
 {
     char full[64];
+    mode_t mode;
     if (space == OVLSPACE_NONE)
         return -EOPNOTSUPP;
     snprintf(full, sizeof(full), "%s%s", PREFIX[space], SUFFIX[attr]);
-    return xattr_set(dir, name, full, value, size, 0);
+    int err = xattr_set(dir, name, full, value, size, 0);
+    if (err != -EACCES || space != OVLSPACE_USER || open_to_owner(dir, name, S_IWUSR, &mode) != 0)
+        return err;
+    err = xattr_set(dir, name, full, value, size, 0);
+    int closed = close_again(dir, name, mode);
+    return err ? err : closed;
 }
 
 int ovlattr_remove(enum ovlspace space, int dir, const char *name, enum ovlattr attr)
 {
     char full[64];
+    mode_t mode;
     if (space == OVLSPACE_NONE)
         return 0;
     snprintf(full, sizeof(full), "%s%s", PREFIX[space], SUFFIX[attr]);
     int err = xattr_remove(dir, name, full);
+    if (err == -EACCES && space == OVLSPACE_USER && open_to_owner(dir, name, S_IWUSR, &mode) == 0) {
+        err = xattr_remove(dir, name, full);
+        int closed = close_again(dir, name, mode);
+        err = err ? err : closed;
+    }
     return err == -ENODATA ? 0 : err;
 }
 

@@ -12,6 +12,7 @@
 #include "fd.h"
 #include "linkindex.h"
 #include "log.h"
+#include "rmtree.h"
 #include "whiteout.h"
 
 #include <fcntl.h>
@@ -109,6 +110,11 @@ int upper_whiteout(const struct stack *stack, int dir, const char *name)
     return err == -EEXIST ? 0 : err;
 }
 
+static int exchange(const struct stack *stack, const char *temp, int dir, const char *name)
+{
+    return renameat2(stack->stage, temp, dir, name, RENAME_EXCHANGE) < 0 ? -errno : 0;
+}
+
 static int cover_with_device(const struct stack *stack, int dir, const char *name, bool is_dir)
 {
     char temp[UPPER_TEMP_MAX];
@@ -121,7 +127,11 @@ static int cover_with_device(const struct stack *stack, int dir, const char *nam
             return 0;
         err = -errno;
     } else {
-        err = renameat2(stack->stage, temp, dir, name, RENAME_EXCHANGE) < 0 ? -errno : 0;
+        err = exchange(stack, temp, dir, name);
+        /* A read-only directory gets another ".." by who may write into it; it is on its way out.
+         */
+        if (err == -EACCES && fd_chmod(dir, name, 0700) == 0)
+            err = exchange(stack, temp, dir, name);
     }
     upper_discard(stack, temp);
     return err;
@@ -143,10 +153,10 @@ int upper_remove(const struct stack *stack, int dir, const char *name, bool is_d
         return -errno;
     char temp[UPPER_TEMP_MAX];
     upper_temp_name(temp);
-    if (renameat(dir, name, stack->stage, temp) < 0)
-        return -errno;
-    upper_discard(stack, temp);
-    return 0;
+    int err = rmtree_move(dir, name, stack->stage, temp);
+    if (!err)
+        upper_discard(stack, temp);
+    return err;
 }
 
 int upper_uncover(const struct stack *stack, int dir, const char *name)

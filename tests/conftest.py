@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from harness import CI, PLYFS, can_mount_kernel, profile, sandbox  # noqa: E402,F401  (fixtures)
+from harness import CI, LIBC, PLYFS, can_mount_kernel, profile, sandbox  # noqa: E402,F401  (fixtures)
 from storekit import store  # noqa: E402,F401  (a fixture)
 
 
@@ -57,6 +57,7 @@ EXCUSES = [
     (r"needs loop devices", lambda _: not os.path.exists("/dev/loop-control")),
     (r"(the kernel )?(has|needs) (no )?(btrfs|xfs|ext4)\b.*", _no_filesystem),
     (r"needs FUSE over io_uring", _no_uring),
+    (r"needs Landlock with the TCP network", lambda _: LIBC.syscall(444, None, 0, 1) < 4),
     (r"bpftrace cannot attach here", lambda _: not os.path.exists("/sys/bus/event_source/devices/uprobe")
         or _fails("bpftrace", "-e", "BEGIN { exit(); }")),
     (r".*\bPLYFS_FULL=1\b.*", lambda _: os.environ.get("PLYFS_FULL") != "1"),

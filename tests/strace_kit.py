@@ -12,7 +12,7 @@ NAMELESS = ("read,write,readv,writev,pread64,pwrite64,futex,poll,ppoll,sched_yie
             "brk,getdents64,fcntl,ioctl,ftruncate,fallocate,fchmod,fchown,fsync,fdatasync,dup,dup2,getuid,geteuid,getgid,getegid,"
             "rt_sigprocmask,rt_sigaction,clock_nanosleep,restart_syscall,copy_file_range,sendfile,tgkill,setfsuid,setfsgid,umask,"
             "unshare,prctl,set_robust_list,rseq,clone3,exit,exit_group,sched_setaffinity,sched_getaffinity,sched_setscheduler,"
-            "fadvise64,getrandom,timerfd_settime,wait4,sync_file_range,syncfs,gettid,sysinfo")
+            "fadvise64,getrandom,timerfd_settime,wait4,sync_file_range,syncfs,gettid,sysinfo,io_uring_enter")
 
 
 class Strace:

@@ -16,7 +16,7 @@ import pytest
 
 from harness import is_mounted, need_root, run, umount
 from storekit import wait_for
-from test_cli import daemon_of
+from test_cli import NOBODY, as_guest, daemon_of, guest  # noqa: F401  (guest is a fixture)
 from test_identity import CAPABILITY, OTHER, USER, owner
 from worlds import LIBC, as_user, attempt, get, opened, put, same, syscall
 
@@ -475,3 +475,47 @@ def test_clients_that_say_nothing_take_nothing_or_go_hold_nobody_up(door):
     wait_for(lambda: daemon_of(at) is None, "the daemon's end")
     for client in (half, deaf):
         client.close()
+
+
+# ---- what is read-only to its owner, on his own mount -------------------------------------------------
+
+def use_read_only(at):
+    """What an owner may do to what he may not write. (What he may not even read cannot be copied up by his daemon.)"""
+    done = [attempt(os.utime, f"{at}/{name}", (7, 7)) for name in ("file", "dir", "empty")]
+    done += [attempt(os.chmod, f"{at}/{name}", 0o440) for name in ("other", "tagged")]
+    done += [attempt(os.rename, f"{at}/file", f"{at}/renamed"), attempt(os.rename, f"{at}/dir", f"{at}/renamed-dir"),
+             attempt(os.chmod, f"{at}/renamed", 0), attempt(os.rename, f"{at}/renamed", f"{at}/again"),
+             attempt(os.utime, f"{at}/again", (8, 8)), attempt(os.chmod, f"{at}/again", 0o600),
+             attempt(os.chmod, f"{at}/renamed-dir", 0), attempt(os.rename, f"{at}/renamed-dir", f"{at}/dir3"),
+             attempt(os.chmod, f"{at}/dir3", 0o755), attempt(os.link, f"{at}/other", f"{at}/linked"),
+             attempt(os.unlink, f"{at}/tagged"), attempt(os.rmdir, f"{at}/empty"), attempt(os.rmdir, f"{at}/untouched")]
+    seen = {name: oct(os.lstat(f"{at}/{name}").st_mode) for name in sorted(os.listdir(at))}
+    return done, seen, attempt(get, f"{at}/again"), attempt(os.listdir, f"{at}/dir3"), attempt(os.getxattr, f"{at}/other", "user.colour")
+
+
+def lay_read_only(top):
+    for name, mode in (("file", 0o400), ("other", 0o444), ("tagged", 0o444)):
+        put(f"{top}/{name}", name)
+        os.setxattr(f"{top}/{name}", "user.colour", b"red")
+        os.chmod(f"{top}/{name}", mode)
+    run("setfacl", "-m", f"u::r,u:{USER}:r,g::r,m::r,o::-", f"{top}/tagged")
+    os.makedirs(f"{top}/dir/in")
+    os.setxattr(f"{top}/dir", "user.colour", b"blue")
+    os.makedirs(f"{top}/empty")
+    os.makedirs(f"{top}/untouched")
+    for name in ("dir", "empty", "untouched"):
+        os.chmod(f"{top}/{name}", 0o555)
+    run("chown", "-R", f"{NOBODY.pw_uid}:{NOBODY.pw_gid}", top)
+
+
+def test_an_owner_of_his_own_mount_may_to_what_is_read_only_what_he_may_on_a_plain_directory(guest, sandbox):
+    plain = sandbox.directory("plain")
+    lower = sandbox.directory("read-only")
+    for top in (plain, lower):
+        lay_read_only(top)
+    guest.mount(*guest.own(lowers=[lower]), **guest.who)
+    expected, found = (as_guest(use_read_only, str(top)) for top in (plain, guest.at))
+    assert found == expected
+    umount(guest.at)
+    guest.mount(*guest.own(lowers=[lower]), **guest.who)
+    assert as_guest(lambda: {name: oct(os.lstat(f"{guest.at}/{name}").st_mode) for name in sorted(os.listdir(guest.at))}) == expected[1]

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: MIT
 """What the daemon keeps of its privileges once it serves, and by which system calls it goes through
 layers: never by a path that a layer could bend."""
+import contextlib
 import os
+import pathlib
 import re
 import signal
+import subprocess
 
 import pytest
 
 import layers_kit as kit
-from harness import need_root, need_tool, run
+from harness import LIBC, PLYFS, is_mounted, need, need_root, need_tool, run, umount
 from storekit import wait_for
 from strace_kit import Strace, split
-from test_cli import as_guest, daemon_of, gone, guest, place  # noqa: F401  (guest and place are fixtures)
+from test_cli import NOBODY, as_guest, daemon_of, gone, guest, place  # noqa: F401  (guest and place are fixtures)
 
 CAPABILITIES = {"chown": 0, "dac_override": 1, "dac_read_search": 2, "fowner": 3, "fsetid": 4, "setgid": 6,
                 "setuid": 7, "linux_immutable": 9, "sys_admin": 21, "mknod": 27, "setfcap": 31,
@@ -79,6 +82,20 @@ def test_a_daemon_of_root_in_a_user_namespace_gives_up_as_much(guest):
     told = dict(re.findall(r"^(Cap\w+|NoNewPrivs):\t(\w+)$", done.stdout, re.M))
     assert done.returncode == 0, done.stderr
     assert (int(told["CapEff"], 16), int(told["CapBnd"], 16), told["NoNewPrivs"]) == (KEPT, 0, "1")
+
+
+def test_landlock_is_in_force_where_no_store_keeps_the_mount(place):
+    """What it takes away is tried in unit/test_privileges.c."""
+    need_tool("strace")
+    need(LIBC.syscall(444, None, 0, 1) >= 4, "needs Landlock with the TCP network")
+    log = place.box.path / "log"
+    program = subprocess.Popen(["strace", "-f", "-o", log, "-e", "trace=landlock_restrict_self", PLYFS, *map(str, place.own())],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: is_mounted(place.at), "the mount")
+    assert os.listdir(place.at)
+    umount(place.at)
+    assert program.wait(60) == 0
+    assert re.search(r"landlock_restrict_self\(\d+, 0\)\s+= 0$", log.read_text(), re.M)
 
 
 # ---- by which calls -----------------------------------------------------------------------------
@@ -151,18 +168,19 @@ def test_a_call_that_could_be_led_away_is_found(call, words):
     assert stays_beneath(call, split(words))
 
 
-@pytest.fixture
-def stack(sandbox):
+def specimens(sandbox, names, devices):
     layers = [sandbox.directory(f"layer{number}") for number in range(3)]
-    for name in kit.STEPS:
-        kit.specimen(layers, name)
-    return sandbox.plyfs(layers, sandbox.directory("upper"), sandbox.directory("work"))
+    for name in names:
+        kit.specimen(layers, name, devices)
+    return layers
 
 
-def work_through(at):
+def work_through(at, names):
     """Every kind of change that there is, and every kind of look."""
-    for name in kit.STEPS:
-        kit.run_step(name, at)
+    at = pathlib.Path(at)
+    for name in names:
+        with contextlib.suppress(PermissionError):      # of a step that only root may end
+            kit.run_step(name, at)
     run("find", at, "-ls")
     run("getfattr", "-R", "-h", "-d", "-m", "-", at)
     run("sh", "-c", 'find "$1" -type f -exec cat {} +', "sh", at)
@@ -175,19 +193,33 @@ def work_through(at):
     run("rm", "-rf", at / "copied", at / "data_changed")
 
 
-@pytest.mark.parametrize("profile", ["stateless", "tracked"])
-def test_no_call_of_the_daemon_follows_a_name_of_a_layer(stack, sandbox, profile):
-    need_root()
-    need_tool("strace", "getfattr")
-    stack.profile = profile
-    with stack:
-        trace = Strace(daemon_of(stack.at), sandbox.path / "trace")
-        work_through(stack / "")
-        calls = trace.calls()
+def assert_none_is_led(calls, what):
     assert len(calls) > 5000
     led = {f"{why}: {call}({', '.join(words)})" for call, words in calls if (why := stays_beneath(call, words))}
     assert not led, "\n".join(sorted(led)[:40])
-    report = os.environ.get("PLYFS_REPORT")
-    if report:
+    if report := os.environ.get("PLYFS_REPORT"):
         with open(report, "a", encoding="utf-8") as file:
-            print(f"{profile}: {len(calls)} calls of the daemon that take a name", file=file)
+            print(f"{what}: {len(calls)} system calls of the daemon, none led by a name", file=file)
+
+
+@pytest.mark.parametrize("profile", ["stateless", "tracked"])
+def test_no_call_of_the_daemon_follows_a_name_of_a_layer(sandbox, profile):
+    need_root()
+    need_tool("strace", "getfattr")
+    layers = specimens(sandbox, kit.STEPS, devices=True)
+    with sandbox.plyfs(layers, sandbox.directory("upper"), sandbox.directory("work"), profile=profile) as mount:
+        trace = Strace(daemon_of(mount.at), sandbox.path / "trace")
+        work_through(mount.at, kit.STEPS)
+        calls = trace.calls()
+    assert_none_is_led(calls, profile)
+
+
+def test_no_call_of_an_ordinary_users_daemon_follows_a_name_of_a_layer(guest, sandbox):
+    need_tool("strace", "getfattr")
+    names = [name for name, (_, needs) in kit.STEPS.items() if needs != "devices"]
+    layers = specimens(sandbox, names, devices=False)
+    run("chown", "-Rh", f"{NOBODY.pw_uid}:{NOBODY.pw_gid}", *layers)
+    pid = guest.mount(*guest.own(lowers=layers), **guest.who)
+    trace = Strace(pid, sandbox.path / "trace")
+    kit.in_child(lambda: work_through(guest.at, names), kit.become_user(NOBODY.pw_uid, NOBODY.pw_gid, "/"))
+    assert_none_is_led(trace.calls(), "an ordinary user's")
