@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """strace of a live daemon: who runs it, and what its lines mean."""
+import pathlib
 import re
 import signal
 import subprocess
@@ -23,8 +24,8 @@ class Strace:
         self.process = subprocess.Popen(
             ["strace", "-f", "-qq", "-s", "5000", "-e", f"trace=!{NAMELESS}", "-o", log, "-p", str(pid)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        tracer = f"TracerPid:\t{self.process.pid}\n"
-        wait_for(lambda: tracer in open(f"/proc/{pid}/status", encoding="ascii").read(), "strace to begin")
+        status = pathlib.Path(f"/proc/{pid}/status")
+        wait_for(lambda: f"TracerPid:\t{self.process.pid}\n" in status.read_text(encoding="utf-8"), "strace to begin")
 
     def calls(self):
         self.process.send_signal(signal.SIGINT)
@@ -42,11 +43,12 @@ def whole_lines(log):
             if rest.endswith("<unfinished ...>"):
                 begun[pid] = rest[:-len("<unfinished ...>")].rstrip()
                 continue
+            if rest.endswith("<detached ...>"):     # not all of it was seen, and strace is at its end
+                continue
             taken_up = re.match(r"<\.\.\. \w+ resumed>", rest)
             if taken_up:
                 rest = begun.pop(pid, "") + rest[taken_up.end():]
             yield rest
-    yield from begun.values()
 
 
 def split(text):

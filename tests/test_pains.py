@@ -153,9 +153,9 @@ int mknodat(int dir, const char *name, mode_t mode, dev_t device)
 
 
 def test_a_filesystem_that_makes_something_else_of_a_whiteout_is_found_out(place):
-    need_tool("cc")
+    need_tool("gcc")
     (place.box.path / "false.c").write_text(FALSE_MKNOD, encoding="ascii")
-    run("cc", "-shared", "-fPIC", "-o", place.box.path / "false.so", place.box.path / "false.c", "-ldl")
+    run("gcc", "-shared", "-fPIC", "-o", place.box.path / "false.so", place.box.path / "false.c", "-ldl")
     place.mount(*place.own(), env={**os.environ, "LD_PRELOAD": str(place.box.path / "false.so")})
     os.unlink(f"{place.at}/gone")
     shutil.rmtree(f"{place.at}/d")
