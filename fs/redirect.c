@@ -19,8 +19,8 @@ static char *current(struct mount *mount, const struct node_view *view)
     char value[PATH_MAX + 1];
     ssize_t length = -1;
     if (find_spot(mount, view, &spot) == 0)
-        length = ovlattr_get(stack_upper_where(mount_stack(mount, view)), spot.ref->fd, spot.name,
-                             OVLATTR_REDIRECT, value, PATH_MAX);
+        length = ovlattr_get_owned(stack_upper_where(mount_stack(mount, view)), spot.ref->fd,
+                                   spot.name, OVLATTR_REDIRECT, value, PATH_MAX);
     spot_finish(mount, &spot);
     return length > 0 ? strndup(value, (size_t)length) : NULL;
 }

@@ -29,8 +29,8 @@ static int write_count(const struct stack *stack, const char *index_name, char k
 static char read_count(const struct stack *stack, int dir, const char *name, long *number)
 {
     char text[TEXT_MAX];
-    ssize_t length =
-        ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_NLINK, text, sizeof(text) - 1);
+    ssize_t length = ovlattr_get_owned(stack_upper_where(stack), dir, name, OVLATTR_NLINK, text,
+                                       sizeof(text) - 1);
     if (length < 2 || (text[0] != 'U' && text[0] != 'L'))
         return 0;
     text[length] = 0;

@@ -115,20 +115,6 @@ static int close_again(int dir, const char *name, mode_t mode)
     return err;
 }
 
-/* -EACCES of what is in the upper is not the last word; a sealed layer is never touched. */
-static ssize_t get_from_owner(enum ovlwhere where, int dir, const char *name, const char *full,
-                              void *value, size_t size)
-{
-    mode_t mode;
-    ssize_t length = xattr_get(dir, name, full, value, size);
-    if (length != -EACCES || where != OVLWHERE_UPPER_USER ||
-        open_to_owner(dir, name, S_IRUSR, &mode) != 0)
-        return length;
-    length = xattr_get(dir, name, full, value, size);
-    int closed = close_again(dir, name, mode);
-    return closed ? closed : length;
-}
-
 ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr attr, void *value,
                     size_t size)
 {
@@ -137,13 +123,26 @@ ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr
         if (!is_read(where, i))
             continue;
         snprintf(full, sizeof(full), "%s%s", PREFIX[i], SUFFIX[attr]);
-        ssize_t length = get_from_owner(where, dir, name, full, value, size);
+        ssize_t length = xattr_get(dir, name, full, value, size);
         if (length >= 0 || length == -ERANGE || length == -EACCES)
             return length;
     }
     if (attr == OVLATTR_OPAQUE)
         return xattr_get(dir, name, FUSE_OPAQUE, value, size);
     return -ENODATA;
+}
+
+ssize_t ovlattr_get_owned(enum ovlwhere where, int dir, const char *name, enum ovlattr attr,
+                          void *value, size_t size)
+{
+    mode_t mode;
+    ssize_t length = ovlattr_get(where, dir, name, attr, value, size);
+    if (length != -EACCES || where != OVLWHERE_UPPER_USER ||
+        open_to_owner(dir, name, S_IRUSR, &mode) != 0)
+        return length;
+    length = ovlattr_get(where, dir, name, attr, value, size);
+    int closed = close_again(dir, name, mode);
+    return closed ? closed : length;
 }
 
 void ovlattr_disk_name(enum ovlwhere where, int dir, const char *name, enum ovlattr attr,

@@ -63,19 +63,23 @@ static inline bool ovlset_has(ovlset set, enum ovlattr attr)
  * that cannot be asked has none. */
 ovlset ovlattr_list(enum ovlwhere where, int dir, const char *name);
 
-/* Reads one. The length, or -errno (-ENODATA, -ERANGE...). Of an object in the upper that its owner
- * may not read, an owner without privilege reads it all the same: the mode is widened for that
- * moment. A sealed layer is never touched. */
+/* Reads one. The length, or -errno (-ENODATA, -ERANGE...). */
 must_check ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr attr,
                                void *value, size_t size);
+
+/* The same by whoever must know: of an object in the upper that its owner may not read, an owner
+ * without privilege reads it too, for which its mode is widened for a moment. A sealed layer is
+ * never touched. */
+must_check ssize_t ovlattr_get_owned(enum ovlwhere where, int dir, const char *name,
+                                     enum ovlattr attr, void *value, size_t size);
 
 /* The name on disk under which ovlattr_get() finds one: written to `disk` (64 bytes); "" for none.
  */
 void ovlattr_disk_name(enum ovlwhere where, int dir, const char *name, enum ovlattr attr,
                        char disk[64]);
 
-/* Writes one in the mount's namespace; -EOPNOTSUPP in OVLSPACE_NONE. What its owner may not write is
- * his to write for that moment, and so it is with ovlattr_remove(). */
+/* Writes one in the mount's namespace; -EOPNOTSUPP in OVLSPACE_NONE. What its owner may not write
+ * is his to write for that moment, and so it is with ovlattr_remove(). */
 must_check int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr attr,
                            const void *value, size_t size);
 

@@ -136,7 +136,7 @@ static char *read_redirect(enum ovlwhere where, int dir, const char *name, int *
         *err = -ENOMEM;
         return NULL;
     }
-    ssize_t length = ovlattr_get(where, dir, name, OVLATTR_REDIRECT, value, PATH_MAX);
+    ssize_t length = ovlattr_get_owned(where, dir, name, OVLATTR_REDIRECT, value, PATH_MAX);
     if (length < 0) {
         free(value);
         *err = length == -ENODATA ? 0 : (int)length;
