@@ -2,6 +2,7 @@
 """The house rules that a machine can hold the tree to: floors, headers, format, words, lengths, pages."""
 import fnmatch
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -266,23 +267,31 @@ def test_every_suite_is_a_python_module_that_compiles_and_every_script_is_sh():
 
 # ---- promises -----------------------------------------------------------------------------------
 
-# The table of README's section "What is safe when" is kept in this form, a promise a line:
+# The first table of README's sections "What is safe when" and "Who gets how far" is kept in this form, a
+# promise a line:
 #   | What holds. | `test_io.py`: `test_a`, `test_b_*_c`; `unit/test_upper.c`: `a_claim` |
 # that is files of tests/, each with the names of its tests; a * stands for any part of a name. A line
 # names one test at least, and each name must be found.
-PROMISES = "What is safe when"
-# What the section must speak of.
+PROMISES = ("What is safe when", "Who gets how far")
+# What they must speak of.
 PROMISED = ("`fsync`", "`write`", "copy-up", "deletion", "killed", "`volatile`")
 NAMED_TESTS = re.compile(r"`([^`]+)`: ((?:`[^`]+`(?:, )?)+)(?:; |$)")
 
 
-def promises():
-    """[(promise, what its line names as tests)], of README's table."""
-    section = (ROOT / "README.md").read_text().split(f"\n## {PROMISES}\n")[1].split("\n## ")[0]
-    rows = [line.strip().strip("|").split(" | ") for line in section.splitlines() if line.startswith("|")]
+def first_table(section):
+    """The lines of it, as lists of their columns."""
+    text = (ROOT / "README.md").read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
+    lines = itertools.dropwhile(lambda line: not line.startswith("|"), text.splitlines())
+    rows = [line.strip().strip("|").split(" | ")
+            for line in itertools.takewhile(lambda line: line.startswith("|"), lines)]
     assert rows[0] == [" promise", "tests "] and set("".join(rows[1])) <= set("-|"), rows[:2]
     assert all(len(row) == 2 for row in rows[2:]), "a line of the table has not two columns"
-    return [(promise.strip(), tests.strip()) for promise, tests in rows[2:]]
+    return rows[2:]
+
+
+def promises():
+    """[(promise, what its line names as tests)], of README's tables."""
+    return [(promise.strip(), tests.strip()) for section in PROMISES for promise, tests in first_table(section)]
 
 
 def claims_of(path):
