@@ -5,6 +5,8 @@
  */
 #include "caller.h"
 
+#include "mount.h"
+
 #include <linux/securebits.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -26,9 +28,26 @@ void caller_init(void)
                  prctl(PR_SET_SECUREBITS, (unsigned long)bits | SECBIT_NO_SETUID_FIXUP) == 0;
 }
 
-void caller_begin(fuse_req_t req)
+static int ids_on_disk(fuse_req_t req, const struct fuse_ctx *context, uint32_t *uid, uint32_t *gid)
+{
+    const struct mount *mount = fuse_req_userdata(req);
+    *uid = context->uid;
+    *gid = context->gid;
+    if (!mount->map)
+        return 0;
+    return idtable_disk(&mount->map->users, context->uid, uid) &&
+                   idtable_disk(&mount->map->groups, context->gid, gid)
+               ? 0
+               : -EOVERFLOW;
+}
+
+int caller_begin(fuse_req_t req)
 {
     const struct fuse_ctx *context = fuse_req_ctx(req);
+    uint32_t uid, gid;
+    int err = ids_on_disk(req, context, &uid, &gid);
+    if (err)
+        return err;
     if (!apart) {
         apart = unshare(CLONE_FS) == 0;
         current_umask = umask(context->umask);
@@ -37,11 +56,12 @@ void caller_begin(fuse_req_t req)
         umask(context->umask);
         current_umask = context->umask;
     }
-    if (may_switch && (context->uid != 0 || context->gid != 0)) {
-        setfsgid(context->gid);
-        setfsuid(context->uid);
+    if (may_switch && (uid != 0 || gid != 0)) {
+        setfsgid(gid);
+        setfsuid(uid);
         switched = true;
     }
+    return 0;
 }
 
 void caller_end(void)

@@ -6,6 +6,8 @@
 #ifndef PLYFS_CALLER_H
 #define PLYFS_CALLER_H
 
+#include "own.h"
+
 #include <fuse_lowlevel.h>
 
 /* Once, before threads are made: keeps capabilities across a change of fsuid (capabilities(7),
@@ -13,8 +15,9 @@
  * the caller may do. Without privilege nothing is ever changed. */
 void caller_init(void);
 
-/* The thread acts as the request's caller until caller_end(). */
-void caller_begin(fuse_req_t req);
+/* The thread acts as the request's caller until caller_end(), under the ids that the caller has on
+ * disk. -EOVERFLOW when it has none there, as in a user namespace. */
+must_check int caller_begin(fuse_req_t req);
 void caller_end(void);
 
 #endif

@@ -17,6 +17,7 @@
 #define PLYFS_MOUNT_H
 
 #include "fdcache.h"
+#include "idmap.h"
 #include "node.h"
 #include "stack.h"
 
@@ -74,6 +75,7 @@ struct mount {
     struct listings *listings;
     pthread_rwlock_t names;
     struct rules rules;
+    const struct idmap *map; /* whose is shown as whose; NULL: as it lies on disk. Borrowed */
     struct ledger *ledger; /* what it does is noted there; NULL: nowhere. Set before it is served */
     struct policing *policing; /* what may be copied up; NULL: everything. Set likewise */
     struct meter *meter;

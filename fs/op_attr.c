@@ -199,6 +199,8 @@ static int set_nothing(struct mount *mount, const struct node_view *view, const 
     int err = fd_stat(spot->ref->fd, spot->name, &st);
     if (err)
         return err;
+    if (mount->map)
+        idmap_show_owner(mount->map, &st);
     enum verdict verdict = judge_empty(mount, view, valid, caller, st.st_uid);
     if (S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)) || verdict == VERDICT_LEAVE)
         return 0;
@@ -280,12 +282,24 @@ static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *at
     return err ? err : set_meta(mount, ino, attr, valid, caller);
 }
 
+/* The new owner as it is on disk; nobody can be given what has no id there, as in a user namespace
+ * (chown(2)). */
+static int map_owner(const struct mount *mount, struct stat *attr, int valid)
+{
+    const struct idmap *map = mount->map;
+    bool known =
+        !map ||
+        ((!(valid & FUSE_SET_ATTR_UID) || idtable_disk(&map->users, attr->st_uid, &attr->st_uid)) &&
+         (!(valid & FUSE_SET_ATTR_GID) || idtable_disk(&map->groups, attr->st_gid, &attr->st_gid)));
+    return known ? 0 : -EINVAL;
+}
+
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
                 struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
-    int err = 0;
-    if (valid & FUSE_SET_ATTR_SIZE)
+    int err = map_owner(mount, attr, valid);
+    if (!err && (valid & FUSE_SET_ATTR_SIZE))
         err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_SUID);
     if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE)))
         err = set_but_size(mount, ino, attr, valid, fuse_req_ctx(req)->uid);

@@ -170,7 +170,7 @@ static bool add_looked_up(struct page *page, const struct listing_entry *listed,
         return add_unresolved(page, listed, name, err);
     struct fuse_entry_param record;
     find_fix_attr(&view, &st);
-    reply_fill_entry(mount_validity(page->mount, &view), view.id, &st, &record);
+    reply_fill_entry(page->mount, mount_validity(page->mount, &view), view.id, &st, &record);
     page->used += add_plus(page, name, &record, (off_t)listed->cookie);
     return true;
 }

@@ -70,8 +70,9 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
     int err = target_open(mount, parent, name, "create", target);
     if (err)
         return err;
-    caller_begin(req);
-    err = edit_make(mount_stack(mount, &target->view), &target->dir, name, making, fd);
+    err = caller_begin(req);
+    if (!err)
+        err = edit_make(mount_stack(mount, &target->view), &target->dir, name, making, fd);
     caller_end();
     if (!err && S_ISDIR(making->mode))
         ledger_note_hidden(mount, &target->view, name, EVENT_OPAQUE, S_IFDIR, "mkdir");
@@ -275,8 +276,9 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
     uint64_t id = 0;
     int err = target_open(mount, parent, "", "create", &target);
     int fd = -1;
+    if (!err)
+        err = caller_begin(req);
     if (!err) {
-        caller_begin(req);
         fd = openat(target.upper->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | (fi->flags & O_EXCL),
                     mode & 07777);
         err = fd < 0 ? -errno : 0;

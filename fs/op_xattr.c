@@ -32,6 +32,8 @@ static int after_acl(fuse_req_t req, const char *name, const struct spot *spot)
     if (strcmp(name, "system.posix_acl_access") != 0 || context->uid == 0)
         return 0;
     int err = fd_stat(spot->ref->fd, spot->name, &st);
+    if (!err && ops_mount(req)->map)
+        idmap_show_owner(ops_mount(req)->map, &st);
     if (err || !(st.st_mode & S_ISGID) || st.st_gid == context->gid)
         return err;
     gid_t groups[256];
@@ -100,13 +102,31 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
     return err;
 }
 
+/* The value as it is on disk: itself, or a copy (*owned) whose ids are mapped. */
+static int map_value(const struct idmap *map, const char *name, const char **value, size_t size,
+                     char **owned)
+{
+    *owned = NULL;
+    if (!map || size == 0)
+        return 0;
+    char *copy = malloc(size);
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, *value, size);
+    *value = *owned = copy;
+    return idmap_store_attr(map, name, copy, size);
+}
+
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
                  int flags)
 {
     struct mount *mount = ops_mount(req);
     if (provenance_is(name))
         return reply_error(req, -EPERM);
-    int err = change(req, ino, name, value, size, flags);
+    cleanup_free char *owned = NULL;
+    int err = map_value(mount->map, name, &value, size, &owned);
+    if (!err)
+        err = change(req, ino, name, value, size, flags);
     cleanup_view struct node_view view = {0};
     if (node_view(mount->nodes, ino, &view) == 0 && !err &&
         strcmp(name, "security.capability") == 0)
@@ -199,7 +219,12 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
         err = -ENODATA; /* a name that is too long once it is escaped was never set */
     if (err)
         return reply_error(req, err);
-    answer(req, value, read_value(mount, &view, name, disk, value, size), size);
+    ssize_t got = read_value(mount, &view, name, disk, value, size);
+    if (got > 0 && size > 0 && mount->map) {
+        err = idmap_show_attr(mount->map, name, value, (size_t)got);
+        got = err ? err : got;
+    }
+    answer(req, value, got, size);
 }
 
 /* Leaves out what is private and undoes escapes, in place, in a plain tree only what provenance.h

@@ -21,6 +21,10 @@ enum kind {
     KIND_FSYNC,  /* 0: nothing is synced */
     KIND_KERNEL, /* handed to mount(2) as it is */
     KIND_NOACL,
+    KIND_MAPPING,     /* a struct idtable: ranges of ids */
+    KIND_SQUASH,      /* the id that all of one are shown as */
+    KIND_SQUASH_ROOT, /* everything is root's */
+    KIND_CONTEXT,     /* of SELinux: a label, which may hold commas */
     KIND_READ_WRITE,
     KIND_IGNORED, /* known, and without effect here */
 };
@@ -54,6 +58,12 @@ static const struct known KNOWN[] = {
     {"noacl", KIND_NOACL, 0},
     {"debug", KIND_FLAG, AT(debug)},
     {"trace", KIND_FLAG, AT(trace)},
+    {"uidmapping", KIND_MAPPING, AT(map.users)},
+    {"gidmapping", KIND_MAPPING, AT(map.groups)},
+    {"squash_to_root", KIND_SQUASH_ROOT, 0},
+    {"squash_to_uid", KIND_SQUASH, AT(map.users)},
+    {"squash_to_gid", KIND_SQUASH, AT(map.groups)},
+    {"context", KIND_CONTEXT, 0},
     {"ro", KIND_FLAG, AT(read_only)},
     {"rw", KIND_READ_WRITE, 0},
     {"fsname", KIND_STRING, AT(fsname)},
@@ -104,6 +114,8 @@ void options_finish(struct options *options)
     free(options->fsname);
     free(options->subtype);
     free(options->kernel);
+    free(options->context);
+    idmap_finish(&options->map);
     route_wishes_finish(&options->routes);
     options_init(options);
 }
@@ -257,10 +269,47 @@ static int take_number(unsigned *slot, const char *name, const char *value)
     return 0;
 }
 
+static int take_mapping(struct idtable *table, const char *name, const char *value)
+{
+    int err = idtable_parse(table, value);
+    return err == -EINVAL
+               ? bad_value(name, value,
+                           "triples ON-DISK:SHOWN:LENGTH joined by colons, whose ranges do not "
+                           "overlap")
+               : err;
+}
+
+/* One id is set after all are: root is only what nobody else was asked for. */
+static int take_squash(struct idtable *table, const char *name, const char *value)
+{
+    char *end;
+    errno = 0;
+    unsigned long id = strtoul(value, &end, 10);
+    if (*end || errno || strchr("0123456789", value[0]) == NULL || id >= UINT32_MAX)
+        return bad_value(name, value, "a user's or group's number");
+    idtable_squash(table, (uint32_t)id);
+    return 0;
+}
+
+static void squash_to_root(struct idmap *map)
+{
+    if (!map->users.squashed)
+        idtable_squash(&map->users, 0);
+    if (!map->groups.squashed)
+        idtable_squash(&map->groups, 0);
+}
+
+static int take_context(struct options *options, const char *value)
+{
+    if (strpbrk(value, "\"\\"))
+        return bad_value("context", value, "a label of SELinux");
+    return options_set_string(&options->context, value);
+}
+
 static bool takes_value(enum kind kind)
 {
     return kind != KIND_FLAG && kind != KIND_KERNEL && kind != KIND_NOACL &&
-           kind != KIND_READ_WRITE && kind != KIND_IGNORED;
+           kind != KIND_READ_WRITE && kind != KIND_SQUASH_ROOT && kind != KIND_IGNORED;
 }
 
 static int take_known(struct options *options, const struct known *known, char *value)
@@ -297,6 +346,14 @@ static int take_known(struct options *options, const struct known *known, char *
     case KIND_NOACL:
         options->acl = CHOICE_OFF;
         return 0;
+    case KIND_MAPPING:
+        return take_mapping(slot, known->name, value);
+    case KIND_SQUASH:
+        return take_squash(slot, known->name, value);
+    case KIND_SQUASH_ROOT:
+        return squash_to_root(&options->map), 0;
+    case KIND_CONTEXT:
+        return take_context(options, value);
     case KIND_KERNEL:
         return append_kernel(options, known->name);
     case KIND_IGNORED:
@@ -366,5 +423,20 @@ int options_check(const struct options *options)
                   options->drop_in ? "upperdir=DIR" : "--upper DIR");
         return -EINVAL;
     }
+    return 0;
+}
+
+int options_format_context(const char *context, char **text)
+{
+    char *at = *text = malloc(sizeof("context=\"\"") + 2 * strlen(context));
+    if (!at)
+        return -ENOMEM;
+    at = stpcpy(at, "context=\"");
+    for (; *context; context++) {
+        if (*context == ',')
+            *at++ = '\\';
+        *at++ = *context;
+    }
+    strcpy(at, "\"");
     return 0;
 }

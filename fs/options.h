@@ -6,6 +6,7 @@
 #ifndef PLYFS_OPTIONS_H
 #define PLYFS_OPTIONS_H
 
+#include "idmap.h"
 #include "mount.h"
 #include "own.h"
 #include "routes.h"
@@ -19,9 +20,11 @@ struct options {
     unsigned lower_count;
     char *upper, *work, *mountpoint;
     char *fsname, *subtype;
-    char *kernel; /* options for mount(2) as they came, comma-separated; or NULL */
+    char *context; /* of SELinux: the label that everything is shown with */
+    char *kernel;  /* options for mount(2) as they came, comma-separated; or NULL */
     enum profile profile;
     enum choice redirect, metacopy, index, writeback, uring, acl, spin, passthrough;
+    struct idmap map; /* owners on disk and as they are shown */
     double timeout;   /* seconds; negative: without end */
     unsigned threads; /* 0: as many as fit the machine */
     bool read_only, foreground, debug;
@@ -55,6 +58,11 @@ must_check int options_set_string(char **slot, const char *value);
 /* "on" or "off" (and 1/0, true/false); false for anything else. */
 bool options_parse_choice(const char *text, enum choice *choice);
 bool options_parse_profile(const char *text, enum profile *profile);
+
+/* The label as libfuse is to be told it: between quotes, for the security module parts its options
+ * at commas and takes quotes away, and with a backslash before each comma, for libfuse parts them
+ * first. The caller's to free. */
+must_check int options_format_context(const char *context, char **text);
 
 /* What still makes no sense together, told on stderr: 0 or -EINVAL. */
 must_check int options_check(const struct options *options);

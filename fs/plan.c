@@ -339,6 +339,7 @@ int plan_open(struct options *options, struct mount *mount, int lock_fds[2])
         return err;
     err = mount_init(mount);
     mount->at = options->mountpoint;
+    mount->map = idmap_is_plain(&options->map) ? NULL : &options->map;
     if (!err)
         err = open_tree(options, mount, mount->trees[0], lock_fds);
     if (!err)

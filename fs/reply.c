@@ -25,9 +25,27 @@ void reply_none(fuse_req_t req)
     fuse_reply_none(req);
 }
 
+/* Every attribute that leaves goes through here: what is on disk as it is shown. `room` is for what
+ * has to be changed. */
+static const struct stat *as_shown(const struct mount *mount, const struct stat *st,
+                                   struct stat *room)
+{
+    if (!mount->map)
+        return st;
+    *room = *st;
+    idmap_show_owner(mount->map, room);
+    return room;
+}
+
+static const struct mount *mount_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
 void reply_attr(fuse_req_t req, double seconds, const struct stat *st)
 {
-    fuse_reply_attr(req, st, seconds);
+    struct stat room;
+    fuse_reply_attr(req, as_shown(mount_of(req), st, &room), seconds);
 }
 
 #ifdef HAVE_STATX_OP
@@ -36,9 +54,11 @@ static struct statx_timestamp statx_time(struct timespec time)
     return (struct statx_timestamp){.tv_sec = time.tv_sec, .tv_nsec = (uint32_t)time.tv_nsec};
 }
 
-void reply_statx(fuse_req_t req, double seconds, const struct stat *st,
+void reply_statx(fuse_req_t req, double seconds, const struct stat *real,
                  const struct statx_timestamp *birth)
 {
+    struct stat room;
+    const struct stat *st = as_shown(mount_of(req), real, &room);
     struct statx stx = {
         .stx_mask = STATX_BASIC_STATS | (birth ? STATX_BTIME : 0),
         .stx_blksize = (uint32_t)st->st_blksize,
@@ -61,12 +81,13 @@ void reply_statx(fuse_req_t req, double seconds, const struct stat *st,
 }
 #endif
 
-void reply_fill_entry(struct validity valid, uint64_t id, const struct stat *st,
-                      struct fuse_entry_param *entry)
+void reply_fill_entry(const struct mount *mount, struct validity valid, uint64_t id,
+                      const struct stat *st, struct fuse_entry_param *entry)
 {
+    struct stat room;
     *entry = (struct fuse_entry_param){
         .ino = id,
-        .attr = *st,
+        .attr = *as_shown(mount, st, &room),
         .attr_timeout = valid.attributes,
         .entry_timeout = valid.name,
     };
@@ -75,7 +96,7 @@ void reply_fill_entry(struct validity valid, uint64_t id, const struct stat *st,
 void reply_entry(fuse_req_t req, struct validity valid, uint64_t id, const struct stat *st)
 {
     struct fuse_entry_param entry;
-    reply_fill_entry(valid, id, st, &entry);
+    reply_fill_entry(mount_of(req), valid, id, st, &entry);
     fuse_reply_entry(req, &entry);
 }
 
@@ -92,7 +113,7 @@ void reply_create(fuse_req_t req, struct validity valid, uint64_t id, const stru
                   const struct fuse_file_info *fi)
 {
     struct fuse_entry_param entry;
-    reply_fill_entry(valid, id, st, &entry);
+    reply_fill_entry(mount_of(req), valid, id, st, &entry);
     fuse_reply_create(req, &entry, fi);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Answers to the kernel. The one module that calls fuse_reply_*; errors come as -errno and are told
- * here. After a reply nothing may touch the request, or the node for its sake.
+ * here. Attributes are given as they lie on disk; owners are told as the mount maps them. After a
+ * reply nothing may touch the request, or the node for its sake.
  */
 #ifndef PLYFS_REPLY_H
 #define PLYFS_REPLY_H
@@ -37,7 +38,7 @@ void reply_offset(fuse_req_t req, off_t offset);
 void reply_ioctl(fuse_req_t req, const void *data, size_t size);
 
 /* An entry as a readdirplus record. */
-void reply_fill_entry(struct validity valid, uint64_t id, const struct stat *st,
-                      struct fuse_entry_param *entry);
+void reply_fill_entry(const struct mount *mount, struct validity valid, uint64_t id,
+                      const struct stat *st, struct fuse_entry_param *entry);
 
 #endif

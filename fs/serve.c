@@ -529,6 +529,12 @@ static void serve_threads(struct session *session, const struct options *options
         pthread_join(threads[i], NULL);
 }
 
+/* Where it is not, the kernel refuses the option that only it reads, and mount(8) leaves it out. */
+static bool has_selinux(void)
+{
+    return access("/sys/fs/selinux/enforce", F_OK) == 0;
+}
+
 /* The arguments that libfuse parses: what mount(2) is told. */
 static int fuse_arguments(const struct options *options, const struct mount *mount,
                           struct fuse_args *args)
@@ -542,6 +548,12 @@ static int fuse_arguments(const struct options *options, const struct mount *mou
              mount_is_read_only(mount) ? ",ro" : "", mount->rules.uring ? ",io_uring" : "");
     if (fuse_opt_add_arg(args, "plyfs") != 0 || fuse_opt_add_arg(args, text) != 0)
         return -ENOMEM;
+    if (options->context && has_selinux()) {
+        cleanup_free char *context = NULL;
+        int err = options_format_context(options->context, &context);
+        if (err || fuse_opt_add_arg(args, "-o") != 0 || fuse_opt_add_arg(args, context) != 0)
+            return -ENOMEM;
+    }
     if (options->kernel &&
         (fuse_opt_add_arg(args, "-o") != 0 || fuse_opt_add_arg(args, options->kernel) != 0))
         return -ENOMEM;

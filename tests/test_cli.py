@@ -564,7 +564,9 @@ ACCEPTED = ["rw", "ro", "dev", "suid", "nodev", "nosuid", "noexec", "exec", "noa
             "xino=auto", "noacl", "timeout=10", "writeback=0", "writeback=1", "static_nlink",
             "redirect_dir=on", "redirect_dir=off", "metacopy=on", "metacopy=off", "index=on",
             "index=off", "userxattr", "profile=stateless", "profile=tracked", "profile=auto",
-            "max_idle_threads=4", "spin=on", "spin=off", "passthrough=on", "passthrough=off"]
+            "max_idle_threads=4", "squash_to_root", "squash_to_uid=1000", "squash_to_gid=1000",
+            "uidmapping=:0:1000:1:1:110000:65536", "gidmapping=:0:1000:1:1:110000:65536",
+            'context="system_u:object_r:container_file_t:s0:c1,c2"', "private", "clone_fd", "spin=on", "spin=off", "passthrough=on", "passthrough=off"]
 
 
 @pytest.mark.parametrize("option", ACCEPTED)

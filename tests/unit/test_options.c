@@ -197,6 +197,46 @@ static void in_the_drop_in_form_an_upper_needs_a_work_directory(void **state)
     options_finish(&options);
 }
 
+static void owners_are_mapped_and_squashed_by_their_options(void **state)
+{
+    (void)state;
+    struct options options = parsed("uidmapping=:0:1000:1:1:110000:65536,gidmapping=0:100:1");
+    assert_int_equal(options.map.users.count, 2);
+    assert_int_equal(options.map.groups.count, 1);
+    assert_false(options.map.users.squashed);
+    assert_int_equal(options_take(&options, "squash_to_root"), 0);
+    assert_int_equal(options.map.users.squash_to, 0);
+    assert_int_equal(options_take(&options, "squash_to_gid=5"), 0);
+    assert_int_equal(options.map.groups.squash_to, 5);
+    options_finish(&options);
+    options = parsed("squash_to_uid=7,squash_to_root");
+    assert_int_equal(options.map.users.squash_to, 7);
+    assert_int_equal(options.map.groups.squash_to, 0);
+    options_finish(&options);
+    const char *const nonsense[] = {"uidmapping=0:1",     "gidmapping=x",
+                                    "uidmapping",         "squash_to_uid=-1",
+                                    "squash_to_gid=root", "squash_to_uid=4294967295",
+                                    "squash_to_root=1"};
+    for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++)
+        assert_refused(nonsense[i]);
+}
+
+static void a_label_of_selinux_keeps_its_commas_on_the_way_to_the_kernel(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    struct options options = parsed("context=\"system_u:object_r:container_file_t:s0:c1,c2\",ro");
+    assert_string_equal(options.context, "system_u:object_r:container_file_t:s0:c1,c2");
+    assert_true(options.read_only);
+    assert_null(options.kernel);
+    assert_int_equal(options_format_context(options.context, &text), 0);
+    assert_string_equal(text, "context=\"system_u:object_r:container_file_t:s0:c1\\,c2\"");
+    free(text);
+    options_finish(&options);
+    assert_refused("context=a\"b");
+    assert_refused("context");
+}
+
 static void finished_options_are_empty(void **state)
 {
     (void)state;
@@ -228,6 +268,8 @@ int main(void)
         cmocka_unit_test(numbers_are_read_whole),
         cmocka_unit_test(a_mount_needs_a_layer_and_a_mountpoint),
         cmocka_unit_test(in_the_drop_in_form_an_upper_needs_a_work_directory),
+        cmocka_unit_test(owners_are_mapped_and_squashed_by_their_options),
+        cmocka_unit_test(a_label_of_selinux_keeps_its_commas_on_the_way_to_the_kernel),
         cmocka_unit_test(finished_options_are_empty),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
