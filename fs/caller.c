@@ -28,9 +28,10 @@ void caller_init(void)
                  prctl(PR_SET_SECUREBITS, (unsigned long)bits | SECBIT_NO_SETUID_FIXUP) == 0;
 }
 
-static int ids_on_disk(fuse_req_t req, const struct fuse_ctx *context, uint32_t *uid, uint32_t *gid)
+int caller_ids(fuse_req_t req, uid_t *uid, gid_t *gid)
 {
     const struct mount *mount = fuse_req_userdata(req);
+    const struct fuse_ctx *context = fuse_req_ctx(req);
     *uid = context->uid;
     *gid = context->gid;
     if (!mount->map)
@@ -41,13 +42,9 @@ static int ids_on_disk(fuse_req_t req, const struct fuse_ctx *context, uint32_t 
                : -EOVERFLOW;
 }
 
-int caller_begin(fuse_req_t req)
+void caller_begin(fuse_req_t req, uid_t uid, gid_t gid)
 {
     const struct fuse_ctx *context = fuse_req_ctx(req);
-    uint32_t uid, gid;
-    int err = ids_on_disk(req, context, &uid, &gid);
-    if (err)
-        return err;
     if (!apart) {
         apart = unshare(CLONE_FS) == 0;
         current_umask = umask(context->umask);
@@ -61,7 +58,6 @@ int caller_begin(fuse_req_t req)
         setfsuid(uid);
         switched = true;
     }
-    return 0;
 }
 
 void caller_end(void)

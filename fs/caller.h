@@ -15,9 +15,12 @@
  * the caller may do. Without privilege nothing is ever changed. */
 void caller_init(void);
 
-/* The thread acts as the request's caller until caller_end(), under the ids that the caller has on
- * disk. -EOVERFLOW when it has none there, as in a user namespace. */
-must_check int caller_begin(fuse_req_t req);
+/* The ids that the request's caller has on disk. -EOVERFLOW when it has none there, as in a user
+ * namespace. */
+must_check int caller_ids(fuse_req_t req, uid_t *uid, gid_t *gid);
+
+/* The thread acts under these ids and with the caller's umask until caller_end(). */
+void caller_begin(fuse_req_t req, uid_t uid, gid_t gid);
 void caller_end(void);
 
 #endif

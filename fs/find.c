@@ -368,7 +368,7 @@ int find_attr(struct mount *mount, const struct node_view *view, struct stat *st
     names_read(mount);
     int err = find_spot(mount, view, &spot);
     if (!err)
-        err = fd_stat(spot.ref->fd, spot.name, st);
+        err = stack_stat(mount_stack(mount, view), node_layer(view), spot.ref->fd, spot.name, st);
     if (!err)
         fix_rare_attr(mount, view, &spot, st);
     names_end(mount);

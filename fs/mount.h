@@ -58,6 +58,7 @@ struct rules {
     bool passthrough;
     bool writeback;
     bool acl;
+    bool unchecked; /* whoever may look into the mount may do everything in it */
     bool uring;
     bool traced;    /* whoever writes is to be known: it was asked for */
     double timeout; /* seconds that names and attributes are good for */

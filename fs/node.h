@@ -78,6 +78,12 @@ static inline bool node_is(const struct node_view *view, unsigned flag)
     return (view->flags & flag) != 0;
 }
 
+/* The layer that the node's own inode lies in: find_spot() leads there. */
+static inline unsigned node_layer(const struct node_view *view)
+{
+    return node_is(view, NODE_UPPER) ? 0 : view->layer;
+}
+
 /* `freed` is told the index and the tree of each node that dies, under no lock; until it returns
  * the node counts for its tree. NULL when out of memory. */
 struct node_table *node_table_create(void (*freed)(void *context, uint32_t index, uint8_t tree),

@@ -9,7 +9,9 @@
 #include "growth.h"
 #include "promote.h"
 #include "quota.h"
+#include "record.h"
 #include "reply.h"
+#include "xattr.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -75,17 +77,36 @@ void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_f
 }
 #endif
 
-int op_kill_privileges(int fd)
+/* The attribute that the node's owner and mode are recorded in; NULL: they are as on disk. */
+static const char *record_of(struct mount *mount, uint64_t ino)
+{
+    const char *record = mount->trees[0]->stack.layers[0].record;
+    cleanup_view struct node_view view = {0};
+    bool recorded = record && node_view(mount->nodes, ino, &view) == 0 && view.tree == 0;
+    return recorded ? record : NULL;
+}
+
+/* setgid without group execution means mandatory locking, not privilege (inode_drop_privs). */
+static mode_t without_privileges(mode_t mode)
+{
+    mode &= ~(mode_t)S_ISUID;
+    return mode & S_IXGRP ? mode & ~(mode_t)S_ISGID : mode;
+}
+
+int op_kill_privileges(struct mount *mount, uint64_t ino, int fd)
 {
     struct stat st;
+    const char *record = record_of(mount, ino);
     if (fstat(fd, &st) < 0)
         return -errno;
-    mode_t mode = st.st_mode & 07777;
-    mode_t kept = mode & ~(mode_t)S_ISUID;
-    /* setgid without group execution means mandatory locking, not privilege (inode_drop_privs). */
-    if (mode & S_IXGRP)
-        kept &= ~(mode_t)S_ISGID;
-    return kept != mode && fchmod(fd, kept) < 0 ? -errno : 0;
+    record_read(record, fd, "", &st);
+    const mode_t mode = st.st_mode;
+    st.st_mode = without_privileges(mode);
+    if (st.st_mode == mode)
+        return 0;
+    if (record)
+        return record_write(record, fd, "", &st);
+    return fchmod(fd, st.st_mode & 07777) < 0 ? -errno : 0;
 }
 
 /* With the writeback cache the kernel keeps the times itself: it sends them when they are to
@@ -126,7 +147,7 @@ int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descripto
     if (!err && most < size)
         err = -ENOSPC;
     if (!err && kill)
-        err = op_kill_privileges(ref->fd);
+        err = op_kill_privileges(mount, ino, ref->fd);
     if (!err)
         err = cut(mount, ref->fd, size, by_descriptor);
     growth_end(mount, ref->fd, &growth);
@@ -134,13 +155,48 @@ int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descripto
     return err;
 }
 
-static int set_owner(const struct spot *spot, const struct stat *attr, int valid)
+enum { OWNER = FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID };
+
+/* Owner and mode where they are recorded. A change of owner takes the privileges of a file, as in
+ * the VFS (setattr_should_drop_suidgid). */
+static int set_recorded(const struct stack *stack, const struct spot *spot, const struct stat *attr,
+                        int valid, bool kill)
 {
+    struct stat st;
+    int err = stack_stat(stack, 0, spot->ref->fd, spot->name, &st);
+    if (err)
+        return err;
+    if (kill && !S_ISDIR(st.st_mode)) {
+        st.st_mode = without_privileges(st.st_mode);
+        (void)!xattr_remove(spot->ref->fd, spot->name, "security.capability");
+    }
+    if (valid & FUSE_SET_ATTR_UID)
+        st.st_uid = attr->st_uid;
+    if (valid & FUSE_SET_ATTR_GID)
+        st.st_gid = attr->st_gid;
+    if (valid & FUSE_SET_ATTR_MODE)
+        st.st_mode = (st.st_mode & S_IFMT) | (attr->st_mode & 07777);
+    return record_write(stack->layers[0].record, spot->ref->fd, spot->name, &st);
+}
+
+/* With neither in `valid` it is what chown(2) of -1 and -1 is. */
+static int set_owner(const struct stack *stack, const struct spot *spot, const struct stat *attr,
+                     int valid)
+{
+    if (stack->layers[0].record)
+        return set_recorded(stack, spot, attr, valid & OWNER, true);
     uid_t uid = valid & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
     gid_t gid = valid & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
     if (fchownat(spot->ref->fd, spot->name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
         return -errno;
     return 0;
+}
+
+static int set_mode(const struct stack *stack, const struct spot *spot, const struct stat *attr)
+{
+    if (stack->layers[0].record)
+        return set_recorded(stack, spot, attr, FUSE_SET_ATTR_MODE, false);
+    return fd_chmod(spot->ref->fd, spot->name, attr->st_mode & 07777);
 }
 
 static struct timespec chosen_time(int valid, int set, int now, struct timespec value)
@@ -196,7 +252,8 @@ static int set_nothing(struct mount *mount, const struct node_view *view, const 
                        int valid, uid_t caller)
 {
     struct stat st;
-    int err = fd_stat(spot->ref->fd, spot->name, &st);
+    const struct stack *stack = mount_stack(mount, view);
+    int err = stack_stat(stack, 0, spot->ref->fd, spot->name, &st);
     if (err)
         return err;
     if (mount->map)
@@ -204,14 +261,13 @@ static int set_nothing(struct mount *mount, const struct node_view *view, const 
     enum verdict verdict = judge_empty(mount, view, valid, caller, st.st_uid);
     if (S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)) || verdict == VERDICT_LEAVE)
         return 0;
-    return verdict == VERDICT_REFUSE ? -EPERM : set_owner(spot, &st, 0);
+    return verdict == VERDICT_REFUSE ? -EPERM : set_owner(stack, spot, &st, 0);
 }
 
 /* Everything but the size; the node is in the upper. */
 static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
                     uid_t caller)
 {
-    const int owner = FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID;
     const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
                       FUSE_SET_ATTR_MTIME_NOW;
     /* A write that is under way puts the time back that it found: it must not find half of this. */
@@ -225,12 +281,12 @@ static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, 
         node_lock(mount->nodes, view.index);
     names_read(mount);
     err = find_spot(mount, &view, &spot);
-    if (!err && (valid & owner))
-        err = set_owner(&spot, attr, valid);
+    if (!err && (valid & OWNER))
+        err = set_owner(mount_stack(mount, &view), &spot, attr, valid);
     else if (!err && !(valid & (META | FUSE_SET_ATTR_SIZE)))
         err = set_nothing(mount, &view, &spot, valid, caller);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
-        err = fd_chmod(spot.ref->fd, spot.name, attr->st_mode & 07777);
+        err = set_mode(mount_stack(mount, &view), &spot, attr);
     if (!err && (valid & times))
         err = set_times(&spot, attr, valid);
     names_end(mount);

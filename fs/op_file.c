@@ -357,7 +357,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         size = most > at ? (size_t)(most - at) : 0;
     }
     if (!err && size > 0 && must_kill(req, fi))
-        err = op_kill_privileges(ref->fd);
+        err = op_kill_privileges(mount, ino, ref->fd);
     while (put < size && !err) {
         ssize_t now = put_some(ref->fd, data + put, size - put, offset + (off_t)put, append);
         if (now == -EINTR)
@@ -441,7 +441,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
              most < (inserts ? growth.size + length : end))
         err = -ENOSPC;
     if (!err && fuse_req_ctx(req)->uid != 0)
-        err = op_kill_privileges(ref->fd);
+        err = op_kill_privileges(mount, ino, ref->fd);
     if (!err)
         err = fallocate(ref->fd, mode, offset, length) < 0 ? -errno : 0;
     growth_end(mount, ref->fd, &growth);
@@ -472,7 +472,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
         if (!err && length == 0)
             err = -ENOSPC;
         if (!err && fuse_req_ctx(req)->uid != 0)
-            err = op_kill_privileges(to->fd);
+            err = op_kill_privileges(mount, out, to->fd);
         if (!err)
             done =
                 copy_file_range(from->fd, &in_offset, to->fd, &out_offset, length, (unsigned)flags);

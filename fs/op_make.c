@@ -59,8 +59,18 @@ static int target_open(struct mount *mount, uint64_t parent, const char *name, c
     return 0;
 }
 
+/* Whose it becomes. Where owners are recorded it is ours on disk. */
+static int begin_making(fuse_req_t req, const struct stack *stack, struct making *making)
+{
+    int err = caller_ids(req, &making->uid, &making->gid);
+    bool recorded = stack->layers[0].record != NULL;
+    if (!err)
+        caller_begin(req, recorded ? geteuid() : making->uid, recorded ? getegid() : making->gid);
+    return err;
+}
+
 static int make(fuse_req_t req, struct target *target, uint64_t parent, const char *name,
-                const struct making *making, int *fd)
+                struct making *making, int *fd)
 {
     struct mount *mount = ops_mount(req);
     if (strlen(name) > NAME_MAX) {
@@ -70,7 +80,7 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
     int err = target_open(mount, parent, name, "create", target);
     if (err)
         return err;
-    err = caller_begin(req);
+    err = begin_making(req, mount_stack(mount, &target->view), making);
     if (!err)
         err = edit_make(mount_stack(mount, &target->view), &target->dir, name, making, fd);
     caller_end();
@@ -79,8 +89,7 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
     return err;
 }
 
-static void make_and_reply(fuse_req_t req, uint64_t parent, const char *name,
-                           const struct making *making)
+static void make_and_reply(fuse_req_t req, uint64_t parent, const char *name, struct making *making)
 {
     struct mount *mount = ops_mount(req); /* the request is gone after the reply */
     struct target target;
@@ -100,7 +109,7 @@ static bool is_in_plain(struct mount *mount, uint64_t parent)
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-    const struct making making = {.mode = mode, .rdev = rdev};
+    struct making making = {.mode = mode, .rdev = rdev};
     /* As in the kernel's overlayfs: it would be a whiteout, and vanish as soon as it is made. */
     if (S_ISCHR(mode) && rdev == makedev(0, 0) && !is_in_plain(ops_mount(req), parent))
         return reply_error(req, -EPERM);
@@ -109,13 +118,13 @@ void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, 
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    const struct making making = {.mode = S_IFDIR | mode};
+    struct making making = {.mode = S_IFDIR | mode};
     make_and_reply(req, parent, name, &making);
 }
 
 void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-    const struct making making = {.mode = S_IFLNK, .target = target};
+    struct making making = {.mode = S_IFLNK, .target = target};
     make_and_reply(req, parent, name, &making);
 }
 
@@ -190,8 +199,9 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
 static int created(struct mount *mount, const struct node_view *dir, const char *name, int fd,
                    uint64_t *id, struct stat *st)
 {
-    if (fstat(fd, st) < 0)
-        return -errno;
+    int err = stack_stat(mount_stack(mount, dir), 0, fd, "", st);
+    if (err)
+        return err;
     cleanup_entry struct entry entry = {.st = *st, .present = true, .linked = true};
     entry.ino = stack_upper_ino(mount_stack(mount, dir), st);
     st->st_ino = entry.ino;
@@ -245,7 +255,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 {
     struct mount *mount = ops_mount(req);
     struct target target;
-    const struct making making = {.mode = S_IFREG | (mode & 07777)};
+    struct making making = {.mode = S_IFREG | (mode & 07777)};
     int fd = -1;
     uint64_t id = 0;
     struct stat st;
@@ -268,6 +278,24 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     target_finish(mount, &target);
 }
 
+/* The new file, open; or -errno. */
+static int make_unnamed(fuse_req_t req, const struct target *target, mode_t mode, int flags)
+{
+    const struct stack *stack = mount_stack(ops_mount(req), &target->view);
+    struct making making = {.mode = S_IFREG | (mode & 07777)};
+    const mode_t perm = stack->layers[0].record ? mode & 0777 : mode & 07777;
+    int err = begin_making(req, stack, &making);
+    if (err)
+        return err;
+    cleanup_fd int fd =
+        openat(target->upper->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | flags, perm);
+    err = fd < 0 ? -errno : 0;
+    caller_end();
+    if (!err && stack->layers[0].record)
+        err = edit_record(stack, target->upper->fd, fd, "", &making);
+    return err ? err : steal_fd(&fd);
+}
+
 void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
@@ -275,17 +303,8 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
     struct stat st;
     uint64_t id = 0;
     int err = target_open(mount, parent, "", "create", &target);
-    int fd = -1;
-    if (!err)
-        err = caller_begin(req);
-    if (!err) {
-        fd = openat(target.upper->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | (fi->flags & O_EXCL),
-                    mode & 07777);
-        err = fd < 0 ? -errno : 0;
-        caller_end();
-    }
-    if (!err && fstat(fd, &st) < 0)
-        err = -errno;
+    int fd = err ? err : make_unnamed(req, &target, mode, fi->flags & O_EXCL);
+    err = fd < 0 ? fd : stack_stat(mount_stack(mount, &target.view), 0, fd, "", &st);
     if (!err) {
         struct entry entry = {.st = st, .present = true};
         entry.ino = stack_upper_ino(mount_stack(mount, &target.view), &st);

@@ -11,6 +11,7 @@
 #include "ovlattr.h"
 #include "promote.h"
 #include "provenance.h"
+#include "record.h"
 #include "reply.h"
 #include "xattr.h"
 
@@ -23,26 +24,49 @@ static bool is_acl(const char *name)
     return strncmp(name, "system.posix_acl_", 17) == 0;
 }
 
-/* Setting an access ACL takes setgid from a file whose group the caller is not in, unless the
- * caller is privileged, as the VFS does for a local filesystem (posix_acl_update_mode). */
-static int after_acl(fuse_req_t req, const char *name, const struct spot *spot)
+/* Whether the caller is in the group that is shown. */
+static bool is_in_group(fuse_req_t req, gid_t group)
 {
-    const struct fuse_ctx *context = fuse_req_ctx(req);
-    struct stat st;
-    if (strcmp(name, "system.posix_acl_access") != 0 || context->uid == 0)
-        return 0;
-    int err = fd_stat(spot->ref->fd, spot->name, &st);
-    if (!err && ops_mount(req)->map)
-        idmap_show_owner(ops_mount(req)->map, &st);
-    if (err || !(st.st_mode & S_ISGID) || st.st_gid == context->gid)
-        return err;
     gid_t groups[256];
+    if (group == fuse_req_ctx(req)->gid)
+        return true;
     int count = fuse_req_getgroups(req, 256, groups);
     for (int i = 0; i < count && i < 256; i++) {
-        if (groups[i] == st.st_gid)
-            return 0;
+        if (groups[i] == group)
+            return true;
     }
-    return fd_chmod(spot->ref->fd, spot->name, st.st_mode & 07777 & ~(mode_t)S_ISGID);
+    return false;
+}
+
+static int set_mode(const struct stack *stack, const struct spot *spot, const struct stat *st)
+{
+    const char *record = stack->layers[0].record;
+    return record ? record_write(record, spot->ref->fd, spot->name, st)
+                  : fd_chmod(spot->ref->fd, spot->name, st->st_mode & 07777);
+}
+
+/* Setting an access ACL takes setgid from a file whose group the caller is not in, unless the
+ * caller is privileged, as the VFS does for a local filesystem (posix_acl_update_mode). What the
+ * ACL says of owner, group and others is in the mode on disk already, and goes into a record. */
+static int after_acl(fuse_req_t req, const char *name, const struct stack *stack,
+                     const struct spot *spot)
+{
+    struct mount *mount = ops_mount(req);
+    struct stat st, shown, disk;
+    if (strcmp(name, "system.posix_acl_access") != 0)
+        return 0;
+    int err = fd_stat(spot->ref->fd, spot->name, &disk);
+    if (!err)
+        err = stack_stat(stack, 0, spot->ref->fd, spot->name, &st);
+    if (err)
+        return err;
+    shown = st;
+    if (mount->map)
+        idmap_show_owner(mount->map, &shown);
+    st.st_mode = (st.st_mode & ~(mode_t)0777) | (disk.st_mode & 0777);
+    if ((st.st_mode & S_ISGID) && fuse_req_ctx(req)->uid != 0 && !is_in_group(req, shown.st_gid))
+        st.st_mode &= ~(mode_t)S_ISGID;
+    return st.st_mode != shown.st_mode ? set_mode(stack, spot, &st) : 0;
 }
 
 /* The node, and its attribute's name on disk. */
@@ -52,6 +76,10 @@ static int find_attribute(struct mount *mount, uint64_t ino, const char *name,
     int err = node_view(mount->nodes, ino, view);
     if (!err && !mount->rules.acl && is_acl(name))
         err = -EOPNOTSUPP;
+    /* A record is told as owner and mode; one on the root would make others count. */
+    if (!err && !mount_is_plain(mount, view) && record_is_name(name) &&
+        (mount_stack(mount, view)->recorded || view->index == NODE_ROOT))
+        err = -ENODATA;
     if (!err && mount_is_plain(mount, view))
         err = snprintf(disk, XATTR_NAME_MAX + 1, "%s", name) > XATTR_NAME_MAX ? -ERANGE : 0;
     else if (!err)
@@ -80,6 +108,8 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
     struct spot spot = {0};
     char disk[XATTR_NAME_MAX + 1];
     int err = find_attribute(mount, ino, name, &view, disk);
+    if (err == -ENODATA)
+        return value ? -EPERM : err;
     if (!err)
         err = promote_meta(mount, view.index, value ? "setxattr" : "removexattr");
     node_view_finish(&view);
@@ -96,7 +126,7 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
     if (!err && value)
         err = xattr_set(spot.ref->fd, spot.name, disk, value, size, flags);
     if (!err && value)
-        err = after_acl(req, name, &spot);
+        err = after_acl(req, name, mount_stack(mount, &view), &spot);
     names_end(mount);
     spot_finish(mount, &spot);
     return err;
@@ -229,7 +259,8 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 
 /* Leaves out what is private and undoes escapes, in place, in a plain tree only what provenance.h
  * answers for; returns the new length. */
-static size_t show_names(enum ovlwhere where, enum ovlspace space, char *names, size_t length)
+static size_t show_names(const struct stack *stack, enum ovlwhere where, char *names,
+                         size_t length)
 {
     char buffer[XATTR_NAME_MAX + 1];
     size_t kept = 0;
@@ -239,7 +270,9 @@ static size_t show_names(enum ovlwhere where, enum ovlspace space, char *names, 
         if (where == OVLWHERE_SEALED && ovlattr_is_book(shown))
             shown = NULL;
         else if (where != OVLWHERE_PLAIN)
-            shown = ovlattr_unescape(space, shown, buffer);
+            shown = ovlattr_unescape(stack->able.space, shown, buffer);
+        if (shown && stack->recorded && record_is_name(shown))
+            shown = NULL;
         if (shown && !provenance_is(shown)) {
             size_t shown_size = strlen(shown) + 1;
             memmove(names + kept, shown, shown_size);
@@ -269,11 +302,11 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         length = 0; /* of a stub */
     if (length < 0)
         return reply_error(req, (int)length);
-    enum ovlspace space = mount_stack(mount, &view)->able.space;
+    const struct stack *stack = mount_stack(mount, &view);
     enum ovlwhere where = mount_is_plain(mount, &view) ? OVLWHERE_PLAIN
                           : view.layer > 0             ? OVLWHERE_SEALED
-                                                       : ovlwhere_upper(space);
-    size_t shown = show_names(where, space, names, (size_t)length);
+                                                       : ovlwhere_upper(stack->able.space);
+    size_t shown = show_names(stack, where, names, (size_t)length);
     if (size == 0)
         return reply_xattr_size(req, shown);
     if (shown > size)

@@ -45,7 +45,7 @@ int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descripto
 
 /* Takes setuid, setgid and capabilities away where a change by an unprivileged caller must: before
  * the change, as the kernel does, so that no crash leaves somebody's data with another's rights. */
-int op_kill_privileges(int fd);
+int op_kill_privileges(struct mount *mount, uint64_t ino, int fd);
 
 /* directories: op_dir.c */
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

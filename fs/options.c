@@ -24,6 +24,7 @@ enum kind {
     KIND_MAPPING,     /* a struct idtable: ranges of ids */
     KIND_SQUASH,      /* the id that all of one are shown as */
     KIND_SQUASH_ROOT, /* everything is root's */
+    KIND_RECORDING,   /* where owners are recorded: 0, 1 or 2 */
     KIND_CONTEXT,     /* of SELinux: a label, which may hold commas */
     KIND_READ_WRITE,
     KIND_IGNORED, /* known, and without effect here */
@@ -63,6 +64,7 @@ static const struct known KNOWN[] = {
     {"squash_to_root", KIND_SQUASH_ROOT, 0},
     {"squash_to_uid", KIND_SQUASH, AT(map.users)},
     {"squash_to_gid", KIND_SQUASH, AT(map.groups)},
+    {"xattr_permissions", KIND_RECORDING, 0},
     {"context", KIND_CONTEXT, 0},
     {"ro", KIND_FLAG, AT(read_only)},
     {"rw", KIND_READ_WRITE, 0},
@@ -71,7 +73,7 @@ static const struct known KNOWN[] = {
     {"xino", KIND_IGNORED, 0},
     {"static_nlink", KIND_IGNORED, 0},
     {"private", KIND_IGNORED, 0},
-    {"default_permissions", KIND_IGNORED, 0}, /* always on */
+    {"default_permissions", KIND_FLAG, AT(default_permissions)},
     {"max_idle_threads", KIND_IGNORED, 0},
     {"clone_fd", KIND_IGNORED, 0},
     {"allow_other", KIND_KERNEL, 0},
@@ -299,6 +301,16 @@ static void squash_to_root(struct idmap *map)
         idtable_squash(&map->groups, 0);
 }
 
+static int take_recording(struct options *options, const char *value)
+{
+    if (strlen(value) != 1 || strchr("012", *value) == NULL)
+        return bad_value("xattr_permissions", value,
+                         "0 (owners are given), 1 (recorded in a security attribute, which needs "
+                         "privilege) or 2 (in user.containers.override_stat)");
+    options->recording = (enum recording)(RECORDING_OFF + (*value - '0'));
+    return 0;
+}
+
 static int take_context(struct options *options, const char *value)
 {
     if (strpbrk(value, "\"\\"))
@@ -352,6 +364,8 @@ static int take_known(struct options *options, const struct known *known, char *
         return take_squash(slot, known->name, value);
     case KIND_SQUASH_ROOT:
         return squash_to_root(&options->map), 0;
+    case KIND_RECORDING:
+        return take_recording(options, value);
     case KIND_CONTEXT:
         return take_context(options, value);
     case KIND_KERNEL:

@@ -15,6 +15,10 @@
 
 enum choice { CHOICE_DEFAULT, CHOICE_OFF, CHOICE_ON };
 
+/* xattr_permissions=: where the owners of what is made are recorded instead of given. By default
+ * where a layer says that they are. */
+enum recording { RECORDING_AUTO, RECORDING_OFF, RECORDING_PRIVILEGED, RECORDING_CONTAINERS };
+
 struct options {
     char **lowers; /* topmost first; owned, as all strings here */
     unsigned lower_count;
@@ -24,6 +28,7 @@ struct options {
     char *kernel;  /* options for mount(2) as they came, comma-separated; or NULL */
     enum profile profile;
     enum choice redirect, metacopy, index, writeback, uring, acl, spin, passthrough;
+    enum recording recording;
     struct idmap map; /* owners on disk and as they are shown */
     double timeout;   /* seconds; negative: without end */
     unsigned threads; /* 0: as many as fit the machine */
@@ -34,7 +39,8 @@ struct options {
     bool is_volatile; /* nothing is synced, and the work directory says so */
     bool no_sync;     /* nothing is synced */
     bool allow_other_set;
-    bool attachable; /* volumes may be attached while it is mounted */
+    bool default_permissions; /* asked for */
+    bool attachable;          /* volumes may be attached while it is mounted */
     struct route_wishes routes;
 };
 

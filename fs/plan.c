@@ -6,9 +6,11 @@
 
 #include "fd.h"
 #include "log.h"
+#include "record.h"
 #include "route.h"
 #include "tree.h"
 #include "upper.h"
+#include "xattr.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -218,15 +220,29 @@ static int default_work(struct options *options)
     return err;
 }
 
-static bool in_first_user_namespace(void)
+/* The first range of users of this namespace; how many are read of it. */
+static int read_uid_map(unsigned long *inside, unsigned long *outside, unsigned long *count)
 {
     FILE *map = fopen("/proc/self/uid_map", "re");
-    unsigned long inside = 1, outside = 1, count = 0;
     if (!map)
-        return false;
-    int read = fscanf(map, "%lu %lu %lu", &inside, &outside, &count);
+        return 0;
+    int read = fscanf(map, "%lu %lu %lu", inside, outside, count);
     fclose(map);
-    return read == 3 && inside == 0 && outside == 0 && count >= 4294967295UL;
+    return read;
+}
+
+static bool in_first_user_namespace(void)
+{
+    unsigned long inside = 1, outside = 1, count = 0;
+    return read_uid_map(&inside, &outside, &count) == 3 && inside == 0 && outside == 0 &&
+           count >= 4294967295UL;
+}
+
+/* An ordinary user, or one who is root of a user namespace of a single user. */
+static bool is_alone(void)
+{
+    unsigned long inside, outside, count = 0;
+    return geteuid() != 0 || (read_uid_map(&inside, &outside, &count) == 3 && count == 1);
 }
 
 static int open_upper(const struct options *options, struct stack *stack, int lock_fds[2])
@@ -293,10 +309,75 @@ static void settle_rules(const struct options *options, struct tree *tree, struc
      * tree is read more than it is written, and without it a write is in the upper when write(2)
      * returns. */
     rules->writeback = enabled(options->writeback, false) && stack->writable;
-    rules->acl = options->acl != CHOICE_OFF;
+    /* Where owners are only recorded, whoever wrote them all down and alone can look into the mount
+     * is as root in it: the kernel would keep him from his own files. It checks where there are
+     * ACLs (fs/fuse/inode.c, process_init_reply). */
+    rules->unchecked =
+        stack->recorded && is_alone() && !options->allow_other_set && !options->default_permissions;
+    rules->acl = options->acl != CHOICE_OFF && !rules->unchecked;
     rules->uring = uring_allowed(options);
     /* A sealed layer cannot change and the upper is ours alone. */
     rules->timeout = options->timeout >= 0 ? options->timeout : 86400.0 * 365;
+}
+
+/* ---- recorded owners ---- */
+
+/* What the upper's root is to say: what it says already, else what is on disk, and where that is so
+ * because the layers have records, what the topmost of them says of its own root. */
+static int mark_upper(const struct stack *stack, const char *attr, bool follow)
+{
+    const struct layer *upper = &stack->layers[0], *top = &stack->layers[1];
+    struct stat st;
+    int err = follow ? stack_stat(stack, 1, top->root, "", &st) : fd_stat(upper->root, "", &st);
+    if (err || xattr_get(upper->root, "", attr, NULL, 0) > 0)
+        return err;
+    return record_write(attr, upper->root, "", &st);
+}
+
+static bool lowers_are_recorded(const struct stack *stack)
+{
+    bool recorded = false;
+    for (unsigned i = 1; i < stack->count; i++)
+        recorded = recorded || stack->layers[i].record;
+    return recorded;
+}
+
+static void forget_records(struct stack *stack)
+{
+    for (unsigned i = 0; i < stack->count; i++)
+        stack->layers[i].record = NULL;
+    stack->recorded = false;
+}
+
+/* Where the upper's owners are recorded: as it was asked for, or as the upper itself says. Over
+ * layers that have records whoever may not give files to everybody records too, for a copy-up could
+ * not keep what is shown otherwise. */
+static int settle_recording(const struct options *options, struct stack *stack)
+{
+    const bool asked = options->recording > RECORDING_OFF;
+    if (options->recording == RECORDING_OFF)
+        forget_records(stack);
+    if (!stack->writable)
+        return 0;
+    bool follow = options->recording == RECORDING_AUTO && !stack->layers[0].record &&
+                  lowers_are_recorded(stack) && !(geteuid() == 0 && in_first_user_namespace());
+    if (!asked && !follow)
+        return 0;
+    const char *attr = stack->layers[0].record;
+    if (!attr)
+        attr = options->recording == RECORDING_PRIVILEGED ? RECORD_PRIVILEGED : RECORD_CONTAINERS;
+    int err = mark_upper(stack, attr, follow);
+    if (err && asked) {
+        log_error("xattr_permissions: cannot write the attribute %s to %s: %s; %s", attr,
+                  options->upper, strerror(-err),
+                  options->recording == RECORDING_PRIVILEGED
+                      ? "it needs privilege; 2 stands for one that does not"
+                      : "its filesystem must take attributes of users");
+        return err;
+    }
+    if (!err)
+        stack_record_upper(stack, attr);
+    return 0;
 }
 
 static int open_tree(struct options *options, struct mount *mount, struct tree *tree,
@@ -312,6 +393,8 @@ static int open_tree(struct options *options, struct mount *mount, struct tree *
     settle_features(options, &tree->stack);
     if (!err)
         err = open_upper(options, &tree->stack, lock_fds);
+    if (!err)
+        err = settle_recording(options, &tree->stack);
     if (!err)
         err = mount_make_root(mount);
     if (!err)

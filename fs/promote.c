@@ -115,7 +115,7 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
         job->src_layer = view->layer;
         job->dst_dir = place->fd;
         job->dst_name = view->name;
-        err = fd_stat(spot.ref->fd, spot.name, &job->src);
+        err = stack_stat(job->stack, view->layer, spot.ref->fd, spot.name, &job->src);
     }
     if (!err)
         err = copy(job);
@@ -142,7 +142,7 @@ static int make_stub(struct mount *mount, const struct node_view *view)
 {
     struct stat st;
     int err = 0;
-    const struct making making = {.mode = S_IFDIR | 0755};
+    const struct making making = {.mode = S_IFDIR | 0755, .uid = geteuid(), .gid = getegid()};
     cleanup_view struct node_view parent = {0};
     err = node_view_index(mount->nodes, view->parent, &parent);
     if (err)
@@ -402,7 +402,7 @@ static int promote_orphan(struct mount *mount, const struct node_view *view,
     job.src_dir = old->fd;
     job.src_data = node_is(view, NODE_METACOPY) ? find_metacopy_data(mount, view) : -1;
     job.src_layer = view->layer;
-    int fd = fd_stat(old->fd, "", &job.src);
+    int fd = stack_stat(job.stack, view->layer, old->fd, "", &job.src);
     if (fd == 0)
         fd = copyup_orphan(&job);
     own_close(&job.src_data);

@@ -540,12 +540,13 @@ static int fuse_arguments(const struct options *options, const struct mount *mou
                           struct fuse_args *args)
 {
     char text[512];
-    bool root = geteuid() == 0;
-    snprintf(text, sizeof(text), "-odefault_permissions,fsname=%s,subtype=%s%s%s%s%s",
+    const bool root = geteuid() == 0, checked = !mount->rules.unchecked;
+    snprintf(text, sizeof(text), "-ofsname=%s,subtype=%s%s%s%s%s%s",
              options->fsname ? options->fsname : "plyfs",
-             options->subtype ? options->subtype : "plyfs",
-             root && !options->allow_other_set ? ",allow_other" : "", root ? ",dev,suid" : "",
-             mount_is_read_only(mount) ? ",ro" : "", mount->rules.uring ? ",io_uring" : "");
+             options->subtype ? options->subtype : "plyfs", checked ? ",default_permissions" : "",
+             root && checked && !options->allow_other_set ? ",allow_other" : "",
+             root ? ",dev,suid" : "", mount_is_read_only(mount) ? ",ro" : "",
+             mount->rules.uring ? ",io_uring" : "");
     if (fuse_opt_add_arg(args, "plyfs") != 0 || fuse_opt_add_arg(args, text) != 0)
         return -ENOMEM;
     if (options->context && has_selinux()) {

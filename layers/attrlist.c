@@ -84,13 +84,11 @@ static size_t plain_capability(unsigned char *value, size_t size)
 }
 
 static int read_attr(struct attrlist *list, int dir, const char *name, const char *disk,
-                     const char *shown, struct stat *st)
+                     const char *shown)
 {
     ssize_t size = xattr_get(dir, name, disk, list->value, XATTR_SIZE_MAX);
     if (size < 0)
         return size == -ENODATA ? 0 : (int)size;
-    if (st && strcmp(shown, OVERRIDE_ATTR) == 0 && override_apply(list->value, (size_t)size, st))
-        return 0;
     if (strcmp(shown, "security.capability") == 0)
         size = (ssize_t)plain_capability((unsigned char *)list->value, (size_t)size);
     return attrlist_add(list, shown, list->value, (size_t)size);
@@ -102,8 +100,19 @@ static int compare_names(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
+/* Whether it is the record, which then is put into `st`. */
+static bool take_record(const char *record, int dir, const char *name, const char *disk,
+                        struct stat *st)
+{
+    char value[OVERRIDE_MAX];
+    if (!record || strcmp(disk, record) != 0)
+        return false;
+    ssize_t size = xattr_get(dir, name, disk, value, sizeof(value));
+    return size > 0 && override_apply(value, (size_t)size, st);
+}
+
 int attrlist_read(struct attrlist *list, enum ovlwhere where, int dir, const char *name,
-                  struct stat *st)
+                  const char *record, struct stat *st)
 {
     char buffer[XATTR_NAME_MAX + 1];
     cleanup_free char *names = NULL;
@@ -115,8 +124,10 @@ int attrlist_read(struct attrlist *list, enum ovlwhere where, int dir, const cha
     if (!list->value && !(list->value = malloc(XATTR_SIZE_MAX)))
         return -ENOMEM;
     for (const char *at = names; at < names + length; at += strlen(at) + 1) {
+        if (take_record(record, dir, name, at, st))
+            continue;
         const char *shown = shown_name(where, at, buffer);
-        int err = shown ? read_attr(list, dir, name, at, shown, st) : 0;
+        int err = shown ? read_attr(list, dir, name, at, shown) : 0;
         if (err)
             return err;
         books = books || !shown;

@@ -27,11 +27,11 @@ void attrlist_finish(struct attrlist *list);
 #define cleanup_attrlist cleanup(attrlist_finish)
 
 /* Reads those of (dir, name), which lies in a layer of the kind `where`, in place of what the list
- * held. `st` is what is on disk there; owner, mode and device that could only be recorded
- * (override.h) are put into it, and the record is not listed, unless `st` is NULL. A file
+ * held. `st` is what is on disk there; owner, mode and device that were recorded in the attribute
+ * `record` (record.h) are put into it, and the record is not listed; NULL: none counts. A file
  * capability that names the root of a user namespace (version 3) is listed as one of everybody's
  * (version 2). */
 must_check int attrlist_read(struct attrlist *list, enum ovlwhere where, int dir, const char *name,
-                             struct stat *st);
+                             const char *record, struct stat *st);
 
 #endif

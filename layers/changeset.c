@@ -108,7 +108,8 @@ static int add_present(struct packing *packing, const struct change *change,
     struct stat st;
     int err = fd_stat(place->dir, place->name, &st);
     if (!err)
-        err = attrlist_read(&packing->attributes, place->where, place->dir, place->name, &st);
+        err = attrlist_read(&packing->attributes, place->where, place->dir, place->name,
+                            place->record, &st);
     if (err)
         return err;
     struct tar_entry entry = {
@@ -153,7 +154,8 @@ static int add_root(struct packing *packing)
     int root = stack->layers[0].root;
     int err = fd_stat(root, "", &st);
     if (!err)
-        err = attrlist_read(&packing->attributes, stack_upper_where(stack), root, "", &st);
+        err = attrlist_read(&packing->attributes, stack_upper_where(stack), root, "",
+                            stack->layers[0].record, &st);
     if (err)
         return err;
     const struct tar_entry entry = {

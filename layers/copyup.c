@@ -12,7 +12,9 @@
 #include "fd.h"
 #include "linkindex.h"
 #include "origin.h"
+#include "record.h"
 #include "upper.h"
+#include "xattr.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -68,11 +70,18 @@ static int make_symlink(const struct copyup *job, struct staged *staged)
     return 0;
 }
 
+/* What stands for it in the upper. */
+static mode_t disk_type(const struct copyup *job)
+{
+    mode_t mode = job->src.st_mode;
+    return job->stack->layers[0].record ? record_disk_type(mode) : mode & S_IFMT;
+}
+
 static int make_staged(const struct copyup *job, struct staged *staged)
 {
     *staged = (struct staged){.fd = -1};
     upper_temp_name(staged->temp);
-    switch (job->src.st_mode & S_IFMT) {
+    switch (disk_type(job)) {
     case S_IFREG:
         return make_regular(job, staged);
     case S_IFLNK:
@@ -179,19 +188,33 @@ static int set_times(const struct copyup *job, int dir, const char *name)
     return copymeta_times(dir, name, &times);
 }
 
-/* The mode comes last: without privilege nobody sets attributes of what he may not write
- * (xattr(7)), and a lower file may be read-only. */
+/* Owner, attributes and mode. A record of the source does not go along: what it says is given, or
+ * recorded anew. The mode or the record comes last: without privilege nobody sets attributes of
+ * what he may not write (xattr(7)), and a lower file may be read-only. */
+static int set_look(const struct copyup *job, int dir, const char *name)
+{
+    const struct layer *layers = job->stack->layers;
+    const char *record = layers[0].record, *source_record = layers[job->src_layer].record;
+    int err = record ? 0 : copymeta_owner(dir, name, &job->src);
+    if (!err)
+        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name);
+    if (!err && source_record) {
+        err = xattr_remove(dir, name, source_record);
+        err = err == -ENODATA || err == -EOPNOTSUPP || err == -EPERM ? 0 : err;
+    }
+    if (err)
+        return err;
+    return record ? record_write(record, dir, name, &job->src)
+                  : copymeta_mode(dir, name, &job->src);
+}
+
 static int dress(struct copyup *job, const struct staged *staged)
 {
     int dir = staged_dir(job, staged);
     const char *name = staged_name(staged);
-    int err = copymeta_owner(dir, name, &job->src);
+    int err = set_books(job, staged);
     if (!err)
-        err = set_books(job, staged);
-    if (!err)
-        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name);
-    if (!err)
-        err = copymeta_mode(dir, name, &job->src);
+        err = set_look(job, dir, name);
     if (!err)
         err = set_times(job, dir, name);
     return err;
@@ -252,7 +275,8 @@ static int publish(const struct copyup *job, struct staged *staged)
         return err;
     }
     err = publish_at(job, staged, job->dst_dir, job->dst_name);
-    if (err == -EACCES && S_ISDIR(job->src.st_mode) && !(job->src.st_mode & S_IWUSR))
+    if (err == -EACCES && S_ISDIR(job->src.st_mode) && !(job->src.st_mode & S_IWUSR) &&
+        !job->stack->layers[0].record)
         err = publish_read_only_dir(job, staged);
     if (!err)
         err = copymeta_times(job->dst_dir, "", &before);
@@ -296,8 +320,7 @@ int copyup_orphan(struct copyup *job)
     if (!err)
         err = copy_data(job, &staged);
     if (!err)
-        err = copymeta_look(job->stack->able.space, job->src_dir, job->src_name,
-                            staged_dir(job, &staged), staged_name(&staged), &job->src);
+        err = set_look(job, staged_dir(job, &staged), staged_name(&staged));
     if (!err)
         err = set_times(job, staged_dir(job, &staged), staged_name(&staged));
     int fd = err ? err : steal_fd(&staged.fd);

@@ -8,6 +8,7 @@
 
 #include "copymeta.h"
 #include "fd.h"
+#include "record.h"
 #include "resolve.h"
 #include "upper.h"
 #include "xattr.h"
@@ -159,10 +160,83 @@ static int make_over_whiteout(const struct stack *stack, const struct editdir *d
     return err;
 }
 
+/* ---- where owners are recorded ---- */
+
+int edit_record(const struct stack *stack, int dir, int at, const char *name,
+                const struct making *making)
+{
+    struct stat st, parent;
+    int err = fd_stat(at, name, &st);
+    if (!err)
+        err = stack_stat(stack, 0, dir, "", &parent);
+    if (err)
+        return err;
+    const mode_t given = making->mode & (S_ISUID | S_ISGID | S_ISVTX);
+    struct stat meant = {.st_mode = (making->mode & S_IFMT) | given | (st.st_mode & 0777),
+                         .st_rdev = making->rdev,
+                         .st_uid = making->uid,
+                         .st_gid = making->gid};
+    if (parent.st_mode & S_ISGID) {
+        meant.st_gid = parent.st_gid;
+        meant.st_mode |= S_ISDIR(meant.st_mode) ? S_ISGID : 0;
+    }
+    return record_write(stack->layers[0].record, at, name, &meant);
+}
+
+/* Makes it, and all that is written on it, in the stage. */
+static int stage_recorded(const struct stack *stack, const struct editdir *dir, int place,
+                          const char *staged, const struct making *making, bool opaque, int *fd)
+{
+    struct making disk = *making;
+    disk.mode = record_disk_type(making->mode) | (making->mode & 0777);
+    int err = make_at(place, staged, &disk, fd);
+    if (!err)
+        err = edit_record(stack, dir->upper, place, staged, making);
+    return err || !opaque ? err : upper_set_opaque(stack, place, staged);
+}
+
+static int publish_new(int place, const char *staged, int dir, const char *name)
+{
+    if (renameat2(place, staged, dir, name, RENAME_NOREPLACE) == 0)
+        return 0;
+    return errno == EINVAL && renameat(place, staged, dir, name) == 0 ? 0 : -errno;
+}
+
+/* An owner that is recorded comes after the object, so each new one is staged. */
+static int make_recorded(const struct stack *stack, const struct editdir *dir, const char *name,
+                         const struct making *making, int *fd)
+{
+    char place_name[UPPER_TEMP_MAX], staged[UPPER_TEMP_MAX];
+    struct stat st;
+    int place, look = upper_look(stack, dir->upper, name, &st);
+    if (look < 0 || look == UPPER_OBJECT)
+        return look < 0 ? look : -EEXIST;
+    const bool is_dir = S_ISDIR(making->mode), over = look == UPPER_WHITEOUT;
+    const bool opaque = is_dir && (over || (dir->sources && stack->able.space != OVLSPACE_NONE));
+    int err = stage_like(stack, dir->upper, place_name, &place);
+    upper_temp_name(staged);
+    if (!err)
+        err = stage_recorded(stack, dir, place, staged, making, opaque, fd);
+    if (!err)
+        err = over ? publish_over(stack, place, staged, dir, name, is_dir)
+                   : publish_new(place, staged, dir->upper, name);
+    if (err && fd)
+        own_close(fd);
+    if (err && place == stack->stage)
+        upper_discard(stack, staged);
+    if (place_name[0]) {
+        own_close(&place);
+        upper_discard(stack, place_name);
+    }
+    return err;
+}
+
 int edit_make(const struct stack *stack, const struct editdir *dir, const char *name,
               const struct making *making, int *fd)
 {
     struct stat st;
+    if (stack->layers[0].record)
+        return make_recorded(stack, dir, name, making, fd);
     if (stack->able.whiteform == WHITEFORM_FILE &&
         upper_look(stack, dir->upper, name, &st) == UPPER_WHITEOUT)
         return make_over_whiteout(stack, dir, name, making, fd);

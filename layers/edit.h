@@ -27,7 +27,16 @@ struct making {
     dev_t rdev;
     const char *target;
     int flags; /* further open(2) flags of a regular file */
+    /* Whose it is to be, where owners are recorded; elsewhere it is the thread's. */
+    uid_t uid;
+    gid_t gid;
 };
+
+/* Records what was just made for `making` in the upper directory `dir`, as (at, name): its owner,
+ * and its mode as the umask and the default ACL have left it. A group and setgid come from a setgid
+ * directory, as in the VFS (inode_init_owner). */
+must_check int edit_record(const struct stack *stack, int dir, int at, const char *name,
+                           const struct making *making);
 
 /* Makes `name`. A regular file's descriptor (read and write) goes to *fd when fd is given. -EEXIST
  * when the upper has an object of that name. */

@@ -187,7 +187,7 @@ static int read_attributes(struct layertree *layer, struct stat *st)
     enum ovlwhere where = layer->kind == TREEKIND_LAYER ? OVLWHERE_SEALED : OVLWHERE_PLAIN;
     *st = step->st;
     return attrlist_read(&layer->attrs, where, step->dir, step->name,
-                         override_counts(layer->kind) ? st : NULL);
+                         override_counts(layer->kind) ? OVERRIDE_ATTR : NULL, st);
 }
 
 static int say_plain(struct layertree *layer, struct layer_entry *entry)

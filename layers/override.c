@@ -96,17 +96,22 @@ bool override_apply(const char *value, size_t size, struct stat *st)
         !take_number(&at, 10, ':', UINT32_MAX - 1, &gid))
         return false;
     const char *rest = strchr(at, ':');
-    if (!take_number(&at, 8, rest ? ':' : 0, 07777, &mode) ||
+    if (!take_number(&at, 8, rest ? ':' : 0, S_IFMT | 07777, &mode) ||
         (rest && !take_type(rest + 1, &type, &device)))
         return false;
     mode_t stands = st->st_mode & S_IFMT;
     if (type != stands && (stands != S_IFREG || type == S_IFDIR || type == S_IFLNK))
         return false;
+    if ((mode & S_IFMT) && (mode & S_IFMT) != type)
+        return false;
+    /* That is a whiteout, which nobody can make either. */
+    if (type == S_IFCHR && device == makedev(0, 0) && stands == S_IFREG)
+        return false;
     if (type != stands)
         st->st_size = 0;
     st->st_uid = uid;
     st->st_gid = gid;
-    st->st_mode = type | mode;
+    st->st_mode = type | (mode & 07777);
     st->st_rdev = device;
     return true;
 }

@@ -14,6 +14,7 @@
 static int upper_place(const struct stack *stack, const struct change *change, struct place *place)
 {
     place->where = stack_upper_where(stack);
+    place->record = stack->layers[0].record;
     place->dir = change->upper;
     place->name = change->name;
     if (!S_ISDIR(change->entry->st.st_mode))
@@ -28,6 +29,7 @@ static int lower_dir(const struct stack *stack, const struct source *source, str
 {
     int err = 0;
     place->where = OVLWHERE_SEALED;
+    place->record = stack->layers[source->layer].record;
     place->ref = stack_lower_dir(stack, source->layer, source->path, &err);
     if (place->ref)
         place->dir = place->ref->fd;
@@ -57,6 +59,7 @@ int place_of(const struct stack *stack, const struct change *change, struct plac
         return lower_file(stack, change, place);
     /* A hard link whose inode was copied up through another of its names. */
     place->where = stack_upper_where(stack);
+    place->record = stack->layers[0].record;
     place->dir = stack->index;
     place->name = entry->index_name;
     return 0;

@@ -15,8 +15,9 @@ struct place {
     int dir;
     const char *name;
     enum ovlwhere where;
-    struct fdref *ref; /* what keeps `dir` open; or NULL */
-    int own;           /* the same; or -1 */
+    const char *record; /* the attribute that its owner is recorded in (record.h); or NULL */
+    struct fdref *ref;  /* what keeps `dir` open; or NULL */
+    int own;            /* the same; or -1 */
 };
 
 /* What is shown at `change`, which must be present, lies at `place`; to be given back. */

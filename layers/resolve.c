@@ -15,6 +15,7 @@
 #include "fd.h"
 #include "linkindex.h"
 #include "merge.h"
+#include "record.h"
 #include "whiteout.h"
 
 #include <fcntl.h>
@@ -181,6 +182,7 @@ static int ask(const struct walk *walk, const struct source *source, int dir, co
     if (maybe_attr && S_ISREG(st->st_mode) && st->st_size == 0 &&
         ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, name), OVLATTR_WHITEOUT))
         return STEP_STOP;
+    record_read(walk->stack->layers[source->layer].record, dir, name, st);
     return STEP_FOUND;
 }
 
@@ -481,7 +483,7 @@ static int consult_index(const struct stack *stack, const struct found *found, s
     if (!entry->index_name)
         return -ENOMEM;
     entry->indexed = true;
-    if (fd_stat(stack->index, hex, &st) < 0 ||
+    if (stack_stat(stack, 0, stack->index, hex, &st) < 0 ||
         (st.st_mode & S_IFMT) != (found->st.st_mode & S_IFMT))
         return 0;
     entry->st = st;
@@ -608,6 +610,7 @@ static int settle_upper(const struct stack *stack, int upper, const struct sourc
 {
     int err;
     ovlset attrs = ovlattr_list(stack_upper_where(stack), upper, name);
+    record_read(stack->layers[0].record, upper, name, &entry->st);
     entry->present = entry->linked = true;
     entry->layer = 0;
     entry->ino = stack_ino(stack, 0, entry->st.st_ino);
@@ -685,7 +688,7 @@ int resolve_root(const struct stack *stack, struct entry *entry)
 {
     *entry = (struct entry){.present = true, .linked = true};
     unsigned layer = stack->writable ? 0 : 1;
-    int err = fd_stat(stack->layers[layer].root, "", &entry->st);
+    int err = stack_stat(stack, layer, stack->layers[layer].root, "", &entry->st);
     if (err)
         return err;
     entry->layer = (uint16_t)layer;

@@ -100,9 +100,11 @@ static bool same_attribute(const struct tar_xattr *a, const struct tar_xattr *b)
 static int same_attributes(struct side *now, struct side *was)
 {
     cleanup_attrlist struct attrlist a = {0}, b = {0};
-    int err = attrlist_read(&a, now->place.where, now->place.dir, now->place.name, &now->st);
+    int err = attrlist_read(&a, now->place.where, now->place.dir, now->place.name,
+                            now->place.record, &now->st);
     if (!err)
-        err = attrlist_read(&b, was->place.where, was->place.dir, was->place.name, &was->st);
+        err = attrlist_read(&b, was->place.where, was->place.dir, was->place.name,
+                            was->place.record, &was->st);
     if (err)
         return err;
     bool same = a.count == b.count;

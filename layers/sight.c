@@ -8,6 +8,7 @@
 #include "sight.h"
 
 #include "fd.h"
+#include "record.h"
 #include "whiteout.h"
 
 #include <fcntl.h>
@@ -143,6 +144,7 @@ static int look(const struct stack *stack, unsigned slot, int dir, const char *n
     } else {
         sight->kind = SIGHT_OBJECT;
         sight->cut = files && !is_upper(stack, slot) && white_file_exists(dir, name);
+        record_read(stack->layers[slot].record, dir, name, &sight->st);
         read_books(stack, slot, dir, name, sight);
     }
     return 0;

@@ -8,6 +8,7 @@
 #include "fd.h"
 #include "hash.h"
 #include "merge.h"
+#include "record.h"
 #include "sources.h"
 
 #include <fcntl.h>
@@ -44,6 +45,8 @@ static int layer_open(struct stack *stack, struct layer *layer, const char *path
     if (fs < 0)
         return fs;
     layer->fs = (uint8_t)fs;
+    layer->record = record_of_layer(layer->root);
+    stack->recorded = stack->recorded || layer->record;
     return 0;
 }
 
@@ -124,6 +127,23 @@ int stack_open_plain(struct stack *stack, int root, const char *path, uint8_t ta
         return -errno;
     int fs = stack_backing(stack, root, st.st_dev);
     return fs < 0 ? fs : 0;
+}
+
+void stack_record_upper(struct stack *stack, const char *attr)
+{
+    stack->layers[0].record = attr;
+    stack->recorded = false;
+    for (unsigned i = 0; i < stack->count; i++)
+        stack->recorded = stack->recorded || stack->layers[i].record;
+}
+
+int stack_stat(const struct stack *stack, unsigned layer, int dir, const char *name,
+               struct stat *st)
+{
+    int err = fd_stat(dir, name, st);
+    if (!err)
+        record_read(stack->layers[layer].record, dir, name, st);
+    return err;
 }
 
 void stack_close(struct stack *stack)

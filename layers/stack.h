@@ -21,9 +21,10 @@ struct sources;
 enum { STACK_LAYERS_MAX = 4096 };
 
 struct layer {
-    int root;   /* open for reading; owned */
-    char *path; /* as the user gave it; for messages */
-    uint8_t fs; /* index into stack.backings */
+    int root;           /* open for reading; owned */
+    char *path;         /* as the user gave it; for messages */
+    uint8_t fs;         /* index into stack.backings */
+    const char *record; /* the attribute that owners are recorded in (record.h); NULL: none */
 };
 
 /* How a deleted name is recorded in the upper layer. */
@@ -55,7 +56,8 @@ struct stack {
     bool writable;  /* slot 0 is there */
     /* One layer that is shown as it is: no name in it is a whiteout, no attribute a book. */
     bool plain;
-    uint8_t tag; /* of one that is routed to: the highest byte of its inode numbers; else 0 */
+    bool recorded; /* owners of some layer are recorded */
+    uint8_t tag;   /* of one that is routed to: the highest byte of its inode numbers; else 0 */
     struct layer *layers;
     unsigned backing_count;
     struct backing backings[256];
@@ -79,6 +81,13 @@ void stack_close(struct stack *stack);
  * ownership of it in every case. `path` is for messages; `tag` is at least STACK_ROUTE_TAG. */
 must_check int stack_open_plain(struct stack *stack, int root, const char *path, uint8_t tag,
                                 struct fdcache *fds);
+
+/* Where owners of the upper are recorded from now on; NULL: nowhere. */
+void stack_record_upper(struct stack *stack, const char *attr);
+
+/* What (dir, name) of that layer is meant to be: fd_stat(), and its record. */
+must_check int stack_stat(const struct stack *stack, unsigned layer, int dir, const char *name,
+                          struct stat *st);
 
 /* Where the books of the upper layer are read. */
 static inline enum ovlwhere stack_upper_where(const struct stack *stack)

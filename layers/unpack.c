@@ -415,13 +415,26 @@ static int unpack_symlink(struct unpacking *u, struct place at, const struct tar
     return err ? err : dress_time(at.dir, at.name, entry->mtime);
 }
 
+/* Whether a fifo of a layer cannot be given to its owner, which then must be recorded: a fifo
+ * carries no record, and a file in its place does. */
+static bool loses_its_owner(enum treekind kind, struct place at, const struct tar_entry *entry)
+{
+    return kind == TREEKIND_LAYER &&
+           fchownat(at.dir, at.name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) < 0 &&
+           (errno == EPERM || errno == EINVAL);
+}
+
 /* Makes a device or fifo, or an empty file in its place where that is not allowed. */
-static int make_node(struct place at, const struct tar_entry *entry, mode_t *type)
+static int make_node(enum treekind kind, struct place at, const struct tar_entry *entry,
+                     mode_t *type)
 {
     *type = entry->mode & S_IFMT;
-    if (mknodat(at.dir, at.name, *type | 0600, entry->rdev) == 0)
+    bool made = mknodat(at.dir, at.name, *type | 0600, entry->rdev) == 0;
+    if (!made && errno != EPERM)
+        return -errno;
+    if (made && !loses_its_owner(kind, at, entry))
         return 0;
-    if (errno != EPERM)
+    if (made && unlinkat(at.dir, at.name, 0) < 0)
         return -errno;
     *type = S_IFREG;
     return mknodat(at.dir, at.name, S_IFREG | 0600, 0) < 0 ? -errno : 0;
@@ -432,7 +445,7 @@ static int unpack_node(struct unpacking *u, struct place at, const struct tar_en
     mode_t type, mode;
     int err = clear_way(u, at.dir, at.name, at.path);
     if (!err)
-        err = make_node(at, entry, &type);
+        err = make_node(u->job->kind, at, entry, &type);
     if (!err)
         err = dress_owner(at.dir, at.name, entry, type, &mode);
     if (!err)

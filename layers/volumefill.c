@@ -59,7 +59,8 @@ static int read_look(const struct place *place, struct look *look)
     int err = fd_stat(place->dir, place->name, &look->st);
     if (err)
         return err;
-    return attrlist_read(&look->attributes, place->where, place->dir, place->name, &look->st);
+    return attrlist_read(&look->attributes, place->where, place->dir, place->name, place->record,
+                         &look->st);
 }
 
 /* In this order: a change of owner takes capabilities away, and without privilege only a file that

@@ -11,7 +11,8 @@ overlayfs) and on each subject; then are compared
 - and, for plyfs, the tree that the kernel's overlayfs makes of the upper directory left behind.
 Where the kernel rightly differs from a plain directory, the claim says so in words: `kernel=`.
 The subjects can be chosen by PLYFS_SUBJECTS, a list with commas: kernel (which proves the claim
-itself), plyfs-stateless, plyfs-writeback (the same with the writeback cache), plyfs-tracked, plyfs-auto, kernel-then-plyfs (plyfs reads what the kernel
+itself), plyfs-stateless, plyfs-writeback (the same with the writeback cache), plyfs-tracked, plyfs-auto,
+plyfs-recorded (the same with xattr_permissions=2, of which the kernel knows nothing), kernel-then-plyfs (plyfs reads what the kernel
 left), fuse-overlayfs.
 """
 import errno
@@ -31,7 +32,8 @@ from harness import LIBC, Sandbox, assert_same, listing, need, need_fuse, need_r
 OLD = 1_000_000_000_123_456_789
 LONG_AGO = 1_100_000_000_000_000_000
 SUBJECTS = os.environ.get(
-    "PLYFS_SUBJECTS", "kernel,plyfs-stateless,plyfs-writeback,plyfs-tracked,kernel-then-plyfs").split(",")
+    "PLYFS_SUBJECTS", "kernel,plyfs-stateless,plyfs-writeback,plyfs-tracked,plyfs-recorded,"
+    "kernel-then-plyfs").split(",")
 KERNEL_OPTIONS = ("redirect_dir=on", "metacopy=on", "index=on")
 PATIENCE = 120  # seconds until a mount that no longer answers is aborted
 MNT_FORCE = 1
@@ -237,8 +239,11 @@ class World:
                                options=KERNEL_OPTIONS)
 
     def by_plyfs(self, profile=None):
+        options = list(self.claim["options"])
+        if profile == "recorded":
+            profile, options = None, options + ["xattr_permissions=2"]
         return self.box.plyfs(self.lowers, self.upper, self.work, at=self.at, profile=profile,
-                              options=self.claim["options"])
+                              options=options)
 
     def act(self):
         return self.claim["act"](os.fspath(self.root))
@@ -278,7 +283,7 @@ def compare(box, claim, subject):
         assert_same(shape, tree(world.root), f"the tree differs from {claim['like']}")
         world.mount.remount()
         assert_same(shape, tree(world.root), "the tree changed over a remount")
-        if subject.startswith("plyfs") and claim["native"]:
+        if subject.startswith("plyfs") and claim["native"] and subject != "plyfs-recorded":
             world.mount.unmount()
             world.mount = world.by_kernel().mount()
             assert_same(shape, tree(world.root), "the kernel reads the upper left behind otherwise")

@@ -7,7 +7,8 @@ _plyfs_options='allow_other allow_root dev nodev suid nosuid exec noexec atime n
     threads= spin=on spin=off passthrough=on passthrough=off timeout= writeback=on writeback=off io_uring=on io_uring=off profile=auto
     profile=stateless profile=tracked redirect_dir=on redirect_dir=off metacopy=on metacopy=off
     index=on index=off default_permissions xino= static_nlink threaded= max_idle_threads= clone_fd
-    private uidmapping= gidmapping= squash_to_root squash_to_uid= squash_to_gid= context='
+    private uidmapping= gidmapping= squash_to_root squash_to_uid= squash_to_gid= context=
+    xattr_permissions='
 
 _plyfs_words() {
     mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2")

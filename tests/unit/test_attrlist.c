@@ -24,7 +24,7 @@ static void set_text(const char *name, const char *attr, const char *text)
 static struct stat read_list(struct attrlist *list, enum ovlwhere where, const char *name)
 {
     struct stat st = kit_stat(name);
-    assert_int_equal(attrlist_read(list, where, kit_root(), name, &st), 0);
+    assert_int_equal(attrlist_read(list, where, kit_root(), name, OVERRIDE_ATTR, &st), 0);
     return st;
 }
 

@@ -54,6 +54,23 @@ static void a_type_may_be_left_out(void **state)
     assert_int_equal(st.st_gid, 2);
 }
 
+static void the_bits_of_the_type_may_be_in_the_mode_if_they_are_true(void **state)
+{
+    (void)state;
+    struct stat st = DIR_ON_DISK;
+    assert_true(override_apply("9:10:41755", 10, &st));
+    assert_int_equal(st.st_mode, S_IFDIR | 01755);
+    st = FILE_ON_DISK;
+    assert_true(override_apply("9:10:100644", 11, &st));
+    assert_int_equal(st.st_mode, S_IFREG | 0644);
+    assert_true(override_apply("9:10:020600:char-1-3", 20, &st));
+    assert_int_equal(st.st_mode, S_IFCHR | 0600);
+    st = FILE_ON_DISK;
+    assert_false(override_apply("9:10:40755", 10, &st));
+    assert_false(override_apply("9:10:120777", 11, &st));
+    assert_false(override_apply("0:0:644:char-0-0", 16, &st));
+}
+
 static void nonsense_changes_nothing(void **state)
 {
     (void)state;
@@ -92,6 +109,7 @@ int main(void)
         kit_test(what_was_recorded_is_found_again),
         kit_test(the_form_is_that_of_other_tools),
         kit_test(a_type_may_be_left_out),
+        kit_test(the_bits_of_the_type_may_be_in_the_mode_if_they_are_true),
         kit_test(nonsense_changes_nothing),
         kit_test(a_value_need_not_end_in_nul_and_may_hold_one),
     };

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: records on disk. Cost: one getxattr(2) for each file or directory of a layer in which they
+ * count; nothing in any other.
+ */
+#include "record.h"
+
+#include "fd.h"
+#include "override.h"
+#include "xattr.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+/* In the order in which fuse-overlayfs looks for them on the root of a layer. */
+static const char *const NAMES[] = {RECORD_PRIVILEGED, RECORD_CONTAINERS,
+                                    "user.fuseoverlayfs.override_stat"};
+enum { NAME_COUNT = sizeof(NAMES) / sizeof(NAMES[0]) };
+
+bool record_is_name(const char *attr)
+{
+    for (size_t i = 0; i < NAME_COUNT; i++) {
+        if (strcmp(attr, NAMES[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+const char *record_of_layer(int root)
+{
+    struct stat st;
+    for (size_t i = 0; i < NAME_COUNT; i++) {
+        if (xattr_get(root, "", NAMES[i], NULL, 0) < 0)
+            continue;
+        bool believed = geteuid() != 0 || (fd_stat(root, "", &st) == 0 && st.st_uid == 0);
+        return believed ? NAMES[i] : NULL;
+    }
+    return NULL;
+}
+
+void record_read(const char *attr, int dir, const char *name, struct stat *st)
+{
+    char value[OVERRIDE_MAX];
+    if (!attr || (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)))
+        return;
+    ssize_t size = xattr_get(dir, name, attr, value, sizeof(value));
+    if (size > 0)
+        (void)override_apply(value, (size_t)size, st);
+}
+
+mode_t record_disk_type(mode_t mode)
+{
+    return S_ISDIR(mode) || S_ISLNK(mode) ? mode & S_IFMT : S_IFREG;
+}
+
+/* Given away where that is allowed. */
+static int give_link(int dir, const char *name, const struct stat *meant)
+{
+    const int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+    bool refused = fchownat(dir, name, meant->st_uid, meant->st_gid, flags) < 0;
+    return refused && errno != EPERM && errno != EINVAL ? -errno : 0;
+}
+
+int record_write(const char *attr, int dir, const char *name, const struct stat *meant)
+{
+    struct stat st;
+    char text[OVERRIDE_MAX];
+    int err = fd_stat(dir, name, &st);
+    if (err || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+        return err ? err : give_link(dir, name, meant);
+    const mode_t disk = (meant->st_mode & 0777) | (S_ISDIR(st.st_mode) ? 0700u : 0600u);
+    if (disk != (st.st_mode & 07777))
+        err = fd_chmod(dir, name, disk);
+    size_t size = override_format(text, meant);
+    return err ? err : xattr_set(dir, name, attr, text, size, 0);
+}
