@@ -5,11 +5,14 @@
 #include "command.h"
 
 #include "log.h"
+#include "mounthelper.h"
 
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command *const COMMANDS[] = {
     /* named mounts */
@@ -83,8 +86,28 @@ static bool has_option(int argc, char **argv)
     return false;
 }
 
+static int help_mount(int argc, char **argv)
+{
+    bool fake;
+    argc = mounthelper_strip(argc, argv, &fake);
+    return fake ? 0 : command_drop_in(argc, argv);
+}
+
+/* A caller may have closed its standard streams: what is opened next must not take their place. */
+static void fill_standard_streams(void)
+{
+    int fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd < 3)
+        fd = open("/dev/null", O_RDWR);
+    if (fd > 2)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_streams();
+    if (argc > 1 && mounthelper_is(argv[0]))
+        return help_mount(argc, argv);
     if (argc < 2) {
         tell_usage(stderr);
         return 1;

@@ -250,6 +250,10 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     if (err)
         return reply_error(req, err);
     ssize_t got = read_value(mount, &view, name, disk, value, size);
+    /* A layer's filesystem may know no ACLs; the kernel, which was told that there may be some,
+     * takes that for a failure of its check (fs/fuse/acl.c, __fuse_get_acl). */
+    if (got == -EOPNOTSUPP && is_acl(name))
+        got = -ENODATA;
     if (got > 0 && size > 0 && mount->map) {
         err = idmap_show_attr(mount->map, name, value, (size_t)got);
         got = err ? err : got;

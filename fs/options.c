@@ -73,6 +73,19 @@ static const struct known KNOWN[] = {
     {"xino", KIND_IGNORED, 0},
     {"static_nlink", KIND_IGNORED, 0},
     {"private", KIND_IGNORED, 0},
+    /* mount(8)'s own words of fstab(5), which it may hand on */
+    {"defaults", KIND_IGNORED, 0},
+    {"auto", KIND_IGNORED, 0},
+    {"noauto", KIND_IGNORED, 0},
+    {"nofail", KIND_IGNORED, 0},
+    {"_netdev", KIND_IGNORED, 0},
+    {"user", KIND_IGNORED, 0},
+    {"nouser", KIND_IGNORED, 0},
+    {"users", KIND_IGNORED, 0},
+    {"owner", KIND_IGNORED, 0},
+    {"group", KIND_IGNORED, 0},
+    {"comment", KIND_IGNORED, 0},
+    {"relatime", KIND_IGNORED, 0}, /* as it is anyway */
     {"default_permissions", KIND_FLAG, AT(default_permissions)},
     {"max_idle_threads", KIND_IGNORED, 0},
     {"clone_fd", KIND_IGNORED, 0},
@@ -393,6 +406,8 @@ static int take_one(struct options *options, char *text)
         }
         return take_known(options, known, value);
     }
+    if (strncmp(text, "x-", 2) == 0 || strncmp(text, "X-", 2) == 0)
+        return 0; /* somebody else's (mount(8)) */
     log_error("unknown option '%s'; plyfs(1) lists the options there are", text);
     return -EINVAL;
 }

@@ -6,10 +6,25 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 
 static int to_parent = -1;
+
+/* A descriptor that the caller left open would keep a pipe of the caller's open as long as the
+ * mount lasts. Nothing of ours is open yet but the end of the pipe. Before Linux 5.9 it is left so.
+ */
+static void drop_inherited(int kept)
+{
+#ifdef SYS_close_range
+    if (kept > 3)
+        (void)syscall(SYS_close_range, 3u, (unsigned)kept - 1, 0u);
+    (void)syscall(SYS_close_range, (unsigned)kept + 1, ~0u, 0u);
+#else
+    (void)kept;
+#endif
+}
 
 int ready_background(void)
 {
@@ -26,6 +41,7 @@ int ready_background(void)
     if (child == 0) {
         close(ends[0]);
         to_parent = ends[1];
+        drop_inherited(to_parent);
         (void)!setsid();
         return 0;
     }

@@ -8,8 +8,9 @@
 
 #include "own.h"
 
-/* Forks; in the parent it does not return but ends the process with the status that the child tells
- * (or 1 when the child dies). The child is in a session of its own and still has stderr. */
+/* Forks; what the caller had left open is closed in the child. In the parent it does not return but
+ * ends the process with the status that the child tells (or 1 when the child dies). The child is in
+ * a session of its own and still has stderr. */
 must_check int ready_background(void);
 
 /* In the child: tells the status; a status of 0 also lets go of the terminal (fds 0 to 2 become

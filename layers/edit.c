@@ -82,8 +82,9 @@ static int publish_over(const struct stack *stack, int place, const char *staged
     }
     if (!is_dir)
         return renameat(place, staged, dir->upper, name) < 0 ? -errno : 0;
-    if (renameat2(place, staged, dir->upper, name, RENAME_EXCHANGE) < 0)
-        return -errno;
+    err = upper_exchange(stack, place, staged, dir->upper, name);
+    if (err)
+        return err;
     return unlinkat(place, staged, 0) < 0 ? -errno : 0;
 }
 
@@ -309,8 +310,8 @@ static int clear_dir(const struct stack *stack, int dir, const char *name)
         err = upper_set_opaque(stack, stack->stage, temp);
     if (!err)
         err = copymeta_times(stack->stage, temp, &st);
-    if (!err && renameat2(stack->stage, temp, dir, name, RENAME_EXCHANGE) < 0)
-        err = -errno;
+    if (!err)
+        err = upper_exchange(stack, stack->stage, temp, dir, name);
     upper_discard(stack, temp);
     return err;
 }
@@ -338,10 +339,23 @@ static int move_dir_over_whiteout(const struct stack *stack, const struct renami
                                   bool cover)
 {
     const struct editdir *from = renaming->from, *to = renaming->to;
-    if (renameat2(from->upper, renaming->from_name, to->upper, renaming->to_name, RENAME_EXCHANGE) <
-        0)
-        return -errno;
+    int err = upper_exchange(stack, from->upper, renaming->from_name, to->upper, renaming->to_name);
+    if (err)
+        return err;
     return cover ? 0 : upper_uncover(stack, from->upper, renaming->from_name);
+}
+
+/* Where opaqueness is a file, no directory that says so is empty on disk: the two are exchanged,
+ * and what was emptied goes from the old name. */
+static int move_dir_over_emptied(const struct stack *stack, const struct renaming *renaming,
+                                 bool cover)
+{
+    const struct editdir *from = renaming->from, *to = renaming->to;
+    int err = upper_exchange(stack, from->upper, renaming->from_name, to->upper, renaming->to_name);
+    if (err)
+        return err;
+    return cover ? upper_cover(stack, from->upper, renaming->from_name, true)
+                 : upper_remove(stack, from->upper, renaming->from_name, true);
 }
 
 static int move_dir(const struct stack *stack, const struct renaming *renaming, int look,
@@ -353,6 +367,8 @@ static int move_dir(const struct stack *stack, const struct renaming *renaming, 
     if ((err != -ENOTEMPTY && err != -EEXIST) || look != UPPER_OBJECT ||
         !S_ISDIR(target->st_mode) || stack->plain)
         return err;
+    if (stack->able.space == OVLSPACE_NONE)
+        return move_dir_over_emptied(stack, renaming, cover);
     err = clear_dir(stack, renaming->to->upper, renaming->to_name);
     return err ? err : move(stack, renaming, cover);
 }

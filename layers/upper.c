@@ -110,9 +110,21 @@ int upper_whiteout(const struct stack *stack, int dir, const char *name)
     return err == -EEXIST ? 0 : err;
 }
 
-static int exchange(const struct stack *stack, const char *temp, int dir, const char *name)
+int upper_exchange(const struct stack *stack, int a_dir, const char *a, int b_dir, const char *b)
 {
-    return renameat2(stack->stage, temp, dir, name, RENAME_EXCHANGE) < 0 ? -errno : 0;
+    char temp[UPPER_TEMP_MAX];
+    if (renameat2(a_dir, a, b_dir, b, RENAME_EXCHANGE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    upper_temp_name(temp);
+    if (renameat(b_dir, b, stack->stage, temp) < 0)
+        return -errno;
+    if (renameat(a_dir, a, b_dir, b) == 0)
+        return renameat(stack->stage, temp, a_dir, a) < 0 ? -errno : 0;
+    int err = -errno;
+    (void)!renameat(stack->stage, temp, b_dir, b);
+    return err;
 }
 
 static int cover_with_device(const struct stack *stack, int dir, const char *name, bool is_dir)
@@ -127,11 +139,11 @@ static int cover_with_device(const struct stack *stack, int dir, const char *nam
             return 0;
         err = -errno;
     } else {
-        err = exchange(stack, temp, dir, name);
+        err = upper_exchange(stack, stack->stage, temp, dir, name);
         /* A read-only directory gets another ".." by who may write into it; it is on its way out.
          */
         if (err == -EACCES && fd_chmod(dir, name, 0700) == 0)
-            err = exchange(stack, temp, dir, name);
+            err = upper_exchange(stack, stack->stage, temp, dir, name);
     }
     upper_discard(stack, temp);
     return err;

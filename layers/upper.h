@@ -48,6 +48,11 @@ must_check int upper_whiteout(const struct stack *stack, int dir, const char *na
  * there is gone (a directory with the whiteouts inside it). */
 must_check int upper_cover(const struct stack *stack, int dir, const char *name, bool is_dir);
 
+/* Exchanges two names. Where the filesystem has no RENAME_EXCHANGE (many network and FUSE ones) it
+ * is three renames, and who dies between them leaves `b` gone. */
+must_check int upper_exchange(const struct stack *stack, int a_dir, const char *a, int b_dir,
+                              const char *b);
+
 /* Removes what the upper directory has as `name`; a directory may hold whiteouts and marks. */
 must_check int upper_remove(const struct stack *stack, int dir, const char *name, bool is_dir);
 

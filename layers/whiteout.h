@@ -30,8 +30,9 @@ static inline bool whiteout_is_name(const char *name)
     return strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0;
 }
 
-/* True for the file that fuse-overlayfs leaves in an upper directory beside its opaque attribute.
- * It is never shown. Another file of that name is the user's own: so much has to fit. */
+/* True for the file that fuse-overlayfs leaves in an upper directory beside its opaque attribute,
+ * and for the one that says it alone where there are no attributes. It is never shown. Another file
+ * of that name is the user's own: so much has to fit. */
 bool whiteout_is_opaque_file(enum ovlwhere where, int dir, const char *name);
 
 /* The name that a `.wh.NAME` hides, or NULL when it hides none (the opaque mark, aufs's books). */
