@@ -207,12 +207,22 @@ static const char *after_our_prefix(const char *disk_name)
                                                                                              : NULL;
 }
 
+/* Whether it is a book's, of some overlay: read here, or kept by the kernel alone. */
+static bool names_a_book(const char *suffix)
+{
+    static const char *const FURTHER[] = {"uuid", "protattr", "verity"};
+    bool further = false;
+    for (size_t i = 0; i < sizeof(FURTHER) / sizeof(FURTHER[0]); i++)
+        further = further || strcmp(suffix, FURTHER[i]) == 0;
+    return further || attr_named(suffix) < OVLATTR_COUNT;
+}
+
 /* Whether it is the name of a book, or an escape of one. */
 static bool is_of_a_book(const char *suffix)
 {
     while (begins(suffix, ESCAPE))
         suffix += strlen(ESCAPE);
-    return attr_named(suffix) < OVLATTR_COUNT;
+    return names_a_book(suffix);
 }
 
 /* What follows the prefix of a name that is a book, or is escaped not to be one: in the namespace
@@ -239,7 +249,7 @@ bool ovlattr_is_book(const char *disk_name)
 {
     for (int i = 0; i < SPACES; i++) {
         const char *suffix = after_prefix(i, disk_name);
-        if (suffix && attr_named(suffix) < OVLATTR_COUNT)
+        if (suffix && names_a_book(suffix))
             return true;
     }
     return begins(disk_name, FUSE_PREFIX);

@@ -90,9 +90,10 @@ must_check int ovlattr_remove(enum ovlspace space, int dir, const char *name, en
  * and is never shown. */
 bool ovlattr_is_private(enum ovlspace space, const char *disk_name);
 
-/* True for an attribute that a sealed layer is read by, of either namespace: there it is not shown,
- * and it is never copied. In the upper one of the other namespace is the user's, who can only have
- * set it through the kernel's overlayfs. */
+/* True for an attribute that may be of the books of a sealed layer, of either namespace: by name
+ * one of those that some overlay keeps. There it is not shown, and it is never copied. In the upper
+ * one of the other namespace is the user's, who can only have set it through the kernel's
+ * overlayfs. */
 bool ovlattr_is_book(const char *disk_name);
 
 /* The name on disk of a user's attribute: escaped when it would be taken for ours. `disk` has

@@ -643,9 +643,53 @@ def test_layers_left_by_fuse_overlayfs_without_privilege_are_read(sandbox):
         return _left_by_fuse_overlayfs(Mounted(sandbox, "fuse-overlayfs", layers, upper, work,
                                                at=at, form="o"))
 
+    def go_on():
+        """As the upper again, by the same user."""
+        with Mounted(sandbox, OURS, layers, upper, work, at=at, form="o") as mount:
+            return listing(mount, times="ns", links=False)
+
     theirs = kit.in_child(change, kit.become_root_of_a_namespace)
     with sandbox.plyfs([upper] + layers) as mount:
         assert_same(theirs, listing(mount, times="ns", links=False))
+    assert_same(theirs, kit.in_child(go_on, kit.become_root_of_a_namespace))
+
+
+def _by_fuse_overlayfs_2(upper, opaque):
+    """What its second series leaves, by hand: devices for whiteouts, the first opaque attribute that
+    it may write and a file of mode 0700 besides, and an origin of its own."""
+    kit.put(upper / "d/new", "new")
+    kit.whiteout(upper / "d/a")
+    kit.whiteout(upper / "dir")
+    os.setxattr(kit.put(upper / "changed", "changed"), "user.fuseoverlayfs.origin", b"changed")
+    kit.put(upper / "o/own", "own")
+    os.setxattr(upper / "o", opaque, b"y")
+    os.chmod(kit.put(upper / "o/.wh..wh..opq"), 0o700)
+    # made where nothing lies below
+    kit.put(upper / "fresh/inside", "inside")
+    os.setxattr(upper / "fresh", opaque, b"y")
+    os.chmod(kit.put(upper / "fresh/.wh..wh..opq"), 0o700)
+
+
+@pytest.mark.parametrize("use", ["upper", "lower"])
+@pytest.mark.parametrize("privileged", [True, False], ids=["root", "user"])
+def test_layers_in_the_form_of_fuse_overlayfs_2_are_read(sandbox, use, privileged):
+    _only_ours()
+    low, upper, work = (sandbox.directory(n) for n in ("low", "upper", "work"))
+    for path in ("d/a", "d/b", "dir/x", "changed", "o/old", "o/sub/old"):
+        kit.put(low / path, "below")
+    _by_fuse_overlayfs_2(upper, "trusted.overlay.opaque" if privileged else "user.overlay.opaque")
+    if use == "lower":
+        view = sandbox.plyfs([upper, low], form="o")
+    else:
+        view = sandbox.plyfs([low], upper, work, form="o", options=[] if privileged else ["userxattr"])
+    with view as mount:
+        assert names_of(mount) == ["changed", "d", "d/b", "d/new", "fresh", "fresh/inside", "o", "o/own"]
+        assert (mount / "changed").read_text() == "changed"
+        assert not [path for path in names_of(mount) if os.listxattr(mount / path)]
+        if use == "upper":
+            kit.shutil.rmtree(mount / "o")
+            (mount / "o").mkdir()
+            assert os.listdir(mount / "o") == []
 
 
 # ---- without privilege: user.overlay.* ----------------------------------------------------------
@@ -685,6 +729,9 @@ def test_uppers_of_a_user_namespace_are_read_by_both(sandbox, writer):
     assert_same(left, right, f"written by {writer} (left)")
     shown = {name for record in left.values() for name in record["xattrs"]}
     assert not [name for name in shown if re.match(r"(user|trusted)\.overlay\.", name)]
+    if OURS == "plyfs":     # and as a lower layer of root's, whose own books are others
+        with sandbox.plyfs([upper] + layers, form="o") as view:
+            assert_same(left, seen(view), f"written by {writer} (left), a lower layer of root's (right)")
 
 
 def test_marks_of_the_other_kind_are_not_copied_up_with_what_they_mark(sandbox):

@@ -207,6 +207,22 @@ static void attributes_are_found_among_many(void **state)
     assert_true(ovlset_has(ovlattr_list(OVLWHERE_UPPER_USER, kit_root(), "d"), OVLATTR_IMPURE));
 }
 
+static void the_books_of_a_sealed_layer_are_known_by_name_in_both_namespaces(void **state)
+{
+    (void)state;
+    const char *const books[] = {"trusted.overlay.opaque", "user.overlay.opaque",
+                                 "user.overlay.origin",    "user.overlay.impure",
+                                 "user.overlay.uuid",      "user.overlay.plyfs.ino",
+                                 "trusted.overlay.uuid",   "user.fuseoverlayfs.origin"};
+    const char *const users[] = {"user.overlay.mine", "user.overlay.overlay.opaque",
+                                 "user.overlay.",     "user.opaque",
+                                 "trusted.overlay",   "security.capability"};
+    for (size_t i = 0; i < sizeof(books) / sizeof(books[0]); i++)
+        assert_true(ovlattr_is_book(books[i]));
+    for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++)
+        assert_false(ovlattr_is_book(users[i]));
+}
+
 static void nothing_is_written_where_no_namespace_is(void **state)
 {
     (void)state;
@@ -232,6 +248,7 @@ int main(void)
         kit_test(fuse_overlayfs_opaque_mark_counts_as_opaque),
         kit_test(the_name_on_disk_is_that_of_the_attribute_that_is_read),
         kit_test(attributes_are_found_among_many),
+        kit_test(the_books_of_a_sealed_layer_are_known_by_name_in_both_namespaces),
         kit_test(nothing_is_written_where_no_namespace_is),
     };
     return kit_run("ovlattr", tests, sizeof(tests) / sizeof(tests[0]));
