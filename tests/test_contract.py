@@ -516,8 +516,14 @@ def test_tar_and_rsync_carry_a_tree_through_the_mount(sandbox, profile, tool):
     os.chmod(low / "from/one", 0o4755)
     script = ('tar -C "$1/from" -cpf - . | tar -C "$1/to" -xpf - --recursive-unlink --numeric-owner'
               if tool == "tar" else 'rsync -acH --numeric-ids --delete "$1/from/" "$1/to/"')
+    def same(mount):
+        trees = [listing(f"{mount.at}/{name}") for name in ("from", "to")]
+        for records in trees:
+            records["."].pop("mtime")   # tar does not set it with --recursive-unlink, anywhere
+        assert_same(*trees)
+
     with sandbox.plyfs([low], upper, work, form="o", profile=profile) as mount:
         run("sh", "-ec", script, "sh", mount.at)
-        assert_same(listing(f"{mount.at}/from"), listing(f"{mount.at}/to"))
+        same(mount)
     with sandbox.plyfs([low], upper, work, form="o", profile=profile) as mount:
-        assert_same(listing(f"{mount.at}/from"), listing(f"{mount.at}/to"))
+        same(mount)

@@ -417,7 +417,6 @@ def test_an_imported_image_shows_an_ordinary_user_the_images_owners(store):
     store.plyfs("mount", "--name", "web", "many:1", store.at)
     found = as_guest(shown, str(store.at))
     assert {path: found[path] for path in WAS} == WAS
-    assert os.statvfs(store.home).f_flag is not None
     flags = as_guest(os.statvfs, str(store.at)).f_flag
     assert flags & os.ST_NOSUID and flags & os.ST_NODEV
     assert as_guest(attempt, os.open, f"{store.at}/dev/null", os.O_RDONLY) == "EACCES"
@@ -466,8 +465,8 @@ def test_export_diff_and_commit_tell_the_owners_that_are_shown(store):
     for name in ("etc/shadow", "dev/null", "dev/sda", "var/pipe", "var/su", "var/mail", "root"):
         assert exported[name] == original[name], name
     assert exported["etc/passwd"][2:4] == (3, 4)
-    assert sorted(store.plyfs("diff", "web").stdout.split("\n")) == sorted(
-        ["", "C /etc", "C /etc/passwd", "C /var", "C /var/hard", "C /var/www"]) or True
+    assert store.plyfs("diff", "web").stdout.splitlines() == [
+        "C /etc", "C /etc/passwd", "C /var", "C /var/hard", "C /var/www"]
     store.plyfs("commit", "web", "many:2")
     umount(at)
     store.plyfs("image", "export", "--format", "docker-archive", "-o", "out.tar", "many:2")
