@@ -53,12 +53,17 @@ mode_t record_disk_type(mode_t mode)
     return S_ISDIR(mode) || S_ISLNK(mode) ? mode & S_IFMT : S_IFREG;
 }
 
-/* Given away where that is allowed. */
-static int give_link(int dir, const char *name, const struct stat *meant)
+/* What carries no record: given away where that is allowed. A pipe or a device is one of an upper
+ * in which owners were not recorded yet. */
+static int give(int dir, const char *name, const struct stat *now, const struct stat *meant)
 {
     const int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
-    bool refused = fchownat(dir, name, meant->st_uid, meant->st_gid, flags) < 0;
-    return refused && errno != EPERM && errno != EINVAL ? -errno : 0;
+    const bool other = now->st_uid != meant->st_uid || now->st_gid != meant->st_gid;
+    if (other && fchownat(dir, name, meant->st_uid, meant->st_gid, flags) < 0 && errno != EPERM &&
+        errno != EINVAL)
+        return -errno;
+    bool same = (now->st_mode & 07777) == (meant->st_mode & 07777);
+    return same || S_ISLNK(now->st_mode) ? 0 : fd_chmod(dir, name, meant->st_mode & 07777);
 }
 
 int record_write(const char *attr, int dir, const char *name, const struct stat *meant)
@@ -67,7 +72,7 @@ int record_write(const char *attr, int dir, const char *name, const struct stat 
     char text[OVERRIDE_MAX];
     int err = fd_stat(dir, name, &st);
     if (err || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
-        return err ? err : give_link(dir, name, meant);
+        return err ? err : give(dir, name, &st, meant);
     const mode_t disk = (meant->st_mode & 0777) | (S_ISDIR(st.st_mode) ? 0700u : 0600u);
     if (disk != (st.st_mode & 07777))
         err = fd_chmod(dir, name, disk);

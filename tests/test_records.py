@@ -127,6 +127,16 @@ def test_a_new_name_over_a_whiteout_is_recorded_too(bench, profile):
     assert record(bench.upper / "d") == "3:4:0700:dir"
 
 
+def test_a_pipe_from_before_its_upper_recorded_owners_is_still_changed(bench):
+    with bench.ours() as mount:
+        os.mkfifo(f"{mount.at}/pipe", 0o600)
+    with bench.ours(*RECORDED) as mount:
+        os.chown(f"{mount.at}/pipe", 5, 6)
+        os.chmod(f"{mount.at}/pipe", 0o640)
+        st = os.stat(f"{mount.at}/pipe")
+        assert (st.st_uid, st.st_gid, st.st_mode) == (5, 6, stat.S_IFIFO | 0o640)
+
+
 def test_an_acl_goes_into_the_recorded_mode(bench):
     with bench.ours(*RECORDED) as mount:
         put(f"{mount.at}/new")
