@@ -7,10 +7,9 @@ fails here.
 """
 import ast
 import ctypes
-import errno
 import os
 import pathlib
-import re
+import select
 import shutil
 import stat
 import subprocess
@@ -115,6 +114,7 @@ def test_a_descriptor_that_the_caller_left_open_is_not_kept(place):  # noqa: F81
     os.close(writing)
     try:
         assert process.wait(60) == 0
+        assert select.select([reading], [], [], 20)[0], "somebody still holds the other end"
         assert os.read(reading, 1) == b""
     finally:
         os.close(reading)
@@ -123,7 +123,7 @@ def test_a_descriptor_that_the_caller_left_open_is_not_kept(place):  # noqa: F81
 
 def test_a_caller_without_standard_streams_is_served(place):  # noqa: F811
     argv = place.drop_in()
-    assert run("sh", "-c", 'exec "$0" "$@" 0<&- 1>&- 2>&-', PLYFS, *argv).returncode == 0
+    assert run("sh", "-c", 'exec "$0" "$@" 0<&- 1>&- 2>&-', PLYFS, *argv, timeout=60).returncode == 0
     put(place.at / "new", "new")
     assert get(place.at / "f") == b"lower"
     pid = daemon_of(place.at)
