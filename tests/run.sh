@@ -32,7 +32,8 @@ END
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
-sanitized="$sanitized volumes shadow explain routes quota copyups report policy waste expect trace hostile callers"
+sanitized="$sanitized records mapping contract volumes shadow explain routes quota copyups report"
+sanitized="$sanitized policy waste expect trace hostile callers"
 threaded="semantics io model attach routes copyups trace"
 alone="memory model attach copyups model+asan copyups+asan"
 alone="$alone model+tsan attach+tsan copyups+tsan"
