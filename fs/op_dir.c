@@ -199,8 +199,7 @@ static bool add_listed(struct page *page, const struct listing *listing, uint32_
         return add_unresolved(page, listed, name, err);
     /* A file may stand for a device, a pipe or a socket. */
     bool unknown = listed->dtype == DT_REG && mount_stack(page->mount, page->dir)->recorded;
-    return add_record(page, name, ino, unknown ? 0 : DTTOIF(listed->dtype),
-                      (off_t)listed->cookie);
+    return add_record(page, name, ino, unknown ? 0 : DTTOIF(listed->dtype), (off_t)listed->cookie);
 }
 
 static int fill_page(struct page *page, uint64_t cookie)

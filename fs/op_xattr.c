@@ -263,8 +263,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 
 /* Leaves out what is private and undoes escapes, in place, in a plain tree only what provenance.h
  * answers for; returns the new length. */
-static size_t show_names(const struct stack *stack, enum ovlwhere where, char *names,
-                         size_t length)
+static size_t show_names(const struct stack *stack, enum ovlwhere where, char *names, size_t length)
 {
     char buffer[XATTR_NAME_MAX + 1];
     size_t kept = 0;

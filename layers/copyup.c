@@ -197,8 +197,7 @@ static int set_look(const struct copyup *job, int dir, const char *name)
     const char *record = layers[0].record, *source_record = layers[job->src_layer].record;
     int err = record ? 0 : copymeta_owner(dir, name, &job->src);
     if (!err)
-        err =
-            copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name);
+        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name);
     if (!err && source_record) {
         err = xattr_remove(dir, name, source_record);
         err = err == -ENODATA || err == -EOPNOTSUPP || err == -EPERM ? 0 : err;
