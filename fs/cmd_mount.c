@@ -428,6 +428,8 @@ static int serve(struct request *request)
         err = ready_background();
     if (!err)
         err = mount_and_serve(request);
+    if (err && !log_has_told())
+        log_error("cannot mount on %s: %s", request->options.mountpoint, strerror(-err));
     ready_tell(err ? 1 : 0);
     return err;
 }

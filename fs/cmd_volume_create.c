@@ -102,6 +102,8 @@ static int create_wish(const struct wishes *wishes, const struct volume_wish *wi
     int err = named_open_store(wishes->root, true, &store);
     if (!err)
         err = volume_create(store, wish, &row, &existed);
+    if (err && !log_has_told())
+        log_error("cannot create volume %s: %s", wish->name ? wish->name : "", strerror(-err));
     if (err)
         return err;
     return printf("%s\n", row.name) < 0 || fflush(stdout) != 0 ? -EIO : 0;

@@ -140,6 +140,14 @@ static uint64_t parent_ino(struct page *page)
 /* What a name has for a number that cannot be looked up, as in libfuse: 0 would hide it. */
 enum { UNKNOWN_INO = 0xffffffff };
 
+/* What a listing says of the type; where owners are recorded a file may stand for a device, a pipe
+ * or a socket. */
+static mode_t listed_type(struct page *page, const struct listing_entry *listed)
+{
+    bool unknown = listed->dtype == DT_REG && mount_stack(page->mount, page->dir)->recorded;
+    return unknown ? 0 : DTTOIF(listed->dtype);
+}
+
 /* A name that cannot be looked up for what its layers hold is there nevertheless: left out, it
  * would be lost without a word to whoever copies or removes the directory. So it is listed, and a
  * lookup tells what is wrong. One that has just gone is left out. */
@@ -148,8 +156,8 @@ static bool add_unresolved(struct page *page, const struct listing_entry *listed
 {
     if (err == 0 || err == -ENOENT)
         return true;
-    return add_record(page, name, listed->ino ? listed->ino : UNKNOWN_INO, DTTOIF(listed->dtype),
-                      (off_t)listed->cookie);
+    return add_record(page, name, listed->ino ? listed->ino : UNKNOWN_INO,
+                      listed_type(page, listed), (off_t)listed->cookie);
 }
 
 /* A record with attributes is a lookup: it is counted only when it has found room. */
@@ -197,9 +205,7 @@ static bool add_listed(struct page *page, const struct listing *listing, uint32_
     uint64_t ino = listed->ino ? listed->ino : shown_ino(page, name, &err);
     if (ino == 0)
         return add_unresolved(page, listed, name, err);
-    /* A file may stand for a device, a pipe or a socket. */
-    bool unknown = listed->dtype == DT_REG && mount_stack(page->mount, page->dir)->recorded;
-    return add_record(page, name, ino, unknown ? 0 : DTTOIF(listed->dtype), (off_t)listed->cookie);
+    return add_record(page, name, ino, listed_type(page, listed), (off_t)listed->cookie);
 }
 
 static int fill_page(struct page *page, uint64_t cookie)

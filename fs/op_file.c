@@ -231,7 +231,9 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
         got += now > 0 ? (size_t)now : 0;
     }
     fdref_release(mount->fds, ref);
-    if (err && got == 0)
+    /* Less than was asked for is the end of the file to the page cache: it would read zeros there.
+     */
+    if (err)
         return reply_error(req, err);
     reply_bytes(req, buffer, got);
 }

@@ -97,7 +97,7 @@ static void make_and_reply(fuse_req_t req, uint64_t parent, const char *name, st
     if (err)
         reply_error(req, err);
     else
-        op_reply_lookup(req, &target.view, name);
+        op_reply_lookup(req, &target.view, name, target.view.id);
     target_finish(mount, &target);
 }
 
@@ -156,7 +156,7 @@ static int prepare_link_source(struct mount *mount, uint64_t ino, uint64_t paren
     err = node_view(mount->nodes, ino, view);
     if (!err && node_is(view, NODE_METACOPY) && !node_is(view, NODE_ORPHAN))
         err = redirect_set(mount, view, false);
-    return err;
+    return err ? err : promote_settle_links(mount, view->index);
 }
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
@@ -171,11 +171,16 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
         err = target_open(mount, parent, name, "link", &target);
     if (!err && view.tree != target.view.tree)
         err = -EXDEV;
+    if (!err && !mount_is_plain(mount, &view) &&
+        view.ino != stack_ino(mount_stack(mount, &view), 0, view.upper_ino))
+        err = promote_mark_impure(mount, target.view.index);
+    bool linked = false;
     if (!err) {
         names_read(mount);
         err = find_spot(mount, &view, &spot);
         if (!err)
             err = edit_link(mount_stack(mount, &view), spot.ref->fd, spot.name, &target.dir, name);
+        linked = !err;
         if (!err && node_is(&view, NODE_ORPHAN))
             growth_unnamed(mount, view.tree, spot.ref->fd, true);
         names_end(mount);
@@ -183,13 +188,12 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
     }
     if (!err)
         err = node_add_name(mount->nodes, view.index, target.view.index, name, true);
-    if (!err && !mount_is_plain(mount, &view) &&
-        view.ino != stack_ino(mount_stack(mount, &view), 0, view.upper_ino))
-        err = promote_mark_impure(mount, target.view.index);
+    if (err && linked)
+        op_made_in_vain(mount, target.view.id, view.id);
     if (err)
         reply_error(req, err);
     else
-        op_reply_lookup(req, &target.view, name);
+        op_reply_lookup(req, &target.view, name, view.id);
     target_finish(mount, &target);
 }
 
@@ -272,6 +276,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
         fdref_release(mount->fds, ref);
         reply_created(req, id, &st, fi);
     } else {
+        if (fd >= 0)
+            op_made_in_vain(mount, target.view.id, target.view.id);
         reply_error(req, err);
     }
     own_close(&fd);
@@ -311,13 +317,18 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
         st.st_ino = entry.ino;
         err = node_make_orphan(mount->nodes, target.view.tree, &entry, &id);
     }
-    if (err) {
-        own_close(&fd);
-        reply_error(req, err);
-    } else {
-        fdref_release(mount->fds,
-                      fdcache_pin(mount->fds, fdkey(FDKIND_ORPHAN, (uint32_t)id), fd, true));
-        reply_created(req, id, &st, fi);
+    struct fdref *ref = NULL;
+    if (!err) {
+        ref = fdcache_pin(mount->fds, fdkey(FDKIND_ORPHAN, (uint32_t)id), steal_fd(&fd), true);
+        err = ref ? 0 : -ENOMEM;
     }
+    fdref_release(mount->fds, ref);
+    if (err && id)
+        node_forget(mount->nodes, id, 1);
+    own_close(&fd);
+    if (err)
+        reply_error(req, err);
+    else
+        reply_created(req, id, &st, fi);
     target_finish(mount, &target);
 }

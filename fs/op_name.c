@@ -13,7 +13,15 @@
 
 #include <fcntl.h>
 
-void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char *name)
+void op_made_in_vain(struct mount *mount, uint64_t directory, uint64_t changed)
+{
+    mount->attributes_changed(mount->session, directory);
+    if (changed != directory)
+        mount->attributes_changed(mount->session, changed);
+}
+
+void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char *name,
+                     uint64_t changed)
 {
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
@@ -26,6 +34,8 @@ void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char 
         err = shown_intern(mount, parent, name, &shown, &view);
     }
     shown_finish(mount, &shown);
+    if (err && changed)
+        op_made_in_vain(mount, parent->id, changed);
     if (err)
         return reply_error(req, err);
     if (!present)
@@ -42,7 +52,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     int err = node_view(ops_mount(req)->nodes, parent, &dir);
     if (err)
         return reply_error(req, err);
-    op_reply_lookup(req, &dir, name);
+    op_reply_lookup(req, &dir, name, 0);
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)

@@ -24,8 +24,15 @@ void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count);
 void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
 void op_readlink(fuse_req_t req, fuse_ino_t ino);
 
-/* Looks (parent, name) up and answers with the entry: the end of every operation that makes one. */
-void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char *name);
+/* Looks (parent, name) up and answers with the entry: the end of every operation that makes one.
+ * `changed` is the node whose attributes that changed beside the parent's, or the parent itself; 0
+ * where nothing was made. */
+void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char *name,
+                     uint64_t changed);
+
+/* To be called before an error is answered for something that was made all the same: what the
+ * kernel remembers of these two nodes is no longer so. */
+void op_made_in_vain(struct mount *mount, uint64_t directory, uint64_t changed);
 
 /* attributes: op_attr.c */
 void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

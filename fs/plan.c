@@ -96,8 +96,12 @@ static int check_mountpoint(const struct stack *stack, char *const *real, const 
 static int check_overlaps(const struct stack *stack, const char *work, const char *mountpoint)
 {
     cleanup_free char **real = calloc(stack->count, sizeof(*real));
+    errno = 0;
     cleanup_free char *real_work = work ? realpath(work, NULL) : NULL;
     int err = real ? 0 : -ENOMEM;
+    /* One that is not there will be told of where it is opened. */
+    if (!err && work && !real_work && errno != ENOENT)
+        err = -errno;
     for (unsigned i = stack->writable ? 0 : 1; !err && i < stack->count; i++) {
         real[i] = fd_real_path(stack->layers[i].root);
         err = real[i] ? 0 : -errno;

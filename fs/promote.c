@@ -107,7 +107,6 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
     if (!err)
         place = find_upper_dir(mount, view->parent, &err);
     names_end(mount);
-    struct stat made;
     if (!err) {
         job->stack = mount_stack(mount, view);
         job->src_dir = spot.ref->fd;
@@ -119,16 +118,14 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
     }
     if (!err)
         err = copy(job);
-    if (!err)
-        err = fd_stat(place->fd, view->name, &made);
     if (!err) {
         unsigned clear = job->meta_only ? 0 : NODE_METACOPY;
         unsigned set = NODE_LINKED | (job->meta_only ? (unsigned)NODE_METACOPY : 0);
-        node_promoted(mount->nodes, view->index, set, clear, made.st_ino);
+        node_promoted(mount->nodes, view->index, set, clear, job->made);
         /* As in the kernel's overlayfs (ovl_getattr): the lower number stays with the other names.
          */
         if (job->torn)
-            node_set_ino(mount->nodes, view->index, stack_ino(job->stack, 0, made.st_ino));
+            node_set_ino(mount->nodes, view->index, stack_ino(job->stack, 0, job->made));
     }
     fdref_release(mount->fds, place);
     spot_finish(mount, &spot);
@@ -618,18 +615,20 @@ static int link_name(struct mount *mount, const struct node_view *view, uint32_t
     return 0;
 }
 
-int promote_name(struct mount *mount, uint32_t parent, const char *name, const char *cause)
+int promote_settle_links(struct mount *mount, uint32_t index)
 {
-    uint32_t index = node_find(mount->nodes, parent, name);
-    if (index == NODE_NONE)
-        return -ESTALE;
-    struct promotion promotion = {.cause = cause};
-    int err = promote_ask_name(mount, &promotion, parent, name);
-    if (!err)
-        err = promote_meta(mount, index, cause);
-    if (err || node_name_is_linked(mount->nodes, parent, name))
+    cleanup_view struct node_view view = {0};
+    int err = node_view_index(mount->nodes, index, &view);
+    if (err || !view.more || !view.more->index_name || !node_is(&view, NODE_UPPER))
         return err;
-    err = bring_dir(mount, parent, cause);
+    return linkindex_settle(mount_stack(mount, &view), view.more->index_name);
+}
+
+/* Brings the name up of a node that is up. */
+static int bring_name(struct mount *mount, uint32_t index, uint32_t parent, const char *name,
+                      const char *cause)
+{
+    int err = bring_dir(mount, parent, cause);
     if (err)
         return err;
     cleanup_view struct node_view view = {0};
@@ -641,4 +640,18 @@ int promote_name(struct mount *mount, uint32_t parent, const char *name, const c
                                                  : -ESTALE;
     node_unlock(mount->nodes, index);
     return err;
+}
+
+int promote_name(struct mount *mount, uint32_t parent, const char *name, const char *cause)
+{
+    uint32_t index = node_find(mount->nodes, parent, name);
+    if (index == NODE_NONE)
+        return -ESTALE;
+    struct promotion promotion = {.cause = cause};
+    int err = promote_ask_name(mount, &promotion, parent, name);
+    if (!err)
+        err = promote_meta(mount, index, cause);
+    if (!err && !node_name_is_linked(mount->nodes, parent, name))
+        err = bring_name(mount, index, parent, name, cause);
+    return err ? err : promote_settle_links(mount, index);
 }

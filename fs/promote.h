@@ -30,6 +30,10 @@ must_check int promote_data(struct mount *mount, uint32_t index, off_t limit, co
 must_check int promote_name(struct mount *mount, uint32_t parent, const char *name,
                             const char *cause);
 
+/* To be called before an inode gets or loses a name in the upper layer: the count of the names of a
+ * hard-linked lower inode is made fit for it. */
+must_check int promote_settle_links(struct mount *mount, uint32_t index);
+
 /* What an operation is about to promote one after the other. It asks about all of it first, so that
  * one that is refused leaves nothing half done. */
 struct promotion {

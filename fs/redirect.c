@@ -12,17 +12,21 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The redirect that an upper object carries now, or NULL; owned by the caller. */
-static char *current(struct mount *mount, const struct node_view *view)
+/* The redirect that an upper object carries now, owned by the caller; NULL for none. */
+static int current(struct mount *mount, const struct node_view *view, char **redirect)
 {
     struct spot spot = {0};
     char value[PATH_MAX + 1];
-    ssize_t length = -1;
-    if (find_spot(mount, view, &spot) == 0)
+    *redirect = NULL;
+    ssize_t length = find_spot(mount, view, &spot);
+    if (length == 0)
         length = ovlattr_get_owned(stack_upper_where(mount_stack(mount, view)), spot.ref->fd,
                                    spot.name, OVLATTR_REDIRECT, value, PATH_MAX);
     spot_finish(mount, &spot);
-    return length > 0 ? strndup(value, (size_t)length) : NULL;
+    if (length <= 0)
+        return length == -ENODATA ? 0 : (int)length;
+    *redirect = strndup(value, (size_t)length);
+    return *redirect ? 0 : -ENOMEM;
 }
 
 /* Puts "/name" in front of `path`, which is replaced. */
@@ -46,9 +50,11 @@ static int absolute(struct mount *mount, const struct node_view *view, char **pa
     while (at != NODE_ROOT) {
         cleanup_view struct node_view step = {0};
         int err = node_view_index(mount->nodes, at, &step);
+        cleanup_free char *moved = NULL;
+        if (!err)
+            err = current(mount, &step, &moved);
         if (err)
             return err;
-        cleanup_free char *moved = current(mount, &step);
         if (moved && moved[0] == '/') {
             char *joined = NULL;
             if (asprintf(&joined, "%s%s", moved, *path) < 0)
@@ -75,12 +81,12 @@ int redirect_set(struct mount *mount, const struct node_view *view, bool same_di
     if (!S_ISDIR(view->type) && view->more && view->more->index_name)
         same_dir = false;
     names_read(mount);
-    cleanup_free char *before = current(mount, view);
-    int err = 0;
+    cleanup_free char *before = NULL;
+    int err = current(mount, view, &before);
     bool good = before && (same_dir || before[0] == '/');
-    if (!good && same_dir)
+    if (!err && !good && same_dir)
         path = strdup(view->name);
-    else if (!good)
+    else if (!err && !good)
         err = absolute(mount, view, &path);
     if (!err && !good && !path)
         err = -ENOMEM;

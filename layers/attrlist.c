@@ -117,6 +117,7 @@ int attrlist_read(struct attrlist *list, enum ovlwhere where, int dir, const cha
     char buffer[XATTR_NAME_MAX + 1];
     cleanup_free char *names = NULL;
     bool books = false;
+    int err = 0;
     attrlist_empty(list);
     ssize_t length = xattr_list_all(dir, name, &names);
     if (length <= 0)
@@ -127,14 +128,14 @@ int attrlist_read(struct attrlist *list, enum ovlwhere where, int dir, const cha
         if (take_record(record, dir, name, at, st))
             continue;
         const char *shown = shown_name(where, at, buffer);
-        int err = shown ? read_attr(list, dir, name, at, shown) : 0;
+        err = shown ? read_attr(list, dir, name, at, shown) : 0;
         if (err)
             return err;
         books = books || !shown;
     }
     if (books)
-        list->marks = ovlattr_list(where, dir, name);
+        err = ovlattr_list(where, dir, name, &list->marks);
     if (list->count > 1)
         qsort(list->at, list->count, sizeof(*list->at), compare_names);
-    return 0;
+    return err;
 }

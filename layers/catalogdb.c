@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 
 enum { BUSY_MILLISECONDS = 30000 };
 
@@ -28,6 +29,18 @@ struct catalog {
 
 /* -errno for a result code of SQLite. The user's mistakes are the caller's to tell; the rest is
  * told here, where the words are. */
+/* What an I/O error of SQLite is about. It keeps the errno of most calls; what it cannot map or
+ * lengthen on a full disk is an I/O error to it as well. */
+static int cause_of(const struct catalog *catalog)
+{
+    struct statvfs room;
+    const char *path = catalog->db ? sqlite3_db_filename(catalog->db, "main") : NULL;
+    int known = catalog->db ? sqlite3_system_errno(catalog->db) : 0;
+    if (fd_is_fault(-known))
+        return -known;
+    return path && statvfs(path, &room) == 0 && room.f_bavail == 0 ? -ENOSPC : -EIO;
+}
+
 static int errno_of(const struct catalog *catalog, int code)
 {
     switch (code) {
@@ -40,8 +53,13 @@ static int errno_of(const struct catalog *catalog, int code)
     case SQLITE_CONSTRAINT_NOTNULL:
         return -EINVAL;
     }
-    log_error("catalog: %s", catalog->db ? sqlite3_errmsg(catalog->db) : sqlite3_errstr(code));
-    switch (code & 0xff) {
+    int kind = code & 0xff;
+    int cause = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ? cause_of(catalog) : 0;
+    log_error("catalog: %s%s%s", catalog->db ? sqlite3_errmsg(catalog->db) : sqlite3_errstr(code),
+              cause ? ": " : "", cause ? strerror(-cause) : "");
+    if (cause)
+        return cause;
+    switch (kind) {
     case SQLITE_NOMEM:
         return -ENOMEM;
     case SQLITE_FULL:

@@ -33,8 +33,9 @@ static int each_entry(int dir, struct reading *reading,
         return fd;
     cleanup_dir DIR *stream = fdopendir(fd);
     if (!stream) {
+        int err = -errno;
         close(fd);
-        return -ENOMEM;
+        return err;
     }
     for (;;) {
         errno = 0;
@@ -66,12 +67,14 @@ static int take_upper(struct reading *reading, int dir, const struct dirent *ent
         const char *hidden = whiteout_hidden_name(name);
         return hidden ? tell(reading, hidden, 0, DT_UNKNOWN, true) : 0;
     }
-    if (whiteout_is_opaque_file(stack_upper_where(stack), dir, name))
-        return 0;
+    int err = whiteout_is_opaque_file(stack_upper_where(stack), dir, name);
+    if (err)
+        return err < 0 ? err : 0;
     uint8_t dtype = entry->d_type;
     if (dtype == DT_CHR || dtype == DT_UNKNOWN) {
-        if (fd_stat(dir, name, &st) < 0)
-            return 0;
+        err = fd_stat(dir, name, &st);
+        if (err)
+            return err == -ENOENT ? 0 : err;
         dtype = (uint8_t)IFTODT(st.st_mode);
         if (whiteout_is_device(&st))
             return tell(reading, name, 0, DT_UNKNOWN, true);
@@ -122,13 +125,15 @@ static int take_single_lower(struct reading *reading, int dir, const struct dire
         return 0;
     bool maybe_attr = source->xwhiteouts && (dtype == DT_REG || dtype == DT_UNKNOWN);
     if (dtype == DT_CHR || dtype == DT_UNKNOWN || maybe_attr) {
-        if (fd_stat(dir, entry->d_name, &st) < 0)
-            return 0;
+        int err = fd_stat(dir, entry->d_name, &st);
+        if (err)
+            return err == -ENOENT ? 0 : err;
         dtype = (uint8_t)IFTODT(st.st_mode);
-        if (whiteout_is_device(&st) ||
-            (source->xwhiteouts && S_ISREG(st.st_mode) && st.st_size == 0 &&
-             ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, entry->d_name), OVLATTR_WHITEOUT)))
-            return 0;
+        int white = whiteout_is_device(&st) ? 1
+                    : source->xwhiteouts    ? whiteout_is_marked(dir, entry->d_name, &st)
+                                            : 0;
+        if (white)
+            return white < 0 ? white : 0;
     }
     return tell(reading, entry->d_name, stack_ino(reading->stack, source->layer, entry->d_ino),
                 dtype, false);

@@ -64,17 +64,16 @@ bool copydata_can_clone(int src, int dst)
     return ioctl(dst, FICLONE, src) == 0;
 }
 
-int copydata_copy(int src, int dst, off_t size, bool whole, struct copied *copied)
+static bool cloned(int src, int dst, bool whole, struct copied *copied)
 {
     *copied = (struct copied){0};
-    if (size == 0)
-        return 0;
-    if (whole && copydata_can_clone(src, dst)) {
+    if (whole && copydata_can_clone(src, dst))
         copied->means = COPYMEANS_REFLINK;
-        return 0;
-    }
-    if (ftruncate(dst, size) < 0)
-        return -errno;
+    return copied->means == COPYMEANS_REFLINK;
+}
+
+static int copy_extents(int src, int dst, off_t size, struct copied *copied)
+{
     for (off_t at = 0; at < size;) {
         off_t data = lseek(src, at, SEEK_DATA);
         if (data < 0 && errno == ENXIO)
@@ -92,4 +91,18 @@ int copydata_copy(int src, int dst, off_t size, bool whole, struct copied *copie
         at = hole;
     }
     return 0;
+}
+
+int copydata_copy(int src, int dst, off_t size, bool whole, struct copied *copied)
+{
+    if (cloned(src, dst, whole && size > 0, copied) || size == 0)
+        return 0;
+    return ftruncate(dst, size) < 0 ? -errno : copy_extents(src, dst, size, copied);
+}
+
+int copydata_fill(int src, int dst, off_t size, bool whole, struct copied *copied)
+{
+    if (cloned(src, dst, whole && size > 0, copied))
+        return 0;
+    return copy_extents(src, dst, size, copied);
 }

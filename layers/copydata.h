@@ -23,6 +23,9 @@ struct copied {
  * `whole` says that this is all of src, so that it may be cloned. */
 must_check int copydata_copy(int src, int dst, off_t size, bool whole, struct copied *copied);
 
+/* The same into a file that is as long already, and stays so; holes of src are left alone. */
+must_check int copydata_fill(int src, int dst, off_t size, bool whole, struct copied *copied);
+
 /* Whether `dst`, an empty file that is thrown away, can share the extents of `src`, so that a copy
  * of all of it moves nothing. */
 bool copydata_can_clone(int src, int dst);

@@ -103,12 +103,16 @@ static int mark_opaque(int dir, const char *name)
 static int copy_attributes(enum treekind kind, const struct walk_step *step, int dir,
                            const char *name)
 {
-    ovlset had = kind == TREEKIND_PLAIN ? 0 : ovlattr_list(OVLWHERE_SEALED, step->dir, step->name);
+    ovlset had = 0, has = 0;
+    int err =
+        kind == TREEKIND_PLAIN ? 0 : ovlattr_list(OVLWHERE_SEALED, step->dir, step->name, &had);
     /* In no namespace nothing is private: all is copied as it lies there. */
-    int err = copymeta_xattrs(OVLSPACE_NONE, step->dir, step->name, dir, name);
+    if (!err)
+        err = copymeta_xattrs(OVLSPACE_NONE, step->dir, step->name, dir, name);
+    if (!err && had)
+        err = ovlattr_list(OVLWHERE_SEALED, dir, name, &has);
     if (err || !had)
         return err;
-    ovlset has = ovlattr_list(OVLWHERE_SEALED, dir, name);
     err = remove_stale(dir, name, has & ~(ovlset)KEPT);
     ovlset lost = had & KEPT & ~has;
     if (!err && ovlset_has(lost, OVLATTR_OPAQUE))
@@ -248,10 +252,14 @@ static int leave_directory(struct copying *copy, const struct walk_step *step)
 
 static int copy_step(struct copying *copy, const struct walk_step *step)
 {
-    if (!step->leaving && copy->job->kind == TREEKIND_LAYER &&
-        (ovlattr_list(OVLWHERE_SEALED, step->dir, step->name) & HALF))
+    ovlset attrs = 0;
+    int err = 0;
+    if (!step->leaving && copy->job->kind == TREEKIND_LAYER)
+        err = ovlattr_list(OVLWHERE_SEALED, step->dir, step->name, &attrs);
+    if (!err && (attrs & HALF))
         return refuse(copy, "it stands on another layer (redirect or metacopy)");
-    int err = find_parent(copy, step->path);
+    if (!err)
+        err = find_parent(copy, step->path);
     if (err)
         return err;
     if (!S_ISDIR(step->st.st_mode))

@@ -149,10 +149,9 @@ static int set_origin(const struct copyup *job, const struct staged *staged)
     /* The links of a lower inode that part ways must not share a number. */
     if (job->torn)
         return 0;
-    origin_of(&stack->backings[stack->layers[job->src_layer].fs], job->src_dir, job->src_name,
-              &origin);
-    int err = 0;
-    if (origin.size > 0)
+    int err = origin_of(&stack->backings[stack->layers[job->src_layer].fs], job->src_dir,
+                        job->src_name, &origin);
+    if (!err && origin.size > 0)
         err = set_if_possible(job, staged, OVLATTR_ORIGIN, origin.bytes, origin.size);
     if (!err && !is_dir && (origin.size == 0 || !stack->able.handles)) {
         uint64_t ino = stack_ino(stack, job->src_layer, job->src.st_ino);
@@ -258,28 +257,60 @@ static int publish_read_only_dir(const struct copyup *job, struct staged *staged
     int err = fd_chmod(job->stack->stage, staged->temp, (job->src.st_mode & 07777) | S_IWUSR);
     if (!err)
         err = publish_at(job, staged, job->dst_dir, job->dst_name);
-    return err ? err : copymeta_mode(job->dst_dir, job->dst_name, &job->src);
+    if (err)
+        return err;
+    err = copymeta_mode(job->dst_dir, job->dst_name, &job->src);
+    if (err) /* it must not stay with a mode that nobody asked for */
+        unlinkat(job->dst_dir, job->dst_name, AT_REMOVEDIR);
+    return err;
 }
 
+/* An entry of the index that no name was linked to, because that failed: nobody looks for it. */
+static bool is_stranded(const struct stack *stack, const char *index_name)
+{
+    struct stat st;
+    return fd_stat(stack->index, index_name, &st) == 0 && st.st_nlink == 1;
+}
+
+static int publish_in_index(const struct copyup *job, struct staged *staged)
+{
+    const struct stack *stack = job->stack;
+    int err = publish_at(job, staged, stack->index, job->index_name);
+    if (err == -EEXIST && is_stranded(stack, job->index_name) &&
+        unlinkat(stack->index, job->index_name, 0) == 0)
+        err = publish_at(job, staged, stack->index, job->index_name);
+    if (err)
+        return err;
+    err = linkindex_link_first(stack, job->index_name, job->dst_dir, job->dst_name,
+                               job->src.st_nlink);
+    if (err && is_stranded(stack, job->index_name))
+        unlinkat(stack->index, job->index_name, 0);
+    return err;
+}
+
+/* The last step that can fail: when this does, the place is as it was. The times of the directory
+ * are put back as far as that goes, as in the kernel (ovl_copy_up_workdir). */
 static int publish(const struct copyup *job, struct staged *staged)
 {
     struct stat before;
+    if (job->index_name)
+        return publish_in_index(job, staged);
     if (fstat(job->dst_dir, &before) < 0)
         return -errno;
-    int err;
-    if (job->index_name) {
-        err = publish_at(job, staged, job->stack->index, job->index_name);
-        if (!err)
-            err = linkindex_link_first(job->stack, job->index_name, job->dst_dir, job->dst_name,
-                                       job->src.st_nlink);
-        return err;
-    }
-    err = publish_at(job, staged, job->dst_dir, job->dst_name);
+    int err = publish_at(job, staged, job->dst_dir, job->dst_name);
     if (err == -EACCES && S_ISDIR(job->src.st_mode) && !(job->src.st_mode & S_IWUSR) &&
         !job->stack->layers[0].record)
         err = publish_read_only_dir(job, staged);
     if (!err)
-        err = copymeta_times(job->dst_dir, "", &before);
+        (void)!copymeta_times(job->dst_dir, "", &before);
+    return err;
+}
+
+static int read_made(struct copyup *job, const struct staged *staged)
+{
+    struct stat st;
+    int err = fd_stat(staged_dir(job, staged), staged_name(staged), &st);
+    job->made = err ? 0 : st.st_ino;
     return err;
 }
 
@@ -293,6 +324,8 @@ static int run(struct copyup *job)
         err = copy_data(job, &staged);
     if (!err)
         err = dress(job, &staged);
+    if (!err)
+        err = read_made(job, &staged);
     if (!err)
         err = publish(job, &staged);
     staged_finish(job, &staged);
@@ -328,31 +361,60 @@ int copyup_orphan(struct copyup *job)
     return fd;
 }
 
-int copyup_complete(const struct stack *stack, int fd, int data, struct copied *copied)
-{
+/* What the upper file of a metacopy looked like before it was filled. */
+struct before {
     struct stat st;
     char capability[64];
-    *copied = (struct copied){0};
-    if (fstat(fd, &st) < 0)
+    ssize_t capability_size; /* 0 for none */
+};
+
+static int look_before(int fd, struct before *before)
+{
+    if (fstat(fd, &before->st) < 0)
         return -errno;
-    ssize_t capability_size = fgetxattr(fd, "security.capability", capability, sizeof(capability));
-    /* What was copied before a crash is copied again; the file shows the lower data until the end.
-     */
-    if (st.st_size > 0) {
-        int err = copydata_copy(data, fd, st.st_size, true, copied);
-        if (!err && stack->features.sync && copied->bytes > 0 && fdatasync(fd) < 0)
-            err = -errno;
-        if (err)
-            return err;
-    }
-    /* The first write took setuid bits and capabilities away, as it does from anybody's file. */
-    int err = copymeta_owner_mode(fd, "", &st);
-    if (!err && capability_size > 0 && copied->means != COPYMEANS_NONE &&
-        fsetxattr(fd, "security.capability", capability, (size_t)capability_size, 0) < 0)
+    before->capability_size =
+        xattr_get(fd, "", "security.capability", before->capability, sizeof(before->capability));
+    if (before->capability_size == -ENODATA || before->capability_size == -EOPNOTSUPP)
+        before->capability_size = 0;
+    return before->capability_size < 0 ? (int)before->capability_size : 0;
+}
+
+/* The first write took setuid bits and capabilities away, as it does from anybody's file. */
+static int restore(int fd, const struct before *before, bool moved)
+{
+    int err = copymeta_owner_mode(fd, "", &before->st);
+    if (!err && before->capability_size > 0 && moved &&
+        fsetxattr(fd, "security.capability", before->capability, (size_t)before->capability_size,
+                  0) < 0)
         err = -errno;
+    return err ? err : copymeta_times(fd, "", &before->st);
+}
+
+static int fill(const struct stack *stack, int fd, int data, off_t size, struct copied *copied)
+{
+    int err = copydata_fill(data, fd, size, true, copied);
+    if (!err && stack->features.sync && copied->bytes > 0 && fdatasync(fd) < 0)
+        err = -errno;
+    return err;
+}
+
+/* What was copied before a failure or a crash is copied again: the file shows the lower data until
+ * the mark goes. */
+int copyup_complete(const struct stack *stack, int fd, int data, struct copied *copied)
+{
+    struct before before;
+    *copied = (struct copied){0};
+    int err = look_before(fd, &before);
+    if (err)
+        return err;
+    err = fill(stack, fd, data, before.st.st_size, copied);
     if (!err)
-        err = copymeta_times(fd, "", &st);
-    return err ? err : ovlattr_remove(stack->able.space, fd, "", OVLATTR_METACOPY);
+        err = restore(fd, &before, copied->means != COPYMEANS_NONE);
+    if (!err)
+        err = ovlattr_remove(stack->able.space, fd, "", OVLATTR_METACOPY);
+    if (err)
+        (void)!restore(fd, &before, copied->means != COPYMEANS_NONE);
+    return err;
 }
 
 bool copyup_moves_nothing(const struct stack *stack, int data)

@@ -33,6 +33,7 @@ struct copyup {
     const char *index_name; /* hex name in the index of a hard-linked object; or NULL */
     /* the result */
     struct copied copied;
+    ino_t made; /* its number in the upper filesystem */
     bool torn; /* one of several names, and no index holds them together: it is a file of its own */
 };
 

@@ -43,12 +43,16 @@ static int make_at(int dir, const char *name, const struct making *making, int *
     }
 }
 
-/* Whether a new object in `dir` takes more from it than its place: a group, or a default ACL. */
-static bool dir_is_inherited_from(int dir)
+/* Whether a new object in `dir`, which looks like *st, takes more from it than its place: a group,
+ * or a default ACL. 1, 0 or -errno. */
+static int dir_is_inherited_from(int dir, struct stat *st)
 {
-    struct stat st;
-    return fstat(dir, &st) < 0 || (st.st_mode & S_ISGID) ||
-           xattr_get(dir, "", "system.posix_acl_default", NULL, 0) > 0;
+    if (fstat(dir, st) < 0)
+        return -errno;
+    if (st->st_mode & S_ISGID)
+        return 1;
+    ssize_t size = xattr_get(dir, "", "system.posix_acl_default", NULL, 0);
+    return size >= 0 ? size > 0 : size == -ENODATA || size == -EOPNOTSUPP ? 0 : (int)size;
 }
 
 /* A place in the stage where a new object inherits what it would in `dir`: the stage itself, or a
@@ -56,14 +60,15 @@ static bool dir_is_inherited_from(int dir)
  */
 static int stage_like(const struct stack *stack, int dir, char temp[UPPER_TEMP_MAX], int *place)
 {
+    struct stat st;
     temp[0] = 0;
     *place = stack->stage;
-    if (!dir_is_inherited_from(dir))
-        return 0;
-    struct stat st;
+    int inherited = dir_is_inherited_from(dir, &st);
+    if (inherited <= 0)
+        return inherited;
     *place = -1; /* the stage itself is not the caller's to close */
     upper_temp_name(temp);
-    if (fstat(dir, &st) < 0 || mkdirat(stack->stage, temp, 0700) < 0)
+    if (mkdirat(stack->stage, temp, 0700) < 0)
         return -errno;
     *place = fd_open_name(stack->stage, temp, O_RDONLY | O_DIRECTORY, 0);
     if (*place < 0)
@@ -71,21 +76,24 @@ static int stage_like(const struct stack *stack, int dir, char temp[UPPER_TEMP_M
     return copymeta_look(stack->able.space, dir, "", *place, "", &st);
 }
 
-/* Puts a staged object in the place of a whiteout. */
+/* Puts a staged object in the place of a whiteout. What fails after that is no failure: a mark that
+ * is left beside an object hides nothing of it, a whiteout in the stage is swept. */
 static int publish_over(const struct stack *stack, int place, const char *staged,
                         const struct editdir *dir, const char *name, bool is_dir)
 {
     int err;
     if (stack->able.whiteform == WHITEFORM_FILE) {
         err = renameat(place, staged, dir->upper, name) < 0 ? -errno : 0;
-        return err ? err : upper_uncover(stack, dir->upper, name);
+        if (!err)
+            (void)!upper_uncover(stack, dir->upper, name);
+        return err;
     }
     if (!is_dir)
         return renameat(place, staged, dir->upper, name) < 0 ? -errno : 0;
     err = upper_exchange(stack, place, staged, dir->upper, name);
-    if (err)
-        return err;
-    return unlinkat(place, staged, 0) < 0 ? -errno : 0;
+    if (!err)
+        unlinkat(place, staged, 0);
+    return err;
 }
 
 static bool is_closed_to_its_maker(const struct making *making)
@@ -130,7 +138,12 @@ static int publish_closed_dir(const struct stack *stack, int place, const char *
     err = fd_chmod(place, staged, open.st_mode & 07777);
     if (!err)
         err = publish_over(stack, place, staged, dir, name, true);
-    return err ? err : close_to_its_maker(dir->upper, name, making);
+    if (err)
+        return err;
+    err = close_to_its_maker(dir->upper, name, making);
+    if (err) /* it must not stay with a mode that nobody asked for */
+        (void)!upper_cover(stack, dir->upper, name, true);
+    return err;
 }
 
 static int make_over_whiteout(const struct stack *stack, const struct editdir *dir,
@@ -236,14 +249,19 @@ int edit_make(const struct stack *stack, const struct editdir *dir, const char *
               const struct making *making, int *fd)
 {
     struct stat st;
+    int look = UPPER_NOTHING, err = 0;
     if (stack->layers[0].record)
         return make_recorded(stack, dir, name, making, fd);
-    if (stack->able.whiteform == WHITEFORM_FILE &&
-        upper_look(stack, dir->upper, name, &st) == UPPER_WHITEOUT)
+    if (stack->able.whiteform == WHITEFORM_FILE)
+        look = upper_look(stack, dir->upper, name, &st);
+    if (look == UPPER_NOTHING)
+        err = make_at(dir->upper, name, making, fd);
+    if (err == -EEXIST)
+        look = upper_look(stack, dir->upper, name, &st);
+    if (look == UPPER_WHITEOUT)
         return make_over_whiteout(stack, dir, name, making, fd);
-    int err = make_at(dir->upper, name, making, fd);
-    if (err == -EEXIST && upper_look(stack, dir->upper, name, &st) == UPPER_WHITEOUT)
-        return make_over_whiteout(stack, dir, name, making, fd);
+    if (look < 0 || (look == UPPER_OBJECT && !err))
+        return look < 0 ? look : -EEXIST;
     /* Nothing lies beneath a new name, but saying so saves later lookups the question. As in the
      * kernel it may fail. */
     if (!err && S_ISDIR(making->mode) && dir->sources && stack->able.space != OVLSPACE_NONE)
@@ -340,9 +358,10 @@ static int move_dir_over_whiteout(const struct stack *stack, const struct renami
 {
     const struct editdir *from = renaming->from, *to = renaming->to;
     int err = upper_exchange(stack, from->upper, renaming->from_name, to->upper, renaming->to_name);
-    if (err)
-        return err;
-    return cover ? 0 : upper_uncover(stack, from->upper, renaming->from_name);
+    /* A whiteout that stays where nothing lies beneath hides nothing. */
+    if (!err && !cover)
+        (void)!upper_uncover(stack, from->upper, renaming->from_name);
+    return err;
 }
 
 /* Where opaqueness is a file, no directory that says so is empty on disk: the two are exchanged,
@@ -390,6 +409,6 @@ int edit_rename(const struct stack *stack, const struct renaming *renaming)
     int err = renaming->is_dir ? move_dir(stack, renaming, look, &target, cover)
                                : move(stack, renaming, cover);
     if (!err && look == UPPER_WHITEOUT && stack->able.whiteform == WHITEFORM_FILE)
-        err = upper_uncover(stack, to->upper, renaming->to_name);
+        (void)!upper_uncover(stack, to->upper, renaming->to_name); /* see publish_over() */
     return err;
 }

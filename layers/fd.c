@@ -174,3 +174,14 @@ int fd_each_name(int dir, int (*each)(void *context, const char *name), void *co
             return result;
     }
 }
+
+bool fd_is_fault(int err)
+{
+    static const int FAULTS[] = {EIO,    ENOSPC, EDQUOT, EROFS, ENOMEM,
+                                 EMFILE, ENFILE, ESTALE, EINTR, ETIMEDOUT};
+    for (size_t i = 0; i < sizeof(FAULTS) / sizeof(FAULTS[0]); i++) {
+        if (err == -FAULTS[i])
+            return true;
+    }
+    return false;
+}

@@ -9,6 +9,7 @@
 
 #include "own.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -59,5 +60,9 @@ static inline int fd_is_dot(const char *name)
 {
     return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
 }
+
+/* Whether an error tells that something failed (the disk, memory, descriptors), and not that it
+ * cannot be done here at all: then nothing may be concluded from it about what can. */
+bool fd_is_fault(int err);
 
 #endif

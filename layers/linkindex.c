@@ -39,10 +39,12 @@ static char read_count(const struct stack *stack, int dir, const char *name, lon
 }
 
 /* The count of the lower inode that (dir, name) was copied from; 0 where it cannot be told. */
-static nlink_t lower_links(const struct stack *stack, int dir, const char *name)
+static int lower_links(const struct stack *stack, int dir, const char *name, nlink_t *count)
 {
     struct stat st;
-    return stack_origin_stat(stack, dir, name, &st) == 0 ? st.st_nlink : 0;
+    int err = stack_origin_stat(stack, dir, name, &st);
+    *count = err ? 0 : st.st_nlink;
+    return err == -ESTALE ? 0 : err;
 }
 
 nlink_t linkindex_shown(const struct stack *stack, int dir, const char *name, nlink_t upper,
@@ -51,7 +53,7 @@ nlink_t linkindex_shown(const struct stack *stack, int dir, const char *name, nl
     long number = 0;
     char kind = read_count(stack, dir, name, &number);
     if (kind == 'L' && lower == 0)
-        lower = lower_links(stack, dir, name);
+        (void)!lower_links(stack, dir, name, &lower);
     long count = number + (kind == 'U' ? (long)upper : (long)lower);
     bool known = kind == 'U' || (kind == 'L' && lower > 0);
     return known && count > 0 ? (nlink_t)count : fallback;
@@ -64,6 +66,7 @@ int linkindex_write(const struct stack *stack, const char *index_name, nlink_t s
     return err ? err : write_count(stack, index_name, 'U', shown, st.st_nlink);
 }
 
+/* Whatever fails after the link leaves a count that is true, and is settled later. */
 int linkindex_link_first(const struct stack *stack, const char *index_name, int dst_dir,
                          const char *dst_name, nlink_t shown)
 {
@@ -72,16 +75,35 @@ int linkindex_link_first(const struct stack *stack, const char *index_name, int 
         return -errno;
     if (linkat(stack->index, index_name, dst_dir, dst_name, 0) < 0)
         return -errno;
-    int err = linkindex_write(stack, index_name, shown);
-    return err ? err : copymeta_times(dst_dir, "", &before);
+    (void)!linkindex_write(stack, index_name, shown);
+    (void)!copymeta_times(dst_dir, "", &before);
+    return 0;
 }
 
 int linkindex_link(const struct stack *stack, const char *index_name, int dst_dir,
                    const char *dst_name, nlink_t shown)
 {
-    nlink_t lower = lower_links(stack, stack->index, index_name);
-    int err = lower > 0 ? write_count(stack, index_name, 'L', shown, lower) : 0;
+    nlink_t lower;
+    int err = lower_links(stack, stack->index, index_name, &lower);
+    if (!err && lower > 0)
+        err = write_count(stack, index_name, 'L', shown, lower);
     return err ? err : linkindex_link_first(stack, index_name, dst_dir, dst_name, shown);
+}
+
+int linkindex_settle(const struct stack *stack, const char *index_name)
+{
+    struct stat st;
+    char text[TEXT_MAX];
+    ssize_t length = ovlattr_get_owned(stack_upper_where(stack), stack->index, index_name,
+                                       OVLATTR_NLINK, text, sizeof(text));
+    if (length < 1 || text[0] != 'L')
+        return length < 0 && length != -ENODATA ? (int)length : 0;
+    int err = fd_stat(stack->index, index_name, &st);
+    if (err)
+        return err;
+    nlink_t shown =
+        linkindex_shown(stack, stack->index, index_name, st.st_nlink, 0, st.st_nlink - 1);
+    return write_count(stack, index_name, 'U', shown, st.st_nlink);
 }
 
 /* As the kernel judges it (fs/overlayfs/namei.c, ovl_verify_index): the index has the only link,

@@ -25,8 +25,9 @@ nlink_t linkindex_shown(const struct stack *stack, int dir, const char *name, nl
 must_check int linkindex_write(const struct stack *stack, const char *index_name, nlink_t shown);
 
 /* Gives an indexed inode, of which the union shows `shown` names, one of these in the upper layer.
- * The times of the directory stay. A crash leaves the count as it was; where the lower inode cannot
- * be asked for its own (see stack_origin_stat()), it may leave it one too high. */
+ * The times of the directory stay. A crash, and a failure after the link is made (which is not
+ * told), leave the count as it was; where the lower inode cannot be asked for its own (see
+ * stack_origin_stat()), that may leave it one too high. */
 must_check int linkindex_link(const struct stack *stack, const char *index_name, int dst_dir,
                               const char *dst_name, nlink_t shown);
 
@@ -35,6 +36,10 @@ must_check int linkindex_link(const struct stack *stack, const char *index_name,
  */
 must_check int linkindex_link_first(const struct stack *stack, const char *index_name, int dst_dir,
                                     const char *dst_name, nlink_t shown);
+
+/* Before a name of an indexed inode comes or goes: its count must be relative to the upper one, as
+ * in the kernel (ovl_nlink_start), which then changes along. */
+must_check int linkindex_settle(const struct stack *stack, const char *index_name);
 
 /* Removes what lies in the index and of which no name is shown any more: a daemon was killed
  * between taking the last name and this. Errors are not told: it is tried again at the next mount.

@@ -6,10 +6,12 @@
 #include "log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
 static bool debug_on;
+static atomic_bool error_told;
 
 void log_enable_debug(bool on)
 {
@@ -46,9 +48,15 @@ __attribute__((format(printf, 2, 0))) static void log_line(const char *prefix, c
     (void)written;
 }
 
+bool log_has_told(void)
+{
+    return atomic_load(&error_told);
+}
+
 void log_error(const char *format, ...)
 {
     va_list args;
+    atomic_store(&error_told, true);
     va_start(args, format);
     log_line("plyfs: ", format, args);
     va_end(args);

@@ -15,6 +15,9 @@ bool log_debug_enabled(void);
 /* Puts '?' for what a terminal would obey: for words that quote what came from outside. */
 void log_clean(char *words);
 
+/* Whether an error was told: who fails in the end can see whether anybody has said why. */
+bool log_has_told(void);
+
 /* Each writes "plyfs: " and the message, cleaned so, and a newline to stderr, in one write. */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -142,18 +142,19 @@ static int building_add(struct building *build, unsigned source, const char *nam
     return 0;
 }
 
-/* Says whether the directory entry is a whiteout in itself, and finds out its type if need be. */
-static bool is_whiteout(int dir, const char *name, bool xwhiteouts, uint8_t *dtype)
+/* Says whether the directory entry is a whiteout in itself (1, 0 or -errno), and finds out its type
+ * if need be. */
+static int is_whiteout(int dir, const char *name, bool xwhiteouts, uint8_t *dtype)
 {
     struct stat st;
     bool ask = *dtype == DT_UNKNOWN || *dtype == DT_CHR || (xwhiteouts && *dtype == DT_REG);
-    if (!ask || fd_stat(dir, name, &st) < 0)
-        return false;
+    int err = ask ? fd_stat(dir, name, &st) : 0;
+    if (!ask || err)
+        return err == -ENOENT ? 0 : err;
     *dtype = (uint8_t)IFTODT(st.st_mode);
     if (whiteout_is_device(&st))
-        return true;
-    return xwhiteouts && S_ISREG(st.st_mode) && st.st_size == 0 &&
-           ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, name), OVLATTR_WHITEOUT);
+        return 1;
+    return xwhiteouts ? whiteout_is_marked(dir, name, &st) : 0;
 }
 
 static int read_entry(struct building *build, unsigned source, int dir, const struct dirent *entry)
@@ -168,7 +169,9 @@ static int read_entry(struct building *build, unsigned source, int dir, const st
         return hides ? nameset_add(&build->whites, hides, &index, &fresh) : 0;
     }
     uint8_t dtype = entry->d_type;
-    bool hidden = is_whiteout(dir, entry->d_name, from->xwhiteouts, &dtype);
+    int hidden = is_whiteout(dir, entry->d_name, from->xwhiteouts, &dtype);
+    if (hidden < 0)
+        return hidden;
     return building_add(build, source, entry->d_name, dtype,
                         stack_ino(build->stack, from->layer, entry->d_ino), hidden);
 }
@@ -198,8 +201,9 @@ static int read_source(struct building *build, unsigned source)
         return fd;
     cleanup_dir DIR *dir = fdopendir(fd);
     if (!dir) {
+        err = -errno;
         close(fd);
-        return -ENOMEM;
+        return err;
     }
     nameset_finish(&build->whites);
     for (;;) {

@@ -26,14 +26,15 @@ struct fs_uuid {
 };
 #define PLYFS_IOC_GETFSUUID _IOR(0x15, 0, struct fs_uuid)
 
-void backing_probe(struct backing *backing, int dir, dev_t dev)
+int backing_probe(struct backing *backing, int dir, dev_t dev)
 {
     struct fs_uuid found = {0};
     *backing = (struct backing){.dev = dev, .root = dir};
-    if (ioctl(dir, PLYFS_IOC_GETFSUUID, &found) == 0 && found.length == 16) {
-        backing->has_uuid = true;
-        memcpy(backing->uuid, found.uuid, 16);
-    }
+    if (ioctl(dir, PLYFS_IOC_GETFSUUID, &found) < 0)
+        return fd_is_fault(-errno) ? -errno : 0;
+    backing->has_uuid = found.length == 16;
+    memcpy(backing->uuid, found.uuid, 16);
+    return 0;
 }
 
 /* A file_handle with the room behind it that name_to_handle_at(2) wants. */
@@ -42,18 +43,18 @@ union handle {
     char room[sizeof(struct file_handle) + 128];
 };
 
-void origin_of(const struct backing *backing, int dir, const char *name, struct origin *origin)
+int origin_of(const struct backing *backing, int dir, const char *name, struct origin *origin)
 {
     origin->size = 0;
     if (!backing->has_uuid)
-        return;
+        return 0;
     union handle handle;
     int mount_id;
     handle.head.handle_bytes = 128;
     if (name_to_handle_at(dir, name, &handle.head, &mount_id, AT_EMPTY_PATH) < 0)
-        return;
+        return errno == EOPNOTSUPP || errno == EOVERFLOW ? 0 : -errno;
     if (handle.head.handle_type < 0 || handle.head.handle_type > 0xfe)
-        return;
+        return 0;
     size_t length = AT_HANDLE + handle.head.handle_bytes;
     origin->bytes[AT_VERSION] = 0;
     origin->bytes[AT_MAGIC] = MAGIC;
@@ -63,6 +64,7 @@ void origin_of(const struct backing *backing, int dir, const char *name, struct 
     memcpy(origin->bytes + AT_UUID, backing->uuid, 16);
     memcpy(origin->bytes + AT_HANDLE, handle.head.f_handle, handle.head.handle_bytes);
     origin->size = length;
+    return 0;
 }
 
 int origin_stat(const struct backing *backing, const struct origin *origin, struct stat *st)

@@ -30,11 +30,13 @@ struct backing {
     uint8_t uuid[16];
 };
 
-/* Fills `backing` from an open directory. Never fails: what is missing is left out. */
-void backing_probe(struct backing *backing, int dir, dev_t dev);
+/* Fills `backing` from an open directory; what the filesystem does not have is left out. */
+must_check int backing_probe(struct backing *backing, int dir, dev_t dev);
 
-/* The origin of (dir, name) on `backing`. */
-void origin_of(const struct backing *backing, int dir, const char *name, struct origin *origin);
+/* The origin of (dir, name) on `backing`. An error is the filesystem's own failure: one that has no
+ * handles gives an origin of size 0. */
+must_check int origin_of(const struct backing *backing, int dir, const char *name,
+                         struct origin *origin);
 
 /* Opens the lower file again by its handle, to ask its inode number. -ESTALE when it is gone or on
  * another filesystem, -EPERM without CAP_DAC_READ_SEARCH. */

@@ -77,14 +77,20 @@ static ovlset attr_bit(enum ovlwhere where, const char *disk_name)
     return 0;
 }
 
-ovlset ovlattr_list(enum ovlwhere where, int dir, const char *name)
+/* What a filesystem answers that has no such attributes, or shows us none. */
+static bool has_none(ssize_t err)
+{
+    return err == -ENODATA || err == -EOPNOTSUPP || err == -ENOSYS || err == -EPERM;
+}
+
+int ovlattr_list(enum ovlwhere where, int dir, const char *name, ovlset *set)
 {
     cleanup_free char *names = NULL;
     ssize_t length = xattr_list_all(dir, name, &names);
-    ovlset set = 0;
+    *set = 0;
     for (ssize_t at = 0; at < length; at += (ssize_t)strlen(names + at) + 1)
-        set |= attr_bit(where, names + at);
-    return set;
+        *set |= attr_bit(where, names + at);
+    return length >= 0 || has_none(length) || length == -EACCES ? 0 : (int)length;
 }
 
 /* An attribute of the user's namespace asks for the right to read or write the object (xattr(7)),
@@ -124,12 +130,12 @@ ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr
             continue;
         snprintf(full, sizeof(full), "%s%s", PREFIX[i], SUFFIX[attr]);
         ssize_t length = xattr_get(dir, name, full, value, size);
-        if (length >= 0 || length == -ERANGE || length == -EACCES)
+        if (!has_none(length))
             return length;
     }
-    if (attr == OVLATTR_OPAQUE)
-        return xattr_get(dir, name, FUSE_OPAQUE, value, size);
-    return -ENODATA;
+    ssize_t length =
+        attr == OVLATTR_OPAQUE ? xattr_get(dir, name, FUSE_OPAQUE, value, size) : -ENODATA;
+    return has_none(length) ? -ENODATA : length;
 }
 
 ssize_t ovlattr_get_owned(enum ovlwhere where, int dir, const char *name, enum ovlattr attr,

@@ -59,11 +59,13 @@ static inline bool ovlset_has(ovlset set, enum ovlattr attr)
     return set >> attr & 1;
 }
 
-/* Lists what (dir, name) carries; user.fuseoverlayfs.opaque counts as OPAQUE everywhere. An object
- * that cannot be asked has none. */
-ovlset ovlattr_list(enum ovlwhere where, int dir, const char *name);
+/* Lists what (dir, name) carries; user.fuseoverlayfs.opaque counts as OPAQUE everywhere. On a
+ * filesystem without attributes, and where they may not be asked for, there are none; whoever meets
+ * another error does not know, and must not go on as if there were none. */
+must_check int ovlattr_list(enum ovlwhere where, int dir, const char *name, ovlset *set);
 
-/* Reads one. The length, or -errno (-ENODATA, -ERANGE...). */
+/* Reads one. The length, or -errno: -ENODATA where it is not there, also on a filesystem without
+ * attributes; -ERANGE, -EACCES; or what the filesystem failed with. */
 must_check ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr attr,
                                void *value, size_t size);
 

@@ -152,15 +152,6 @@ static char *read_redirect(enum ovlwhere where, int dir, const char *name, int *
     return value;
 }
 
-static bool dot_wh_exists(int dir, const char *name)
-{
-    char white[NAME_MAX + sizeof(WHITEOUT_PREFIX)];
-    struct stat st;
-    if (snprintf(white, sizeof(white), WHITEOUT_PREFIX "%s", name) > NAME_MAX)
-        return false;
-    return fd_stat(dir, white, &st) == 0;
-}
-
 enum step { STEP_ABSENT, STEP_FOUND, STEP_STOP };
 
 /* Asks an open source for one name. STEP_STOP: a whiteout, nothing beneath counts. */
@@ -170,18 +161,19 @@ static int ask(const struct walk *walk, const struct source *source, int dir, co
     if (whiteout_is_name(name))
         return STEP_ABSENT;
     int err = fd_stat(dir, name, st);
-    if (err == -ENOENT || err == -ENAMETOOLONG || err == -ENOTDIR)
-        return !walk->checked && walk->at < walk->end && dot_wh_exists(dir, name) ? STEP_STOP
-                                                                                  : STEP_ABSENT;
+    if (err == -ENOENT || err == -ENAMETOOLONG || err == -ENOTDIR) {
+        int white = !walk->checked && walk->at < walk->end ? whiteout_file_exists(dir, name) : 0;
+        return white < 0 ? white : white ? STEP_STOP : STEP_ABSENT;
+    }
     if (err)
         return err;
     if (whiteout_is_device(st))
         return STEP_STOP;
     /* The mark is of the directory that the source names; a path leads to others beneath it. */
     bool maybe_attr = source->xwhiteouts || strchr(walk->tail, '/');
-    if (maybe_attr && S_ISREG(st->st_mode) && st->st_size == 0 &&
-        ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, name), OVLATTR_WHITEOUT))
-        return STEP_STOP;
+    int marked = maybe_attr ? whiteout_is_marked(dir, name, st) : 0;
+    if (marked)
+        return marked < 0 ? marked : STEP_STOP;
     record_read(walk->stack->layers[source->layer].record, dir, name, st);
     return STEP_FOUND;
 }
@@ -201,6 +193,16 @@ struct marks {
     bool xwhiteouts; /* attribute whiteouts are in it */
 };
 
+/* The letter of an opaque attribute; 0 for a longer value, and for one that may not be read. */
+static int read_opaque(enum ovlwhere where, int dir, const char *name, char *value)
+{
+    ssize_t size = ovlattr_get(where, dir, name, OVLATTR_OPAQUE, value, 1);
+    if (size == 1)
+        return 0;
+    *value = 0;
+    return size >= 0 || size == -ERANGE || size == -ENODATA || size == -EACCES ? 0 : (int)size;
+}
+
 static int read_marks(const struct stack *stack, unsigned layer, const char *path,
                       struct marks *marks)
 {
@@ -210,14 +212,18 @@ static int read_marks(const struct stack *stack, unsigned layer, const char *pat
     struct fdref *ref = stack_lower_dir(stack, layer, path, &err);
     if (!ref)
         return err;
-    marks->attrs = ovlattr_list(OVLWHERE_SEALED, ref->fd, "");
-    if (ovlset_has(marks->attrs, OVLATTR_OPAQUE) &&
-        ovlattr_get(OVLWHERE_SEALED, ref->fd, "", OVLATTR_OPAQUE, &value, 1) != 1)
-        value = 0;
-    marks->opaque = value == 'y' || fd_stat(ref->fd, WHITEOUT_OPAQUE, &st) == 0;
+    err = ovlattr_list(OVLWHERE_SEALED, ref->fd, "", &marks->attrs);
+    if (!err && ovlset_has(marks->attrs, OVLATTR_OPAQUE))
+        err = read_opaque(OVLWHERE_SEALED, ref->fd, "", &value);
+    marks->opaque = value == 'y';
+    if (!err && !marks->opaque) {
+        err = fd_stat(ref->fd, WHITEOUT_OPAQUE, &st);
+        marks->opaque = err == 0;
+        err = err == -ENOENT ? 0 : err;
+    }
     marks->xwhiteouts = value == 'x';
     fdref_release(stack->fds, ref);
-    return 0;
+    return err;
 }
 
 /* Where the layers beneath are to look instead, when a component of `path` is itself redirected.
@@ -426,6 +432,16 @@ static struct fdref *found_parent(const struct stack *stack, const struct found 
     return parent ? stack_lower_dir(stack, found->layer, parent, err) : NULL;
 }
 
+/* What a file of a sealed layer carries; of a metacopy file also where it redirects to, or NULL. */
+static int read_metacopy(int dir, const char *name, ovlset *attrs, char **redirect)
+{
+    int err = ovlattr_list(OVLWHERE_SEALED, dir, name, attrs);
+    *redirect = !err && ovlset_has(*attrs, OVLATTR_METACOPY) && ovlset_has(*attrs, OVLATTR_REDIRECT)
+                    ? read_redirect(OVLWHERE_SEALED, dir, name, &err)
+                    : NULL;
+    return err;
+}
+
 /* Finds the data of a metacopy file further down. */
 static int collect_data(struct walk *walk, struct entry *entry)
 {
@@ -442,11 +458,12 @@ static int collect_data(struct walk *walk, struct entry *entry)
         struct fdref *ref = found_parent(walk->stack, &found, &leaf, &err);
         if (!ref)
             return err;
-        ovlset attrs = ovlattr_list(OVLWHERE_SEALED, ref->fd, leaf);
-        char *value = ovlset_has(attrs, OVLATTR_METACOPY) && ovlset_has(attrs, OVLATTR_REDIRECT)
-                          ? read_redirect(OVLWHERE_SEALED, ref->fd, leaf, &err)
-                          : NULL;
+        ovlset attrs;
+        char *value;
+        err = read_metacopy(ref->fd, leaf, &attrs, &value);
         fdref_release(walk->stack->fds, ref);
+        if (err)
+            return err;
         if (!ovlset_has(attrs, OVLATTR_METACOPY)) {
             entry->metacopy = true;
             entry->data.layer = found.layer;
@@ -474,25 +491,26 @@ static int consult_index(const struct stack *stack, const struct found *found, s
     struct fdref *ref = found_parent(stack, found, &leaf, &err);
     if (!ref)
         return err;
-    origin_of(&stack->backings[stack->layers[found->layer].fs], ref->fd, leaf, &origin);
+    err = origin_of(&stack->backings[stack->layers[found->layer].fs], ref->fd, leaf, &origin);
     fdref_release(stack->fds, ref);
-    if (origin.size == 0)
-        return 0;
+    if (err || origin.size == 0)
+        return err;
     origin_hex(&origin, hex);
     entry->index_name = strdup(hex);
     if (!entry->index_name)
         return -ENOMEM;
     entry->indexed = true;
-    if (stack_stat(stack, 0, stack->index, hex, &st) < 0 ||
-        (st.st_mode & S_IFMT) != (found->st.st_mode & S_IFMT))
-        return 0;
+    err = stack_stat(stack, 0, stack->index, hex, &st);
+    if (err || (st.st_mode & S_IFMT) != (found->st.st_mode & S_IFMT))
+        return err == -ENOENT ? 0 : err;
+    ovlset attrs;
+    err = ovlattr_list(stack_upper_where(stack), stack->index, hex, &attrs);
     entry->st = st;
     entry->layer = 0;
     entry->st.st_nlink =
         linkindex_shown(stack, stack->index, hex, st.st_nlink, found->st.st_nlink, st.st_nlink);
-    entry->metacopy =
-        ovlset_has(ovlattr_list(stack_upper_where(stack), stack->index, hex), OVLATTR_METACOPY);
-    return 0;
+    entry->metacopy = ovlset_has(attrs, OVLATTR_METACOPY);
+    return err;
 }
 
 /* ---- the two halves ---- */
@@ -533,10 +551,9 @@ static int settle_lower(struct walk *walk, struct found *found, struct entry *en
     struct fdref *ref = found_parent(stack, found, &leaf, &err);
     if (!ref)
         return err;
-    ovlset attrs = ovlattr_list(OVLWHERE_SEALED, ref->fd, leaf);
-    char *value = ovlset_has(attrs, OVLATTR_METACOPY) && ovlset_has(attrs, OVLATTR_REDIRECT)
-                      ? read_redirect(OVLWHERE_SEALED, ref->fd, leaf, &err)
-                      : NULL;
+    ovlset attrs;
+    char *value;
+    err = read_metacopy(ref->fd, leaf, &attrs, &value);
     fdref_release(stack->fds, ref);
     if (err || !ovlset_has(attrs, OVLATTR_METACOPY))
         return err;
@@ -588,41 +605,51 @@ static int settle_beneath(const struct stack *stack, int upper, const struct sou
     return err;
 }
 
-static bool upper_is_opaque(const struct stack *stack, int upper, const char *name, ovlset attrs)
+static int upper_is_opaque(const struct stack *stack, int upper, const char *name, ovlset attrs,
+                           bool *opaque)
 {
     char value = 0;
+    *opaque = false;
     if (ovlset_has(attrs, OVLATTR_OPAQUE)) {
-        /* One that may not be read (a directory of mode 0, without privilege) was set by us. */
         ssize_t size =
             ovlattr_get(stack_upper_where(stack), upper, name, OVLATTR_OPAQUE, &value, 1);
-        if (size == -EACCES || (size == 1 && value == 'y'))
-            return true;
+        /* One that may not be read (a directory of mode 0, without privilege) was set by us. */
+        *opaque = size == -EACCES || (size == 1 && value == 'y');
+        if (size < 0 && size != -EACCES && size != -ERANGE && size != -ENODATA)
+            return (int)size;
     }
-    if (stack->able.space != OVLSPACE_NONE && stack->able.whiteform == WHITEFORM_DEVICE)
-        return false;
+    if (*opaque ||
+        (stack->able.space != OVLSPACE_NONE && stack->able.whiteform == WHITEFORM_DEVICE))
+        return 0;
     struct stat st;
     cleanup_fd int dir = fd_open_name(upper, name, O_PATH | O_DIRECTORY, 0);
-    return dir >= 0 && fd_stat(dir, WHITEOUT_OPAQUE, &st) == 0;
+    int err = dir < 0 ? dir : fd_stat(dir, WHITEOUT_OPAQUE, &st);
+    *opaque = err == 0;
+    return err == -ENOENT ? 0 : err;
 }
 
 static int settle_upper(const struct stack *stack, int upper, const struct sources *sources,
                         const char *name, struct entry *entry)
 {
-    int err;
-    ovlset attrs = ovlattr_list(stack_upper_where(stack), upper, name);
+    ovlset attrs;
+    int err = ovlattr_list(stack_upper_where(stack), upper, name, &attrs);
     record_read(stack->layers[0].record, upper, name, &entry->st);
     entry->present = entry->linked = true;
     entry->layer = 0;
     entry->ino = stack_ino(stack, 0, entry->st.st_ino);
-    if (S_ISDIR(entry->st.st_mode)) {
-        entry->opaque = upper_is_opaque(stack, upper, name, attrs);
+    if (!err && S_ISDIR(entry->st.st_mode)) {
+        err = upper_is_opaque(stack, upper, name, attrs, &entry->opaque);
         entry->impure = ovlset_has(attrs, OVLATTR_IMPURE);
-        return entry->opaque ? 0 : settle_beneath(stack, upper, sources, name, attrs, entry);
+        return err || entry->opaque ? err
+                                    : settle_beneath(stack, upper, sources, name, attrs, entry);
     }
-    if (attrs == 0)
-        return 0;
+    if (err || attrs == 0)
+        return err;
     uint64_t ino;
-    if (stack_origin_ino(stack, upper, name, attrs, &ino) == 0)
+    err = stack_origin_ino(stack, upper, name, attrs, &ino);
+    if (err && err != -ESTALE)
+        return err;
+    if (!err)
         entry->ino = ino;
     if (ovlset_has(attrs, OVLATTR_METACOPY) && S_ISREG(entry->st.st_mode)) {
         err = settle_beneath(stack, upper, sources, name, attrs, entry);
@@ -637,13 +664,13 @@ static int settle_upper(const struct stack *stack, int upper, const struct sourc
     ssize_t size = ovlattr_get(stack_upper_where(stack), upper, name, OVLATTR_ORIGIN, origin.bytes,
                                sizeof(origin.bytes));
     if (size <= 0)
-        return 0;
+        return size == -ENODATA || size == -ERANGE ? 0 : (int)size;
     origin.size = (size_t)size;
     origin_hex(&origin, hex);
     /* Only an entry that is this very inode is believed. */
-    if (fd_stat(stack->index, hex, &st) < 0 || st.st_ino != entry->st.st_ino ||
-        st.st_dev != entry->st.st_dev)
-        return 0;
+    err = fd_stat(stack->index, hex, &st);
+    if (err || st.st_ino != entry->st.st_ino || st.st_dev != entry->st.st_dev)
+        return err == -ENOENT ? 0 : err;
     entry->index_name = strdup(hex);
     if (!entry->index_name)
         return -ENOMEM;
@@ -672,16 +699,19 @@ int resolve_name(const struct stack *stack, int upper, const struct sources *sou
     if (stack->plain)
         return resolve_plain(stack, upper, name, entry);
     bool files = stack->able.whiteform == WHITEFORM_FILE;
-    if ((files && whiteout_is_name(name)) ||
-        whiteout_is_opaque_file(stack_upper_where(stack), upper, name))
-        return 0;
-    int err = fd_stat(upper, name, &entry->st);
+    int err = files && whiteout_is_name(name)
+                  ? 1
+                  : whiteout_is_opaque_file(stack_upper_where(stack), upper, name);
+    if (err)
+        return err < 0 ? err : 0;
+    err = fd_stat(upper, name, &entry->st);
     if (err == 0 && !whiteout_is_device(&entry->st))
         return settle_upper(stack, upper, sources, name, entry);
     if (err && err != -ENOENT)
         return err;
-    entry->whiteout = err == 0 || (files && dot_wh_exists(upper, name));
-    return entry->whiteout ? 0 : resolve_lower(stack, sources, name, entry);
+    int white = err == 0 ? 1 : files ? whiteout_file_exists(upper, name) : 0;
+    entry->whiteout = white > 0;
+    return white ? (white < 0 ? white : 0) : resolve_lower(stack, sources, name, entry);
 }
 
 int resolve_root(const struct stack *stack, struct entry *entry)

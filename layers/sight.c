@@ -38,19 +38,12 @@ static bool has_white_files(const struct stack *stack, unsigned slot)
     return !is_upper(stack, slot) || stack->able.whiteform == WHITEFORM_FILE;
 }
 
-/* Whether a name is one of the books, which are never shown. */
-static bool is_book(const struct stack *stack, unsigned slot, int dir, const char *name)
+/* Whether a name is one of the books, which are never shown: 1, 0 or -errno. */
+static int is_book(const struct stack *stack, unsigned slot, int dir, const char *name)
 {
-    return (has_white_files(stack, slot) && whiteout_is_name(name)) ||
-           (is_upper(stack, slot) && whiteout_is_opaque_file(stack_upper_where(stack), dir, name));
-}
-
-static bool white_file_exists(int dir, const char *name)
-{
-    char white[NAME_MAX + sizeof(WHITEOUT_PREFIX)];
-    struct stat st;
-    return snprintf(white, sizeof(white), WHITEOUT_PREFIX "%s", name) <= NAME_MAX &&
-           fd_stat(dir, white, &st) == 0;
+    if (has_white_files(stack, slot) && whiteout_is_name(name))
+        return 1;
+    return is_upper(stack, slot) ? whiteout_is_opaque_file(stack_upper_where(stack), dir, name) : 0;
 }
 
 /* ---- books ---- */
@@ -61,6 +54,8 @@ static void read_opaque(enum ovlwhere where, int dir, const char *name, struct s
 {
     char value = 0;
     ssize_t size = ovlattr_get(where, dir, name, OVLATTR_OPAQUE, &value, 1);
+    if (size < 0 && size != -EACCES && size != -ENODATA && size != -ERANGE)
+        sight->fault = (int)size;
     sight->opaque = (size == 1 && value == 'y') || (size == -EACCES && where != OVLWHERE_SEALED);
     sight->xwhiteouts = size == 1 && value == 'x';
     if (sight->opaque)
@@ -101,7 +96,8 @@ static void read_books(const struct stack *stack, unsigned slot, int dir, const 
                        struct sight *sight)
 {
     const enum ovlwhere where = where_of(stack, slot);
-    ovlset attrs = ovlattr_list(where, dir, name);
+    ovlset attrs;
+    sight->fault = ovlattr_list(where, dir, name, &attrs);
     if (ovlset_has(attrs, OVLATTR_REDIRECT))
         read_redirect(where, dir, name, sight);
     sight->metacopy = S_ISREG(sight->st.st_mode) && ovlset_has(attrs, OVLATTR_METACOPY);
@@ -124,26 +120,25 @@ static void become_whiteout(struct sight *sight, const char *form)
 static int look(const struct stack *stack, unsigned slot, int dir, const char *name,
                 bool attributes, struct sight *sight)
 {
-    const struct stat *st = &sight->st;
-    if (*name && is_book(stack, slot, dir, name))
-        return 0;
+    int book = *name ? is_book(stack, slot, dir, name) : 0;
+    if (book)
+        return book < 0 ? book : 0;
     int err = fd_stat(dir, name, &sight->st);
-    bool files = *name && has_white_files(stack, slot);
-    if (err == -ENOENT || err == -ENAMETOOLONG || err == -ENOTDIR) {
-        if (files && white_file_exists(dir, name))
-            become_whiteout(sight, ".wh. file");
-        return 0;
-    }
-    if (err)
-        return err;
-    if (whiteout_is_device(st)) {
+    bool absent = err == -ENOENT || err == -ENAMETOOLONG || err == -ENOTDIR;
+    bool files = *name && has_white_files(stack, slot) && (absent || !is_upper(stack, slot));
+    int white = files && (absent || !err) ? whiteout_file_exists(dir, name) : 0;
+    int marked = attributes && !err ? whiteout_is_marked(dir, name, &sight->st) : 0;
+    if (absent && white > 0)
+        become_whiteout(sight, ".wh. file");
+    if (absent || err || white < 0 || marked < 0)
+        return absent && white >= 0 ? 0 : white < 0 ? white : marked < 0 ? marked : err;
+    if (whiteout_is_device(&sight->st)) {
         become_whiteout(sight, "device 0:0");
-    } else if (attributes && S_ISREG(st->st_mode) && st->st_size == 0 &&
-               ovlset_has(ovlattr_list(OVLWHERE_SEALED, dir, name), OVLATTR_WHITEOUT)) {
+    } else if (marked) {
         become_whiteout(sight, "overlay.whiteout attribute");
     } else {
         sight->kind = SIGHT_OBJECT;
-        sight->cut = files && !is_upper(stack, slot) && white_file_exists(dir, name);
+        sight->cut = white;
         record_read(stack->layers[slot].record, dir, name, &sight->st);
         read_books(stack, slot, dir, name, sight);
     }

@@ -25,8 +25,8 @@ static int stack_backing(struct stack *stack, int dir, dev_t dev)
     }
     if (stack->backing_count == sizeof(stack->backings) / sizeof(stack->backings[0]))
         return -EMFILE;
-    backing_probe(&stack->backings[stack->backing_count], dir, dev);
-    return (int)stack->backing_count++;
+    int err = backing_probe(&stack->backings[stack->backing_count], dir, dev);
+    return err ? err : (int)stack->backing_count++;
 }
 
 static int layer_open(struct stack *stack, struct layer *layer, const char *path)
@@ -57,12 +57,18 @@ static int stack_root_sources(struct stack *stack)
     for (unsigned i = 1; i < stack->count && !err; i++) {
         const struct layer *layer = &stack->layers[i];
         char value = 0;
+        ovlset attrs;
+        err = ovlattr_list(OVLWHERE_SEALED, layer->root, "", &attrs);
         /* Only a directory that says so may hold attribute whiteouts, as in the kernel. */
-        bool xwhiteouts =
-            ovlset_has(ovlattr_list(OVLWHERE_SEALED, layer->root, ""), OVLATTR_OPAQUE) &&
-            ovlattr_get(OVLWHERE_SEALED, layer->root, "", OVLATTR_OPAQUE, &value, 1) == 1 &&
-            value == 'x';
-        err = sources_add(&builder, (uint16_t)i, "", xwhiteouts);
+        ssize_t size =
+            !err && ovlset_has(attrs, OVLATTR_OPAQUE)
+                ? ovlattr_get(OVLWHERE_SEALED, layer->root, "", OVLATTR_OPAQUE, &value, 1)
+                : 0;
+        bool xwhiteouts = size == 1 && value == 'x';
+        if (fd_is_fault((int)size))
+            err = (int)size;
+        if (!err)
+            err = sources_add(&builder, (uint16_t)i, "", xwhiteouts);
     }
     if (err)
         sources_builder_finish(&builder);
@@ -192,6 +198,12 @@ uint64_t stack_ino(const struct stack *stack, unsigned layer, uint64_t real)
     return stack->tag ? tag_ino(stack->tag, ino) : ino;
 }
 
+/* An attribute that was not written by an overlay, or has gone meanwhile. */
+static bool is_odd(ssize_t err)
+{
+    return err == -ENODATA || err == -ERANGE || err == -EACCES;
+}
+
 /* The lower object that (dir, name) was copied from, and the filesystem it is on. */
 static int find_origin(const struct stack *stack, int dir, const char *name, unsigned *fs,
                        struct stat *st)
@@ -202,11 +214,12 @@ static int find_origin(const struct stack *stack, int dir, const char *name, uns
     ssize_t size = ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_ORIGIN, origin.bytes,
                                sizeof(origin.bytes));
     if (size <= 0)
-        return -ESTALE;
+        return size < 0 && !is_odd(size) ? (int)size : -ESTALE;
     origin.size = (size_t)size;
-    for (*fs = 0; *fs < stack->backing_count; ++*fs) {
-        if (origin_stat(&stack->backings[*fs], &origin, st) == 0)
-            return 0;
+    for (*fs = 0; *fs < stack->backing_count; (*fs)++) {
+        int err = origin_stat(&stack->backings[*fs], &origin, st);
+        if (err != -ESTALE && err != -EPERM)
+            return err;
     }
     return -ESTALE;
 }
@@ -224,9 +237,10 @@ int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlse
     unsigned fs;
     if (ovlset_has(attrs, OVLATTR_INO)) {
         uint64_t own;
-        if (ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_INO, &own, sizeof(own)) !=
-            sizeof(own))
-            return -ESTALE;
+        ssize_t size =
+            ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_INO, &own, sizeof(own));
+        if (size != sizeof(own))
+            return size < 0 && !is_odd(size) ? (int)size : -ESTALE;
         *ino = own;
         return 0;
     }

@@ -104,7 +104,13 @@ uint64_t stack_ino(const struct stack *stack, unsigned layer, uint64_t real);
  * mounted beneath, and then the number is mixed with that one's. */
 uint64_t stack_upper_ino(const struct stack *stack, const struct stat *st);
 
-/* The number of a copied-up file: its origin's. -ESTALE when it cannot be told. */
+/* What the origin of the copied-up (dir, name) looks like. -ESTALE when it has none that can be
+ * found; another errno when the filesystem failed. */
+must_check int stack_origin_stat(const struct stack *stack, int dir, const char *name,
+                                 struct stat *st);
+
+/* The number of a copied-up file: its origin's. -ESTALE when it has none that can be found; another
+ * errno when the filesystem failed. */
 must_check int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlset attrs,
                                 uint64_t *ino);
 

@@ -91,7 +91,7 @@ static int read_listing(int fd, struct listing *listing)
         return own;
     cleanup_dir DIR *dir = fdopendir(own);
     if (!dir)
-        return -ENOMEM;
+        return -errno;
     steal_fd(&own); /* it is the stream's now */
     for (;;) {
         errno = 0;

@@ -57,15 +57,19 @@ static int remove_children(int fd)
 {
     cleanup_dir DIR *dir = fdopendir(fd);
     if (!dir) {
+        int err = -errno;
         close(fd);
-        return -ENOMEM;
+        return err;
     }
     int result = 0;
-    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(dir);
+        if (!entry)
+            return result ? result : -errno;
         int err = fd_is_dot(entry->d_name) ? 0 : remove_tree(fd, entry->d_name);
         result = err ? err : result;
     }
-    return result;
 }
 
 static int remove_tree(int dir, const char *name)
@@ -208,7 +212,8 @@ int upper_look(const struct stack *stack, int dir, const char *name, struct stat
     if (stack->able.whiteform == WHITEFORM_DEVICE ||
         snprintf(white, sizeof(white), WHITEOUT_PREFIX "%s", name) > NAME_MAX)
         return UPPER_NOTHING;
-    return fd_stat(dir, white, st) == 0 ? UPPER_WHITEOUT : UPPER_NOTHING;
+    err = fd_stat(dir, white, st);
+    return err == 0 ? UPPER_WHITEOUT : err == -ENOENT ? UPPER_NOTHING : err;
 }
 
 /* ---- opening: locks, sweep, probes ---- */
@@ -239,11 +244,13 @@ static int make_dir(int parent, const char *name, int *fd)
     return *fd < 0 ? *fd : 0;
 }
 
-static bool has_incompat(int stage)
+/* 1, 0 or -errno. */
+static int has_incompat(int stage)
 {
     struct stat st;
     cleanup_fd int dir = fd_open_name(stage, "incompat", O_PATH | O_DIRECTORY, 0);
-    return dir >= 0 && fd_stat(dir, "volatile", &st) == 0;
+    int err = dir < 0 ? dir : fd_stat(dir, "volatile", &st);
+    return !err ? 1 : err == -ENOENT || err == -ENOTDIR ? 0 : err;
 }
 
 int upper_mark_volatile(const struct stack *stack)
@@ -256,74 +263,105 @@ int upper_mark_volatile(const struct stack *stack)
     return err;
 }
 
+/* What came of a probe: what failed says nothing of what can be done here. An upper whose books are
+ * in one form must not be read in another because its disk was full for a moment. */
+static int concluded(int err, bool *works)
+{
+    *works = err == 0;
+    return fd_is_fault(err) ? err : 0;
+}
+
 /* Whether a whiteout device can be made here, and is one when looked at: some network filesystems
  * say yes and make something else. */
-static bool probe_whiteout(int stage)
+static int probe_whiteout(int stage, bool *works)
 {
     struct stat st;
     char temp[UPPER_TEMP_MAX];
     upper_temp_name(temp);
-    bool works = make_device_whiteout(stage, temp) == 0 && fd_stat(stage, temp, &st) == 0 &&
-                 whiteout_is_device(&st);
+    int err = make_device_whiteout(stage, temp);
+    if (!err)
+        err = fd_stat(stage, temp, &st);
+    if (!err)
+        err = whiteout_is_device(&st) ? 0 : -EOPNOTSUPP;
     (void)remove_tree(stage, temp);
-    return works;
+    return concluded(err, works);
 }
 
-static enum ovlspace probe_space(int stage, bool force_user)
+static int probe_space(int stage, bool force_user, enum ovlspace *space)
 {
+    static const enum ovlspace WISHES[] = {OVLSPACE_TRUSTED, OVLSPACE_USER};
     char temp[UPPER_TEMP_MAX];
+    bool works = false;
     upper_temp_name(temp);
-    if (mkdirat(stage, temp, 0700) < 0)
-        return OVLSPACE_NONE;
-    enum ovlspace space = OVLSPACE_NONE;
-    if (!force_user && ovlattr_set(OVLSPACE_TRUSTED, stage, temp, OVLATTR_OPAQUE, "y", 1) == 0)
-        space = OVLSPACE_TRUSTED;
-    else if (ovlattr_set(OVLSPACE_USER, stage, temp, OVLATTR_OPAQUE, "y", 1) == 0)
-        space = OVLSPACE_USER;
+    *space = OVLSPACE_NONE;
+    int err = mkdirat(stage, temp, 0700) < 0 ? -errno : 0;
+    for (unsigned i = force_user; i < 2 && !err && !works; i++) {
+        err = concluded(ovlattr_set(WISHES[i], stage, temp, OVLATTR_OPAQUE, "y", 1), &works);
+        *space = works ? WISHES[i] : OVLSPACE_NONE;
+    }
     (void)remove_tree(stage, temp);
-    return space;
+    return err;
 }
 
-static bool probe_tmpfile(int stage)
+static int probe_tmpfile(int stage, bool *works)
 {
     char temp[UPPER_TEMP_MAX], path[FD_PATH_MAX];
     upper_temp_name(temp);
     cleanup_fd int fd = openat(stage, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0)
-        return false;
+        return concluded(-errno, works);
     fd_proc_path(path, fd, "");
-    bool works = linkat(AT_FDCWD, path, stage, temp, AT_SYMLINK_FOLLOW) == 0;
+    int err = linkat(AT_FDCWD, path, stage, temp, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
     (void)remove_tree(stage, temp);
-    return works;
+    return concluded(err, works);
 }
 
-static bool probe_rename_whiteout(int stage)
+static int probe_rename_whiteout(int stage, bool *works)
 {
     char from[UPPER_TEMP_MAX], to[UPPER_TEMP_MAX];
     struct stat st;
     upper_temp_name(from);
     upper_temp_name(to);
-    bool works = make_empty_file(stage, from) == 0 &&
-                 renameat2(stage, from, stage, to, RENAME_WHITEOUT) == 0 &&
-                 fd_stat(stage, from, &st) == 0 && whiteout_is_device(&st);
+    int err = make_empty_file(stage, from);
+    if (!err && renameat2(stage, from, stage, to, RENAME_WHITEOUT) < 0)
+        err = -errno;
+    if (!err)
+        err = fd_stat(stage, from, &st);
+    if (!err)
+        err = whiteout_is_device(&st) ? 0 : -EOPNOTSUPP;
     (void)remove_tree(stage, from);
     (void)remove_tree(stage, to);
-    return works;
+    return concluded(err, works);
 }
 
-static void probe_all(struct stack *stack, bool force_user)
+static int probe_handles(const struct stack *stack, bool *works)
 {
     struct origin origin;
     struct stat st;
-    struct backing *backing = &stack->backings[stack->layers[0].fs];
-    stack->able.space = probe_space(stack->stage, force_user);
-    stack->able.whiteform = probe_whiteout(stack->stage) ? WHITEFORM_DEVICE : WHITEFORM_FILE;
-    stack->able.tmpfile = probe_tmpfile(stack->stage);
-    stack->able.rename_whiteout =
-        stack->able.whiteform == WHITEFORM_DEVICE && probe_rename_whiteout(stack->stage);
+    const struct backing *backing = &stack->backings[stack->layers[0].fs];
+    int err = origin_of(backing, stack->stage, "", &origin);
+    if (!err)
+        err = origin.size > 0 ? origin_stat(backing, &origin, &st) : -EOPNOTSUPP;
+    /* Stale is what a handle of another kind is; this very directory is open. */
+    return concluded(err == -ESTALE ? -EOPNOTSUPP : err, works);
+}
+
+static int probe_all(struct stack *stack, bool force_user)
+{
+    bool device;
+    int err = probe_space(stack->stage, force_user, &stack->able.space);
+    if (!err)
+        err = probe_whiteout(stack->stage, &device);
+    if (!err)
+        err = probe_tmpfile(stack->stage, &stack->able.tmpfile);
+    stack->able.whiteform = !err && device ? WHITEFORM_DEVICE : WHITEFORM_FILE;
+    if (!err && stack->able.whiteform == WHITEFORM_DEVICE)
+        err = probe_rename_whiteout(stack->stage, &stack->able.rename_whiteout);
     stack->able.chown = geteuid() == 0;
-    origin_of(backing, stack->stage, "", &origin);
-    stack->able.handles = origin.size > 0 && origin_stat(backing, &origin, &st) == 0;
+    if (!err)
+        err = probe_handles(stack, &stack->able.handles);
+    if (err)
+        return err;
     log_debug("upper: attributes %s, whiteouts %s, O_TMPFILE %s, RENAME_WHITEOUT %s, handles %s",
               stack->able.space == OVLSPACE_TRUSTED ? "trusted.overlay"
               : stack->able.space == OVLSPACE_USER  ? "user.overlay"
@@ -331,6 +369,7 @@ static void probe_all(struct stack *stack, bool force_user)
               stack->able.whiteform == WHITEFORM_DEVICE ? "device 0:0" : ".wh. files",
               stack->able.tmpfile ? "yes" : "no", stack->able.rename_whiteout ? "yes" : "no",
               stack->able.handles ? "yes" : "no");
+    return 0;
 }
 
 /* The index needs attributes and, for every lower filesystem, handles; the kernel refuses an upper
@@ -344,18 +383,22 @@ static int open_index(struct stack *stack, int work)
         stack->features.index = false;
         return 0;
     }
-    origin_of(&stack->backings[stack->layers[1].fs], stack->layers[1].root, "", &origin);
+    int err = origin_of(&stack->backings[stack->layers[1].fs], stack->layers[1].root, "", &origin);
+    if (err)
+        return err;
     if (origin.size == 0) {
         log_debug("index off: the lower filesystem has no file handles");
         stack->features.index = false;
         return 0;
     }
-    int err = make_dir(work, "index", &stack->index);
+    ovlset attrs;
+    err = make_dir(work, "index", &stack->index);
     if (err)
         return err;
     linkindex_sweep(stack);
     int root = stack->layers[0].root;
-    if (!ovlset_has(ovlattr_list(stack_upper_where(stack), root, ""), OVLATTR_ORIGIN))
+    err = ovlattr_list(stack_upper_where(stack), root, "", &attrs);
+    if (!err && !ovlset_has(attrs, OVLATTR_ORIGIN))
         err = ovlattr_set(stack->able.space, root, "", OVLATTR_ORIGIN, origin.bytes, origin.size);
     return err;
 }
@@ -365,12 +408,14 @@ int upper_peek(struct stack *stack, int scratch, const char *work, bool force_us
     stack->stage = fd_open_name(scratch, ".", O_RDONLY | O_DIRECTORY, 0);
     if (stack->stage < 0)
         return stack->stage;
-    probe_all(stack, force_user);
+    int err = probe_all(stack, force_user);
+    if (err)
+        return err;
     cleanup_fd int dir = open(work, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
         return -errno;
     stack->index = fd_open_name(dir, "index", O_RDONLY | O_DIRECTORY, 0);
-    int err = stack->index < 0 && stack->index != -ENOENT ? stack->index : 0;
+    err = stack->index < 0 && stack->index != -ENOENT ? stack->index : 0;
     stack->index = stack->index < 0 ? -1 : stack->index;
     return err;
 }
@@ -396,16 +441,18 @@ int upper_open(struct stack *stack, const char *work, bool force_user, int lock_
     int err = make_dir(lock_fds[1], "work", &stack->stage);
     if (err)
         return err;
-    if (has_incompat(stack->stage)) {
+    int marked = has_incompat(stack->stage);
+    if (marked > 0)
         *fault = UPPER_FAULT_INCOMPATIBLE;
-        return -EINVAL;
-    }
+    if (marked)
+        return marked < 0 ? marked : -EINVAL;
     int sweep = fd_open_name(stack->stage, ".", O_RDONLY | O_DIRECTORY, 0);
     err = sweep < 0 ? sweep : remove_children(sweep);
     if (err)
         return err;
-    probe_all(stack, force_user);
-    err = open_index(stack, lock_fds[1]);
+    err = probe_all(stack, force_user);
+    if (!err)
+        err = open_index(stack, lock_fds[1]);
     if (!err)
         *fault = UPPER_FAULT_NONE;
     return err;

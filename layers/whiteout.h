@@ -30,10 +30,17 @@ static inline bool whiteout_is_name(const char *name)
     return strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0;
 }
 
-/* True for the file that fuse-overlayfs leaves in an upper directory beside its opaque attribute,
- * and for the one that says it alone where there are no attributes. It is never shown. Another file
- * of that name is the user's own: so much has to fit. */
-bool whiteout_is_opaque_file(enum ovlwhere where, int dir, const char *name);
+/* 1 for the file that fuse-overlayfs leaves in an upper directory beside its opaque attribute, and
+ * for the one that says it alone where there are no attributes; else 0, or -errno. It is never
+ * shown. Another file of that name is the user's own: so much has to fit. */
+must_check int whiteout_is_opaque_file(enum ovlwhere where, int dir, const char *name);
+
+/* 1 when what (dir, name) of a sealed layer has as *st is a whiteout by its attribute, else 0, or
+ * -errno. The caller knows that the directory may hold such. */
+must_check int whiteout_is_marked(int dir, const char *name, const struct stat *st);
+
+/* 1 when `dir` has a `.wh.` file that hides the name, else 0, or -errno. */
+must_check int whiteout_file_exists(int dir, const char *name);
 
 /* The name that a `.wh.NAME` hides, or NULL when it hides none (the opaque mark, aufs's books). */
 static inline const char *whiteout_hidden_name(const char *name)

@@ -148,6 +148,13 @@ void kit_mark(const char *path, enum ovlattr attr, const char *value)
     assert_int_equal(ovlattr_set(OVLSPACE_USER, here_fd, path, attr, value, strlen(value)), 0);
 }
 
+ovlset kit_marks(enum ovlwhere where, int dir, const char *name)
+{
+    ovlset set;
+    assert_int_equal(ovlattr_list(where, dir, name, &set), 0);
+    return set;
+}
+
 static void make_entry(char *entry)
 {
     char *rest = NULL;

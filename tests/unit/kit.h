@@ -47,6 +47,9 @@ void kit_link(const char *path, const char *existing);
 void kit_whiteout(const char *path);
 void kit_mark(const char *path, enum ovlattr attr, const char *value);
 
+/* What ovlattr_list() finds; it must not fail. */
+ovlset kit_marks(enum ovlwhere where, int dir, const char *name);
+
 /* Makes a tree from words: each is a letter, a path and perhaps a value, divided by blanks:
  *   d DIRECTORY          f FILE [TEXT]         l SYMLINK TARGET       h NAME EXISTING
  *   w WHITEOUT           e ATTRIBUTE-WHITEOUT  o DIRECTORY [OPAQUE]   r PATH REDIRECT

@@ -12,7 +12,7 @@ static struct backing probe(void)
 {
     struct backing backing;
     struct stat st = kit_stat("");
-    backing_probe(&backing, kit_root(), st.st_dev);
+    assert_int_equal(backing_probe(&backing, kit_root(), st.st_dev), 0);
     assert_int_equal(backing.dev, st.st_dev);
     if (!backing.has_uuid) {
         backing.has_uuid = true;
@@ -36,7 +36,7 @@ static void an_origin_has_the_kernels_layout(void **state)
     kit_file("f", "");
     struct backing backing = probe();
     struct origin origin;
-    origin_of(&backing, kit_root(), "f", &origin);
+    assert_int_equal(origin_of(&backing, kit_root(), "f", &origin), 0);
     assert_true(origin.size > 21);
     assert_int_equal(origin.bytes[0], 0);
     assert_int_equal(origin.bytes[1], 0xfb);
@@ -54,7 +54,7 @@ static void an_origin_leads_back_to_its_file(void **state)
     for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++) {
         struct origin origin;
         struct stat st;
-        origin_of(&backing, kit_root(), NAMES[i], &origin);
+        assert_int_equal(origin_of(&backing, kit_root(), NAMES[i], &origin), 0);
         if (!may_open(&backing, &origin))
             continue;
         assert_int_equal(origin_stat(&backing, &origin, &st), 0);
@@ -69,9 +69,9 @@ static void an_origin_outlives_a_rename_but_not_its_file(void **state)
     struct backing backing = probe();
     struct origin origin, moved;
     struct stat st;
-    origin_of(&backing, kit_root(), "f", &origin);
+    assert_int_equal(origin_of(&backing, kit_root(), "f", &origin), 0);
     assert_int_equal(renameat(kit_root(), "f", kit_root(), "g"), 0);
-    origin_of(&backing, kit_root(), "g", &moved);
+    assert_int_equal(origin_of(&backing, kit_root(), "g", &moved), 0);
     assert_int_equal(moved.size, origin.size);
     assert_memory_equal(moved.bytes, origin.bytes, origin.size);
     if (!may_open(&backing, &origin))
@@ -88,7 +88,7 @@ static void a_spoilt_origin_is_stale(void **state)
     struct backing backing = probe();
     struct origin whole, spoilt;
     struct stat st;
-    origin_of(&backing, kit_root(), "f", &whole);
+    assert_int_equal(origin_of(&backing, kit_root(), "f", &whole), 0);
     static const size_t AT[] = {0, 1, 2, 3, 5, 20};
     for (size_t i = 0; i < sizeof(AT) / sizeof(AT[0]); i++) {
         spoilt = whole;
@@ -109,7 +109,7 @@ static void a_filesystem_without_a_uuid_has_no_origins(void **state)
     struct backing backing = probe();
     struct origin origin;
     backing.has_uuid = false;
-    origin_of(&backing, kit_root(), "f", &origin);
+    assert_int_equal(origin_of(&backing, kit_root(), "f", &origin), 0);
     assert_int_equal(origin.size, 0);
 }
 
@@ -118,7 +118,7 @@ static void a_missing_file_has_no_origin(void **state)
     (void)state;
     struct backing backing = probe();
     struct origin origin = {.size = 1};
-    origin_of(&backing, kit_root(), "nothing", &origin);
+    assert_int_equal(origin_of(&backing, kit_root(), "nothing", &origin), -ENOENT);
     assert_int_equal(origin.size, 0);
 }
 

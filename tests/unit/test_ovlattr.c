@@ -106,11 +106,11 @@ static void an_upper_is_read_in_its_own_namespace_and_a_sealed_layer_in_both(voi
     kit_dir("d");
     kit_mark("d", OVLATTR_OPAQUE, "y");
     char value;
-    assert_int_equal(ovlattr_list(OVLWHERE_UPPER_TRUSTED, kit_root(), "d"), 0);
+    assert_int_equal(kit_marks(OVLWHERE_UPPER_TRUSTED, kit_root(), "d"), 0);
     assert_int_equal(
         ovlattr_get(OVLWHERE_UPPER_TRUSTED, kit_root(), "d", OVLATTR_OPAQUE, &value, 1), -ENODATA);
-    assert_int_equal(ovlattr_list(OVLWHERE_UPPER_NONE, kit_root(), "d"), 0);
-    assert_true(ovlset_has(ovlattr_list(OVLWHERE_SEALED, kit_root(), "d"), OVLATTR_OPAQUE));
+    assert_int_equal(kit_marks(OVLWHERE_UPPER_NONE, kit_root(), "d"), 0);
+    assert_true(ovlset_has(kit_marks(OVLWHERE_SEALED, kit_root(), "d"), OVLATTR_OPAQUE));
     assert_int_equal(ovlattr_get(OVLWHERE_SEALED, kit_root(), "d", OVLATTR_OPAQUE, &value, 1), 1);
 }
 
@@ -119,12 +119,12 @@ static void what_is_set_is_listed_read_and_removed(void **state)
     (void)state;
     char value[8];
     kit_dir("d");
-    assert_int_equal(ovlattr_list(OVLWHERE_UPPER_USER, kit_root(), "d"), 0);
+    assert_int_equal(kit_marks(OVLWHERE_UPPER_USER, kit_root(), "d"), 0);
     assert_int_equal(ovlattr_get(OVLWHERE_UPPER_USER, kit_root(), "d", OVLATTR_OPAQUE, value, 8),
                      -ENODATA);
     kit_mark("d", OVLATTR_OPAQUE, "y");
     kit_mark("d", OVLATTR_REDIRECT, "/other");
-    ovlset set = ovlattr_list(OVLWHERE_UPPER_USER, kit_root(), "d");
+    ovlset set = kit_marks(OVLWHERE_UPPER_USER, kit_root(), "d");
     assert_true(ovlset_has(set, OVLATTR_OPAQUE) && ovlset_has(set, OVLATTR_REDIRECT));
     assert_false(ovlset_has(set, OVLATTR_METACOPY));
     assert_int_equal(ovlattr_get(OVLWHERE_UPPER_USER, kit_root(), "d", OVLATTR_OPAQUE, value, 8),
@@ -133,7 +133,7 @@ static void what_is_set_is_listed_read_and_removed(void **state)
                      -ERANGE);
     assert_int_equal(ovlattr_remove(OVLSPACE_USER, kit_root(), "d", OVLATTR_OPAQUE), 0);
     assert_int_equal(ovlattr_remove(OVLSPACE_USER, kit_root(), "d", OVLATTR_OPAQUE), 0);
-    assert_false(ovlset_has(ovlattr_list(OVLWHERE_UPPER_USER, kit_root(), "d"), OVLATTR_OPAQUE));
+    assert_false(ovlset_has(kit_marks(OVLWHERE_UPPER_USER, kit_root(), "d"), OVLATTR_OPAQUE));
 }
 
 static void an_open_object_is_reached_without_a_name(void **state)
@@ -143,7 +143,7 @@ static void an_open_object_is_reached_without_a_name(void **state)
     kit_file("f", "");
     kit_mark("f", OVLATTR_METACOPY, "");
     cleanup_fd int fd = kit_open("f", O_PATH);
-    assert_true(ovlset_has(ovlattr_list(OVLWHERE_UPPER_USER, fd, ""), OVLATTR_METACOPY));
+    assert_true(ovlset_has(kit_marks(OVLWHERE_UPPER_USER, fd, ""), OVLATTR_METACOPY));
     assert_int_equal(ovlattr_set(OVLSPACE_USER, fd, "", OVLATTR_REDIRECT, "x", 1), 0);
     assert_int_equal(ovlattr_get(OVLWHERE_UPPER_USER, kit_root(), "f", OVLATTR_REDIRECT, value, 8),
                      1);
@@ -155,7 +155,7 @@ static void a_symlink_is_not_followed_to_anothers_attributes(void **state)
     kit_dir("d");
     kit_mark("d", OVLATTR_OPAQUE, "y");
     kit_symlink("l", "d");
-    assert_int_equal(ovlattr_list(OVLWHERE_UPPER_USER, kit_root(), "l"), 0);
+    assert_int_equal(kit_marks(OVLWHERE_UPPER_USER, kit_root(), "l"), 0);
 }
 
 static void fuse_overlayfs_opaque_mark_counts_as_opaque(void **state)
@@ -165,7 +165,7 @@ static void fuse_overlayfs_opaque_mark_counts_as_opaque(void **state)
     kit_dir("d");
     cleanup_free char *path = kit_path("d");
     assert_int_equal(setxattr(path, "user.fuseoverlayfs.opaque", "y", 1, 0), 0);
-    assert_true(ovlset_has(ovlattr_list(OVLWHERE_UPPER_USER, kit_root(), "d"), OVLATTR_OPAQUE));
+    assert_true(ovlset_has(kit_marks(OVLWHERE_UPPER_USER, kit_root(), "d"), OVLATTR_OPAQUE));
     assert_int_equal(ovlattr_get(OVLWHERE_UPPER_USER, kit_root(), "d", OVLATTR_OPAQUE, &value, 1),
                      1);
     assert_int_equal(value, 'y');
@@ -204,7 +204,18 @@ static void attributes_are_found_among_many(void **state)
             break; /* the filesystem has no room for more */
     }
     kit_mark("d", OVLATTR_IMPURE, "y");
-    assert_true(ovlset_has(ovlattr_list(OVLWHERE_UPPER_USER, kit_root(), "d"), OVLATTR_IMPURE));
+    assert_true(ovlset_has(kit_marks(OVLWHERE_UPPER_USER, kit_root(), "d"), OVLATTR_IMPURE));
+}
+
+static void what_cannot_be_asked_is_an_error_and_not_an_absence(void **state)
+{
+    (void)state;
+    ovlset set;
+    char value;
+    assert_int_equal(ovlattr_list(OVLWHERE_SEALED, kit_root(), "missing", &set), -ENOENT);
+    assert_int_equal(set, 0);
+    assert_int_equal(ovlattr_get(OVLWHERE_SEALED, kit_root(), "missing", OVLATTR_OPAQUE, &value, 1),
+                     -ENOENT);
 }
 
 static void the_books_of_a_sealed_layer_are_known_by_name_in_both_namespaces(void **state)
@@ -229,7 +240,7 @@ static void nothing_is_written_where_no_namespace_is(void **state)
     kit_dir("d");
     assert_int_equal(ovlattr_set(OVLSPACE_NONE, kit_root(), "d", OVLATTR_OPAQUE, "y", 1),
                      -EOPNOTSUPP);
-    assert_int_equal(ovlattr_list(OVLWHERE_UPPER_USER, kit_root(), "d"), 0);
+    assert_int_equal(kit_marks(OVLWHERE_UPPER_USER, kit_root(), "d"), 0);
 }
 
 int main(void)
@@ -249,6 +260,7 @@ int main(void)
         kit_test(the_name_on_disk_is_that_of_the_attribute_that_is_read),
         kit_test(attributes_are_found_among_many),
         kit_test(the_books_of_a_sealed_layer_are_known_by_name_in_both_namespaces),
+        kit_test(what_cannot_be_asked_is_an_error_and_not_an_absence),
         kit_test(nothing_is_written_where_no_namespace_is),
     };
     return kit_run("ovlattr", tests, sizeof(tests) / sizeof(tests[0]));
