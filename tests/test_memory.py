@@ -9,51 +9,17 @@ import time
 import pytest
 
 from harness import PLYFS, Sandbox, need, need_fuse, need_root, run
+from procfs import daemons, descriptors, processor_ticks, resident, wait_until
 
 MIB = 1 << 20
 FILES = 100_000
 PER_DIRECTORY = 200
-DEADLINE = 60
 
 
 @pytest.fixture(params=["stateless", "tracked"])
 def profile(request):
     """The writeback cache holds no memory of the daemon."""
     return request.param
-
-
-
-def wait_until(condition, what, deadline=DEADLINE):
-    end = time.monotonic() + deadline
-    while not condition():
-        assert time.monotonic() < end, f"still not so after {deadline} s: {what}"
-        time.sleep(0.05)
-
-
-def daemons(mountpoint):
-    """Processes of the program under test whose command line names the mountpoint."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if os.fsencode(mountpoint) in words and b"plyfs" in os.path.basename(words[0]):
-                    found.append(int(entry.name))
-    return found
-
-
-def resident(pids):
-    """Bytes; a daemon may be more than one process."""
-    total = 0
-    for pid in pids:
-        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                total += int(line.split()[1]) * 1024
-    return total
-
-
-def descriptors(pids):
-    return max(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids)
 
 
 def descriptor_limit(pid):
@@ -257,11 +223,6 @@ def vigils(pid):
     """The threads that keep a waiting client's processor awake."""
     return [int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
             if (task / "comm").read_text() == "plyfs-vigil\n"]
-
-
-def processor_ticks(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
 
 
 def need_processors():
