@@ -32,6 +32,7 @@ struct layertree {
     off_t size; /* of the current entry's content */
     /* What the current entry points to. */
     struct attrlist attrs;
+    char opaque;  /* see read_opaque() */
     char *path;   /* of a whiteout */
     char *target; /* of a symlink */
     char *block;  /* room for a piece of content */
@@ -93,17 +94,24 @@ static int say_books(struct layertree *layer, struct layer_entry *entry)
     return hidden && !treewalk_beside(layer->walk, hidden) ? say_whiteout(layer, hidden, entry) : 0;
 }
 
-static char opaque_value(int dir)
+/* The letter of the opaque mark of the directory that the step is in, or is; only where it matters.
+ * A mark that cannot be read must not be taken for none: what it hides would come back. */
+static int read_opaque(struct layertree *layer)
 {
-    char value = 0;
-    return ovlattr_get(OVLWHERE_SEALED, dir, "", OVLATTR_OPAQUE, &value, 1) == 1 ? value : 0;
+    const ovlset wanted = 1u << OVLATTR_OPAQUE | 1u << OVLATTR_WHITEOUT;
+    layer->opaque = 0;
+    if (!(layer->attrs.marks & wanted))
+        return 0;
+    ssize_t size =
+        ovlattr_get(OVLWHERE_SEALED, layer->step.dir, "", OVLATTR_OPAQUE, &layer->opaque, 1);
+    return fd_is_fault((int)size) ? (int)size : 0;
 }
 
 static bool is_attribute_whiteout(const struct layertree *layer)
 {
     const struct stat *st = &layer->step.st;
     return ovlset_has(layer->attrs.marks, OVLATTR_WHITEOUT) && S_ISREG(st->st_mode) &&
-           st->st_size == 0 && opaque_value(layer->step.dir) == 'x';
+           st->st_size == 0 && layer->opaque == 'x';
 }
 
 static bool is_opaque(const struct layertree *layer)
@@ -111,7 +119,7 @@ static bool is_opaque(const struct layertree *layer)
     const struct walk_step *step = &layer->step;
     char white[NAME_MAX + sizeof(WHITEOUT_PREFIX)];
     snprintf(white, sizeof(white), WHITEOUT_PREFIX "%s", step->leaf);
-    return (ovlset_has(layer->attrs.marks, OVLATTR_OPAQUE) && opaque_value(step->dir) == 'y') ||
+    return (ovlset_has(layer->attrs.marks, OVLATTR_OPAQUE) && layer->opaque == 'y') ||
            treewalk_within(layer->walk, WHITEOUT_OPAQUE) || treewalk_beside(layer->walk, white);
 }
 
@@ -211,6 +219,8 @@ static int say_step(struct layertree *layer, struct layer_entry *entry)
         return say_whiteout(layer, step->leaf, entry);
     struct stat st;
     int err = read_attributes(layer, &st);
+    if (!err)
+        err = read_opaque(layer);
     if (err)
         return err;
     if (is_attribute_whiteout(layer))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A store whose disk is full or fails: a command says so, and what it was about is done or not begun;
 there is nothing for `plyfs doctor` to find, and the command succeeds when the fault has ended."""
+import json
 import os
 import pathlib
 import subprocess
@@ -146,3 +147,44 @@ def test_on_a_full_disk_a_command_says_so_and_succeeds_when_there_is_room(sandbo
         assert commands.store.plyfs("doctor").stdout == ""
     finally:
         umount(commands.store.path, lazy=True)
+
+
+def change_all_ways(commands):
+    """A whiteout, an opaque directory, a metacopy, a redirect: what only marks tell."""
+    at = commands.store.mount("made")
+    os.unlink(at / "file")
+    os.rename(at / "directory", at / "moved")
+    os.chmod(at / "moved" / "inside", 0o600)
+    os.mkdir(at / "directory")
+    (at / "directory" / "new").write_text("new")
+    commands.store.plyfs("umount", at)
+
+
+TELLING = ["layer export LAYER"] + FULL * ["export made", "diff made"]
+
+
+@pytest.mark.parametrize("command", TELLING)
+def test_each_call_that_fails_while_a_tree_is_told_gives_all_of_it_or_an_error(commands, faults,
+                                                                              command):
+    commands.prepare()
+    change_all_ways(commands)
+    if "LAYER" in command:
+        commands.store.plyfs("commit", "made", "changed")
+        lines = commands.store.plyfs("layer", "ls", "--format", "json").stdout.splitlines()
+        layer = min(map(json.loads, lines), key=lambda layer: layer["Files"])
+        command = command.replace("LAYER", layer["DiffID"])
+    environment = {**os.environ, "PLYFS_ROOT": str(commands.store.path)}
+    whole = commands.store.plyfs(*command.split()).stdout
+    wrong = []
+    for number in range(1, 1000):
+        with faults.strike("EIO", number) as control:
+            done = run(*faults.prefix(), commands.store.program, *command.split(), check=False,
+                       env=environment, stdin=subprocess.DEVNULL)
+        where = f"EIO at call {number} ({control.call.decode()}):"
+        if done.returncode == 0 and done.stdout != whole:
+            wrong.append(f"{where} told to be all, and is not: {done.stdout[:300]!r}")
+        if done.returncode < 0 or (done.returncode and "plyfs: " not in done.stderr):
+            wrong.append(f"{where} status {done.returncode}, {done.stderr!r}")
+        if not control.failed:
+            break
+    assert not wrong, "\n".join(wrong)
