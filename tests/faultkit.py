@@ -105,9 +105,8 @@ class Struck(harness.Mounted):
         return self.faults.prefix() + (starver if self.starved else []) + super().command()
 
 
-def need_plain_allocations():
-    need(b"__asan_init" not in pathlib.Path(PLYFS).read_bytes(),
-         "allocations are not ours to fail under AddressSanitizer")
+def need_plain_allocations(why):
+    need(b"__asan_init" not in pathlib.Path(PLYFS).read_bytes(), f"{why} under AddressSanitizer")
 
 
 def connection(mountpoint):

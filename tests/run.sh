@@ -33,7 +33,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
 sanitized="$sanitized records mapping contract volumes shadow explain routes quota copyups report"
-sanitized="$sanitized policy waste expect trace hostile callers"
+sanitized="$sanitized policy waste expect trace hostile callers faults disk"
 threaded="semantics io model attach routes copyups trace"
 alone="memory model attach copyups model+asan copyups+asan"
 alone="$alone model+tsan attach+tsan copyups+tsan"
