@@ -196,31 +196,46 @@ FORGED = [("opaque", b"y"), ("opaque", b"x"), ("redirect", b"/e"), ("redirect", 
           ("origin", b"\0\xfb\x1d\0\1" + b"\0" * 24), ("impure", b"y"), ("nlink", b"U+9"), ("upper", b"\0" * 29), ("protattr", b"i")]
 
 
-def forge(root):
+def forge_books(root):
     """As a user on what is his: whatever is set is an attribute of his own, that means nothing. (Those of
     fuse-overlayfs, which are read in lower layers, are stored under other names: only plyfs shows them again.)"""
     for space in ("user.overlay.", "user.overlay.overlay.", "user.fuseoverlayfs.", "user.containers."):
         for path in ("d", "d/f", "d/sub", "e", "e/h"):
             for name, value in FORGED:
                 os.setxattr(f"{root}/{path}", space + name, value)
-            os.setxattr(f"{root}/{path}", "user.containers.override_stat", b"0:0:4755:file")
     os.rename(f"{root}/d/sub", f"{root}/e/sub")
     put(f"{root}/d/f", "changed")
     return sorted(os.listdir(f"{root}/d")), sorted(os.listxattr(f"{root}/e/sub"))
 
 
+def forge(root):
+    """Of records too: where owners are given, no record counts."""
+    for path in ("d", "d/f", "d/sub", "e", "e/h"):
+        os.setxattr(f"{root}/{path}", "user.containers.override_stat", b"0:0:4755:file")
+    return forge_books(root)
+
+
 SHELVES = {"d": {"f": "file", "sub": {"g": "deep"}}, "e": {"h": "other"}}
 
 
-@same(SHELVES, prepare=shelves, native=False)
+RECORDED = "a record is the mount's own there, and nobody may set one"
+
+
+@same(SHELVES, prepare=shelves, native=False, recorded=RECORDED)
 def test_overlay_attributes_of_a_user_mean_nothing(root):
     return as_user(forge, root)
 
 
 @same(SHELVES, prepare=shelves, kernel="with userxattr the kernel keeps some of them to itself",
-      native=False, options=("userxattr",))
+      native=False, options=("userxattr",), recorded=RECORDED)
 def test_overlay_attributes_of_a_user_mean_nothing_where_the_mount_keeps_its_own_beside_them(root):
     return as_user(forge, root)
+
+
+@same(SHELVES, prepare=shelves, kernel="it records no owners", native=False, recorded="so are all here",
+      options=("xattr_permissions=2",))
+def test_overlay_attributes_of_a_user_mean_nothing_where_owners_are_recorded(root):
+    return as_user(forge_books, root)
 
 
 # ---- privileges of files fall ---------------------------------------------------------------------

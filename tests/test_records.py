@@ -16,6 +16,7 @@ import tarfile
 import pytest
 
 from harness import (PLYFS, assert_same, listing, need_fuse, need_root, need_tool, run, umount)
+from storekit import wait_for
 from test_cli import NOBODY, as_guest, guest  # noqa: F401  (a fixture)
 from worlds import as_user, attempt, get, put
 
@@ -457,7 +458,9 @@ def test_an_ordinary_user_may_do_everything_in_a_tree_of_many_owners(store):
     assert before["var/www"] == before["var/hard"] == (stat.S_IFREG, 0o400, (33, 33), 0)
     assert before["var/mail/box"][1:3] == (0o2755, (NOBODY.pw_uid, 8))
     umount(at)
-    for where, names, files in os.walk(store.home / "store/mounts"):
+    mounts = store.home / "store/mounts"
+    wait_for(lambda: not list(mounts.rglob("control")), "the daemon goes")
+    for where, names, files in os.walk(mounts):
         for name in names + files:
             assert os.lstat(os.path.join(where, name)).st_uid == NOBODY.pw_uid
     store.plyfs("mount", "web", at)

@@ -292,14 +292,15 @@ def compare(box, claim, subject):
         watch.cancel()
 
 
-def same(*layers, upper=None, prepare=None, like="plain", kernel=None, stateless=None, tree=True,
-         native=True, disk=False, options=()):
+def same(*layers, upper=None, prepare=None, like="plain", kernel=None, stateless=None, recorded=None,
+         tree=True, native=True, disk=False, options=()):
     """Makes a test of act(root), once for each subject.
     layers   descriptions, topmost first; prepare(root) adds to the topmost what words cannot say
     upper    a description of what is in the upper already
     like     the reference: "plain" or "kernel"
     kernel   why the kernel's overlayfs differs from the reference by right: it is no subject then
     stateless  the same of the stateless profile, with the writeback cache or without
+    recorded why a mount that records owners differs from it by right: it is no subject then
     tree     False where only the answer is compared, because the tree is too big to be listed
     native   False where the kernel cannot be asked about the upper (and what it left is no matter)
     disk     on the disk's filesystem instead of tmpfs"""
@@ -307,6 +308,7 @@ def same(*layers, upper=None, prepare=None, like="plain", kernel=None, stateless
              if not (like == "kernel" and s == "kernel")
              and not (kernel and s.startswith("kernel"))
              and not (stateless and s in ("plyfs-stateless", "plyfs-writeback"))
+             and not (recorded and s == "plyfs-recorded")
              and not (s == "kernel-then-plyfs" and not (tree and native))]
 
     def decorate(act):
