@@ -13,6 +13,7 @@
 #include "plan.h"
 #include "ready.h"
 #include "serve.h"
+#include "unmount.h"
 #include "volumewish.h"
 
 #include <fcntl.h>
@@ -346,6 +347,7 @@ static int open_and_serve(struct request *request, struct live *live)
     struct mount mount;
     int locks[2];
     const struct serve_guest guest = {.begin = begin_live, .end = end_live, .context = live};
+    unmount_dead_path(request->options.mountpoint);
     int err = plan_open(&request->options, &mount, locks);
     if (err)
         return err;

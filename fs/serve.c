@@ -25,6 +25,7 @@
 #include "serve.h"
 
 #include "caller.h"
+#include "ending.h"
 #include "log.h"
 #include "moment.h"
 #include "ops.h"
@@ -37,16 +38,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/wait.h>
 
 enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16, STREAK = 8 };
 enum { ROOM = 4096 }; /* of descriptors: those of the cache, and as many more */
@@ -419,77 +415,7 @@ static void *worker(void *argument)
     return NULL;
 }
 
-/* ---- unmounting on a signal ---- */
-
-static int run_fusermount(char *mountpoint, bool lazy)
-{
-    extern char **environ;
-    char program[] = "fusermount3", plain[] = "-u", lazily[] = "-uz", end[] = "--";
-    char *const argv[] = {program, lazy ? lazily : plain, end, mountpoint, NULL};
-    pid_t child;
-    int status = 0;
-    if (posix_spawnp(&child, program, NULL, NULL, argv, environ) != 0)
-        return -ENOENT;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
-}
-
-/* Unmounts while the workers go on serving: the kernel may have pages to write back. */
-static void *unmount(void *argument)
-{
-    char *at = argument;
-    int fd = open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        syncfs(fd);
-        close(fd);
-    }
-    if (umount2(at, UMOUNT_NOFOLLOW) == 0)
-        return NULL;
-    if (errno == EBUSY && umount2(at, UMOUNT_NOFOLLOW | MNT_DETACH) == 0)
-        return NULL;
-    if (errno == EPERM && run_fusermount(at, false) != 0)
-        (void)run_fusermount(at, true);
-    return NULL;
-}
-
-/* Waits for the end; a signal unmounts, a second one ends at once. */
-static void wait_for_end(struct session *session, const struct options *options, int signals)
-{
-    pthread_t helper;
-    bool asked = false;
-    for (;;) {
-        struct pollfd fds[2] = {{.fd = session->done, .events = POLLIN},
-                                {.fd = signals, .events = POLLIN}};
-        if (poll(fds, 2, -1) < 0)
-            continue;
-        if (fds[0].revents)
-            break;
-        struct signalfd_siginfo info;
-        if (read(signals, &info, sizeof(info)) != sizeof(info))
-            continue;
-        if (asked)
-            _exit(128 + (int)info.ssi_signo);
-        asked = pthread_create(&helper, NULL, unmount, options->mountpoint) == 0;
-    }
-    if (asked)
-        pthread_join(helper, NULL);
-}
-
 /* ---- the session ---- */
-
-static int block_signals(void)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    int fd = signalfd(-1, &set, SFD_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
 
 static unsigned thread_count(const struct options *options)
 {
@@ -517,6 +443,7 @@ static void *ring_worker(void *argument)
 static void serve_threads(struct session *session, const struct options *options, int signals)
 {
     pthread_t threads[THREADS_MAX];
+    int neighbour = ending_neighbour(options);
     unsigned wanted = session->rings ? 1 : thread_count(options), count = 0;
     void *(*work)(void *) = session->rings ? ring_worker : worker;
     while (count < wanted && pthread_create(&threads[count], NULL, work, session) == 0)
@@ -524,7 +451,7 @@ static void serve_threads(struct session *session, const struct options *options
     log_debug("%u threads, spinning %s, splice off", count, session->spin ? "on" : "off");
     if (count == 0)
         finish_session(session);
-    wait_for_end(session, options, signals);
+    ending_wait(options, session->done, signals, neighbour);
     for (unsigned i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
 }
@@ -645,7 +572,7 @@ int serve_run(const struct options *options, struct mount *mount, const struct s
 {
     struct session session = {.mount = mount, .rings = mount->rules.uring};
     session.spin = !session.rings && may_spin(options);
-    cleanup_fd int signals = block_signals();
+    cleanup_fd int signals = ending_signals();
     if (signals < 0)
         return signals;
     make_room_for_descriptors(signals);

@@ -10,7 +10,8 @@
 #include "own.h"
 
 /* Mounts on options->mountpoint and serves until the mount is gone. SIGTERM, SIGINT and SIGHUP
- * unmount (lazily when somebody is still inside); a second one ends at once. 0, or -errno when the
+ * unmount (lazily when somebody is still inside), and so does the end of everybody else in the
+ * mount namespace (inhabitant.h); a second signal ends at once. 0, or -errno when the
  * mount could not be made (told on stderr). `guest` may be NULL. */
 struct serve_guest {
     /* Called when requests are about to be served, and when the last was: 0, or what ends it. */

@@ -8,6 +8,7 @@
 
 #include "own.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* The number of the filesystem's device, as st_dev. 0 or -errno. */
@@ -16,5 +17,9 @@ must_check int mountinfo_device(const char *path, dev_t *device);
 /* Whose daemon serves a FUSE filesystem, as the kernel tells it. -ENOENT: it is none, or is not
  * mounted in this mount namespace. */
 must_check int mountinfo_fuse_owner(dev_t device, uid_t *owner);
+
+/* Whether the filesystem is mounted in this mount namespace, and nowhere in it as a shared mount:
+ * what is done to it here is done to no other namespace (the field "shared:N", proc(5)). */
+bool mountinfo_is_private(dev_t device);
 
 #endif

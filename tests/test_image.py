@@ -14,12 +14,11 @@ import random
 import shutil
 import subprocess
 import tarfile
-import tempfile
 
 import pytest
 
-from harness import (PLYFS, Sandbox, assert_same, listing, need, need_fuse, need_root, need_tool,
-                     run)
+from engines import Engine, change, populate, visible
+from harness import PLYFS, Sandbox, assert_same, need, need_fuse, need_root, need_tool, run
 
 HERE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 ELSEWHERE = "s390x" if HERE != "s390x" else "amd64"
@@ -83,13 +82,6 @@ class Store:
         finally:
             # It waits until the daemon has forgotten the mount, and with it let go of the store.
             run(PLYFS, "umount", "--root", self.path, mnt)
-
-
-def visible(root):
-    """The listing of a rootfs. Of the root itself an archive says nothing."""
-    found = listing(root)
-    found.pop(".")
-    return found
 
 
 @pytest.fixture
@@ -181,89 +173,6 @@ TOP = {"etc/.wh.old": b"", "etc/new": b"new", "usr/.wh..wh..opq": b"", "usr/othe
 
 
 # ---- images made by tools -----------------------------------------------------------------------
-
-class Engine:
-    """buildah and podman on a storage of their own."""
-
-    def __init__(self, path, driver):
-        # podman takes no more than 50 characters for this one.
-        self.run = tempfile.TemporaryDirectory(prefix="plyfs-", dir="/dev/shm", ignore_cleanup_errors=True)
-        self.options = ["--root", path / "root", "--runroot", self.run.name, "--storage-driver", driver]
-
-    def buildah(self, *argv):
-        return run("buildah", *self.options, *argv).stdout.strip()
-
-    def podman(self, *argv):
-        return run("podman", *self.options, *argv).stdout.strip()
-
-    def grow(self, base, name, change):
-        """One more layer on `base` by change(directory), as `name`."""
-        container = self.buildah("from", "--pull-never", base)
-        change(pathlib.Path(self.buildah("mount", container)))
-        self.buildah("umount", container)
-        self.buildah("commit", "-q", "--rm", container, name)
-
-    def tree(self, name):
-        container = self.buildah("from", "--pull-never", name)
-        try:
-            return visible(self.buildah("mount", container))
-        finally:
-            self.buildah("rm", container)
-
-    def diff_ids(self, name):
-        return json.loads(self.podman("image", "inspect", name))[0]["RootFS"]["Layers"]
-
-
-def populate(root):
-    """The lowest layer: one of everything."""
-    for path in ("bin", "etc/conf.d", "usr/lib", "var/empty", "gone/deep/er", "swap", "opaque/in"):
-        (root / path).mkdir(parents=True)
-    for number in range(40):
-        (root / "usr/lib" / f"lib{number}.so").write_bytes(os.urandom(random.randrange(1, 9000)))
-        (root / "gone/deep" / f"file{number}").write_text(f"{number}\n")
-        (root / "opaque" / f"old{number}").write_text("below")
-    (root / "bin/tool").write_bytes(b"\x7fELF" + os.urandom(3000))
-    (root / "bin/tool").chmod(0o4755)
-    os.link(root / "bin/tool", root / "bin/tool.again")
-    os.symlink("tool", root / "bin/sh")
-    os.symlink("/nowhere/at/all", root / "etc/dangling")
-    (root / "bin/ping").write_bytes(b"ping")
-    os.setxattr(root / "bin/ping", "security.capability",
-                bytes.fromhex("0100000200200000000000000000000000000000"))
-    (root / "etc/note").write_text("note")
-    os.setxattr(root / "etc/note", "user.note", b"value\0of bytes")
-    os.chown(root / "etc/note", 12, 34)
-    (root / "var/empty").chmod(0o1777)
-    (root / ("n" * 255)).write_text("a long name")
-    (root / "etc/\u00fcmlaut and blank").write_text("x")
-    os.mknod(root / "etc/null", 0o020666, os.makedev(1, 3))
-    os.mkfifo(root / "etc/pipe")
-
-
-def change(root, number):
-    """A layer above: files come, change and go."""
-    (root / "etc/conf.d" / f"{number}.conf").write_text("v" * number)
-    (root / "usr/lib" / f"lib{number % 40}.so").unlink(missing_ok=True)
-    (root / "usr/lib" / f"new{number}.so").write_bytes(os.urandom(500))
-    (root / "gone/deep" / f"file{number % 40}").unlink(missing_ok=True)
-    if number == 2:
-        shutil.rmtree(root / "opaque")
-        (root / "opaque").mkdir()
-        (root / "opaque/fresh").write_text("above")
-        (root / "swap").rmdir()
-        (root / "swap").write_text("a file now")
-        (root / "bin/ping").chmod(0o700)
-    if number == 3:
-        shutil.rmtree(root / "gone")
-        (root / "swap").unlink()
-        (root / "swap").mkdir(mode=0o711)
-        (root / "usr/data").write_bytes(b"linked")
-        os.link(root / "usr/data", root / "var/data")
-        os.setxattr(root / "opaque", "user.mark", b"y")
-    if number == 4:
-        (root / "gone").mkdir()
-        (root / "gone/again").write_text("again")
-
 
 @pytest.fixture(scope="module", params=DRIVERS)
 def engine(request):

@@ -32,12 +32,19 @@ static void what_no_daemon_serves_has_no_owner(void **state)
     assert_int_equal(mountinfo_fuse_owner(device, &owner), -ENOENT);
 }
 
+static void what_is_mounted_nowhere_is_not_private(void **state)
+{
+    (void)state;
+    assert_false(mountinfo_is_private((dev_t)-1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         kit_test(a_path_tells_the_device_that_stat_tells),
         kit_test(what_is_not_there_is_in_no_filesystem),
         kit_test(what_no_daemon_serves_has_no_owner),
+        kit_test(what_is_mounted_nowhere_is_not_private),
     };
     return kit_run("mountinfo", tests, sizeof(tests) / sizeof(tests[0]));
 }
