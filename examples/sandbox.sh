@@ -17,6 +17,9 @@ clean_up() {
     for name in $("$program" ps -q 2>/dev/null); do
         "$program" umount "$name" || "$program" umount --lazy "$name"
     done
+    for point in "$here/mnt" "$here/bundle/rootfs"; do # of a mount without a name
+        if mountpoint -q "$point" 2>/dev/null; then "$program" umount --lazy "$point"; fi
+    done
     rm -rf --one-file-system "$here"
 }
 trap clean_up EXIT
@@ -44,4 +47,13 @@ make_image() {
     echo 'apples 3' >"$here/tree/var/lib/shop/stock"
     tar -C "$here/tree" -cf "$here/shop.tar" .
     plyfs image import shop:1 "$here/shop.tar"
+}
+
+# $here/root, a root filesystem of one program: busybox.
+make_root() {
+    mkdir -p "$here/root/bin" "$here/root/etc" "$here/root/proc" "$here/root/dev" "$here/root/tmp" \
+        "$here/root/sys"
+    cp "$(command -v busybox)" "$here/root/bin/busybox"
+    for name in sh ls rm cat; do ln -s busybox "$here/root/bin/$name"; done
+    echo 'welcome' >"$here/root/etc/motd"
 }

@@ -196,6 +196,10 @@ class Storage(Engine):
         buildah 1.28 now and then loses it, with the kernel's overlayfs too. Let the script check it."""
         self.buildah("run", "--isolation", "chroot", container, "--", "/bin/sh", "-euc", script)
 
+    def contain(self, name, image, *argv, options=()):
+        """Runs a command in a container of podman's, which stays; its words may not come out."""
+        return self.podman("run", "--name", name, "--pull", "never", *CONTAINED, *options, image, *argv)
+
     def layers(self):
         """The directories of layers and containers; what else lies there is the store's own."""
         return sorted(path for path in (self.place / "root/overlay").glob("[!.]*") if path.name != "l")
@@ -249,7 +253,6 @@ def machine(sandbox, subids=True):
     need_root()
     need_tool("buildah", "podman", "setpriv", "busybox")
     before, here = os.open("/proc/self/ns/mnt", os.O_RDONLY), os.getcwd()
-    mode = os.stat("/dev/fuse").st_mode & 0o7777
     try:
         need(LIBC.unshare(CLONE_NEWNS) == 0, "needs to make a mount namespace")
         _mount("none", "/", MS_REC | MS_PRIVATE)
@@ -263,12 +266,14 @@ def machine(sandbox, subids=True):
                 pathlib.Path("/etc", name).touch()
         for path in etc.iterdir():
             _mount(path, f"/etc/{path.name}", MS_BIND)
+        # Open to all here, whatever others do with the machine's own.
+        os.mknod(etc / "fuse", 0o020666, os.stat("/dev/fuse").st_rdev)
+        os.chmod(etc / "fuse", 0o666)
+        _mount(etc / "fuse", "/dev/fuse", MS_BIND)
         if is_mounted("/sys/fs/cgroup/unified"):
             umount("/sys/fs/cgroup/unified", lazy=True)
-        os.chmod("/dev/fuse", 0o666)
         yield
     finally:
-        os.chmod("/dev/fuse", mode)
         assert LIBC.setns(before, CLONE_NEWNS) == 0
         os.close(before)
         os.chdir(here)

@@ -79,6 +79,12 @@ command skopeo        skopeo
 command rclone        rclone
 command rsync         rsync
 command chromium      chromium
+command crun          crun
+command lintian       lintian
+command dpkg-shlibdeps dpkg-dev
+command systemd-analyze systemd
+command containerd    containerd
+python  grpc          python3-grpcio
 '
 
 present() {
