@@ -99,10 +99,10 @@ def by_file(storage, context, tool="buildah"):
                  "--layers", "-t", "localhost/built", context)
 
 
-def push(storage, name, to):
+def push(storage, name, to, *options):
     """An image as a directory and as an OCI layout; the DiffIDs that the layout has."""
-    storage.buildah("push", "-q", name, f"dir:{to}/dir")
-    storage.buildah("push", "-q", name, f"oci:{to}/oci:x")
+    storage.buildah("push", "-q", *options, name, f"dir:{to}/dir")
+    storage.buildah("push", "-q", *options, name, f"oci:{to}/oci:x")
     return diff_ids_of(to / "oci")
 
 

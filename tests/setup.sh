@@ -84,6 +84,7 @@ command lintian       lintian
 command dpkg-shlibdeps dpkg-dev
 command systemd-analyze systemd
 command containerd    containerd
+command runc          runc
 python  grpc          python3-grpcio
 '
 

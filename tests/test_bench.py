@@ -116,3 +116,17 @@ def test_a_peer_that_does_not_mount_is_named(tmp_path):
                        check=False)
     assert done.returncode == 1 and "none does not mount" in done.stderr
     assert len(told["measures"]["chmod"][OURS]["seconds"]) == 2
+
+
+@pytest.mark.skipif(os.environ.get("PLYFS_FULL") != "1", reason="PLYFS_FULL=1 runs it: minutes of buildah")
+def test_a_session_is_timed_step_by_step(tmp_path):
+    need_root()
+    need_fuse()
+    need_tool("buildah", "podman", "setpriv")
+    done = subprocess.run(["sh", BENCH / "run.sh", "session", "--rounds", "1", "--contenders", "plyfs,kernel",
+                           "--output", tmp_path / "session.json"], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((tmp_path / "session.json").read_text())
+    assert set(told["seconds"]) == {"plyfs", "kernel"} and not told["wrong"]
+    assert {"unpack", "build", "push", "all"} <= set(told["seconds"]["plyfs"])

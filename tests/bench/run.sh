@@ -22,6 +22,9 @@
 # What the ledger costs, ledger-: find untar chmod copyups. "without" and
 # "named-without" are of a build without it; "unwatched" has no name, so nobody keeps account; "ledger" has.
 #
+# `run.sh session` is a session with buildah instead, on plyfs, fuse-overlayfs and the kernel's overlayfs as
+# its mount program: tests/bench/session.py tells its options.
+#
 # Volumes are mounted by root, who gets passthrough, and by an ordinary user, coherent and :cached;
 # whoever mounts, the same ordinary user works in them. What everything lies on is --backing's: databases
 # lie on disks, where a call costs more than on tmpfs. Of FUSE mounts the requests are counted too.
@@ -35,4 +38,9 @@ case " $* " in
 *" ledger-"*) sh "$here/variant.sh" no-ledger -Dledger=false ;;
 esac
 # A mount namespace of its own: whatever happens, no mount is left behind.
-exec unshare --mount --propagation private /usr/bin/python3 "$here/bench.py" "$@"
+program=bench.py
+if [ "${1:-}" = session ]; then
+    shift
+    program=session.py
+fi
+exec unshare --mount --propagation private /usr/bin/python3 "$here/$program" "$@"
