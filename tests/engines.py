@@ -246,6 +246,17 @@ def _mount(source, target, flags):
         raise OSError(number, os.strerror(number), os.fspath(target))
 
 
+def _open_fuse_to_all(node):
+    """In this namespace alone, where there may be device nodes: others close the machine's own again."""
+    os.mknod(node, 0o020666, os.stat("/dev/fuse").st_rdev)
+    os.chmod(node, 0o666)
+    try:
+        os.close(os.open(node, os.O_RDWR))
+        _mount(node, "/dev/fuse", MS_BIND)
+    except PermissionError:
+        os.chmod("/dev/fuse", 0o666)
+
+
 @contextlib.contextmanager
 def machine(sandbox, subids=True):
     """A mount namespace of this process's own in which there is an ordinary user (with subordinate
@@ -266,10 +277,7 @@ def machine(sandbox, subids=True):
                 pathlib.Path("/etc", name).touch()
         for path in etc.iterdir():
             _mount(path, f"/etc/{path.name}", MS_BIND)
-        # Open to all here, whatever others do with the machine's own.
-        os.mknod(etc / "fuse", 0o020666, os.stat("/dev/fuse").st_rdev)
-        os.chmod(etc / "fuse", 0o666)
-        _mount(etc / "fuse", "/dev/fuse", MS_BIND)
+        _open_fuse_to_all(etc / "fuse")
         if is_mounted("/sys/fs/cgroup/unified"):
             umount("/sys/fs/cgroup/unified", lazy=True)
         yield
