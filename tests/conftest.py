@@ -41,6 +41,12 @@ def _is_setuid(tool):
     return bool(os.stat(shutil.which(tool)).st_mode & stat.S_ISUID)
 
 
+def _lacks_xattr_permissions(_):
+    told = subprocess.run([PLYFS, "-o", "lowerdir=/,xattr_permissions=2", "/nowhere"], text=True,
+                          stderr=subprocess.PIPE, check=False).stderr
+    return "unknown option" in told
+
+
 def _hard_limit_of_files():
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return sys.maxsize if limit == resource.RLIM_INFINITY else limit
@@ -61,6 +67,7 @@ EXCUSES = [
     (r"bpftrace cannot attach here", lambda _: not os.path.exists("/sys/bus/event_source/devices/uprobe")
         or _fails("bpftrace", "-e", "BEGIN { exit(); }")),
     (r".*\bPLYFS_FULL=1\b.*", lambda _: os.environ.get("PLYFS_FULL") != "1"),
+    (r"needs xattr_permissions", _lacks_xattr_permissions),
     (r"fusermount3 is not setuid", lambda _: not _is_setuid("fusermount3")),
     (r"needs a higher limit of open files", lambda _: _hard_limit_of_files() <= 1 << 20),
     # Not about the machine: one case of a parametrised test that has no meaning.

@@ -21,7 +21,7 @@ from harness import LIBC, PLYFS, is_mounted, listing, need, need_root, need_tool
 
 UID = 4242
 USER = "plyfs-guest"
-CLONE_NEWNS = 0x20000
+CLONE_FS, CLONE_NEWNS = 0x200, 0x20000
 MS_REC, MS_BIND, MS_PRIVATE = 0x4000, 0x1000, 0x40000
 # What a machine may refuse a container: more open files than this, and a network or cgroup of its own.
 CONTAINED = ["--network", "host", "--cgroups=disabled", "--ulimit", "nofile=1024:1024",
@@ -282,6 +282,7 @@ def machine(sandbox, subids=True):
             umount("/sys/fs/cgroup/unified", lazy=True)
         yield
     finally:
-        assert LIBC.setns(before, CLONE_NEWNS) == 0
+        # A thread of the test runner's may share this one's root and directory, and then it is refused.
+        assert LIBC.unshare(CLONE_FS) == 0 and LIBC.setns(before, CLONE_NEWNS) == 0
         os.close(before)
         os.chdir(here)

@@ -43,7 +43,7 @@ touch -d @1500000000 usr/lib/lib5.so
 """
 
 
-def make_base(sandbox):
+def make_base(sandbox, fifo=True):
     """A tar of a small root with a shell, without what only root may unpack."""
     root = sandbox.directory("base")
     populate(root)
@@ -59,6 +59,8 @@ def make_base(sandbox):
     (root / "etc/group").write_text("root:x:0:\napp:x:34:\n")
     (root / "etc/null").unlink()
     os.removexattr(root / "bin/ping", "security.capability")
+    if not fifo:
+        (root / "etc/pipe").unlink()
     path = sandbox.path / f"{root.name}.tar"
     run("tar", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--sort=name", "-C", root, "-cf", path, ".")
     path.chmod(0o644)

@@ -14,7 +14,7 @@ import sessions
 from harness import PLYFS, Sandbox, assert_same, can_mount_kernel, need, need_fuse, run
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
-FILES, HEIGHT = (15_000, 40) if FULL else (1_200, 5)
+FILES, HEIGHT = (15_000, 40) if FULL else (1_200, 4)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,7 +13,7 @@ from harness import PLYFS, Sandbox, is_mounted, need_fuse, need_root, run, umoun
 from worlds import fill
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
-CONTAINERS = 200 if FULL else 8
+CONTAINERS = 200 if FULL else 6
 PROGRAM = os.path.abspath(PLYFS)
 
 

@@ -9,43 +9,59 @@ import pytest
 
 import engines
 import sessions
-from harness import PLYFS, Sandbox, need_fuse
+from harness import PLYFS, Sandbox, need, need_fuse, run
 
 SCRIPT = ('test "$(cat /etc/note)" = note; echo ran >/etc/ran; rm /usr/lib/lib9.so; mv /gone/deep/file3 /gone/file3; '
           "chmod 0700 /var/empty; test -e /etc/ran")
 
 
-@pytest.fixture(scope="module", params=["root", "user", "user without sub-ids"])
-def storage(request):
-    """A storage that has the image localhost/base, loaded from an archive."""
+# What storage.conf asks for where the user has no sub-ids: owners are lost, or kept in an attribute.
+OWNERS_LOST = ['ignore_chown_errors = "true"']
+OWNERS_KEPT = [*OWNERS_LOST, 'force_mask = "shared"']
+KINDS = {"root": (None, True, ()), "user": (engines.UID, True, ()),
+         "user without sub-ids": (engines.UID, False, OWNERS_LOST),
+         "user without sub-ids, owners kept": (engines.UID, False, OWNERS_KEPT)}
+
+
+@pytest.fixture(scope="module")
+def made():
+    """What images are made of, and an archive of the image localhost/base, made by root."""
     need_fuse()
     box = Sandbox()
     try:
-        with engines.machine(box, subids=request.param != "user without sub-ids"):
-            program = shutil.copy(PLYFS, box.path / "fuse-overlayfs")
-            storage = engines.Storage(box, program, None if request.param == "root" else engines.UID,
-                                      ['ignore_chown_errors = "true"'] if "without" in request.param else ())
-            storage.context = sessions.make_sources(box)
-            archive = make_archive(box, sessions.make_base(box))
-            storage.call("podman", "load", "-q", "-i", archive)
-            storage.alone = "without" in request.param
-            yield storage
-            assert storage.close() == []
+        with engines.machine(box):
+            box.context, maker = sessions.make_sources(box), engines.Storage(box)
+            container = maker.buildah("from", "scratch")
+            # podman itself cannot unpack a fifo when it is to keep the owners.
+            maker.buildah("add", "-q", container, sessions.make_base(box, fifo=False), "/")
+            maker.buildah("commit", "-q", "--timestamp", "0", "--rm", container, "localhost/base")
+            box.archive = box.path / "base.oci"
+            maker.buildah("push", "-q", "localhost/base", f"oci-archive:{box.archive}:localhost/base")
+            box.archive.chmod(0o644)
+            assert maker.close() == []
+        yield box
     finally:
         box.close()
 
 
-def make_archive(box, base):
-    """An archive of the image localhost/base, made by root."""
-    maker = engines.Storage(box)
-    container = maker.buildah("from", "scratch")
-    maker.buildah("add", "-q", container, base, "/")
-    maker.buildah("commit", "-q", "--timestamp", "0", "--rm", container, "localhost/base")
-    path = box.path / "base.oci"
-    maker.buildah("push", "-q", "localhost/base", f"oci-archive:{path}:localhost/base")
-    path.chmod(0o644)
-    assert maker.close() == []
-    return path
+@pytest.fixture(scope="module", params=KINDS)
+def storage(request, made):
+    """A storage that has the image localhost/base, loaded from an archive."""
+    user, subids, options = KINDS[request.param]
+    if options == OWNERS_KEPT:
+        told = run(PLYFS, "-o", "lowerdir=/,xattr_permissions=2", "/nowhere", check=False).stderr
+        need("unknown option" not in told, "needs xattr_permissions")
+    box = Sandbox()
+    try:
+        with engines.machine(box, subids):
+            program = shutil.copy(PLYFS, box.path / "fuse-overlayfs")
+            storage = engines.Storage(box, program, user, options)
+            storage.context, storage.alone = made.context, not subids
+            storage.call("podman", "load", "-q", "-i", made.archive)
+            yield storage
+            assert storage.close() == []
+    finally:
+        box.close()
 
 
 def changes_of(storage, name):
