@@ -14,6 +14,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+enum { PLUS_MOST = 4096 /* names of a directory that are told with attributes */ };
+
 /* Where no volumes can be, the kernel opens and caches directories by itself. Where they can, what
  * it keeps of theirs could not be told from what is there: a directory's mtime does not change with
  * each change on every filesystem. */
@@ -193,13 +195,14 @@ static uint64_t shown_ino(struct page *page, const char *name, int *err)
     return ino;
 }
 
-/* What is not to outlast the answer is not worth a lookup: such a record has no attributes. */
+/* What is not to outlast the answer is not worth a lookup: such a record has no attributes. Nor have
+ * those of a large directory beyond its first names: who lists it may want no more than names. */
 static bool add_listed(struct page *page, const struct listing *listing, uint32_t at)
 {
     int err = 0;
     const struct listing_entry *listed = &listing->at[at];
     const char *name = listing_name(listing, at);
-    bool bare = mount_is_strict(page->mount, page->dir);
+    bool bare = at >= PLUS_MOST || mount_is_strict(page->mount, page->dir);
     if (page->plus && !bare)
         return add_looked_up(page, listed, name);
     uint64_t ino = listed->ino ? listed->ino : shown_ino(page, name, &err);

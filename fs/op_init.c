@@ -42,7 +42,10 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
     offer(conn, FUSE_CAP_NO_OPENDIR_SUPPORT, !rules->coherent);
     offer(conn, FUSE_CAP_PARALLEL_DIROPS, true);
     offer(conn, FUSE_CAP_READDIRPLUS, true);
-    offer(conn, FUSE_CAP_READDIRPLUS_AUTO, true);
+    /* "Auto" asks for attributes with a directory's first names only, and then once for each other
+     * name that somebody looks at. How many come with attributes is op_readdirplus()'s to say; what
+     * is not to outlast the answer has none, and its records are shorter without them. */
+    offer(conn, FUSE_CAP_READDIRPLUS_AUTO, rules->coherent);
     offer(conn, FUSE_CAP_CACHE_SYMLINKS, true);
     offer(conn, FUSE_CAP_ASYNC_READ, true);
     offer(conn, FUSE_CAP_ASYNC_DIO, true);

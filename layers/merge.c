@@ -3,7 +3,7 @@
  * Duty: read the sources of a directory top to bottom into one set of names. A whiteout of a source
  * hides its name in the sources beneath, not in its own (OCI image layer specification). The caller
  * has cut the sources at the first opaque one. Cost: each source is listed once; then a lookup is
- * one hash. Locks: the cache's mutex, never held while a directory is read.
+ * one hash. Locks: the cache's mutex, never held while a directory is read or asked.
  */
 #include "merge.h"
 
@@ -15,13 +15,25 @@
 #include <fcntl.h>
 #include <pthread.h>
 
-enum { BUCKETS = 4096 };
+enum { BUCKETS = 4096, TALLIES = 1024 };
+
+/* What things cost, in microseconds: to open a directory and to read a name, to ask for one. */
+enum { COST_OPEN = 12, COST_NAMES = 2 /* names read in that time */, COST_ASK = 2 };
+enum { BYTES_OF_A_NAME = 32 /* of a directory's size, about, on all filesystems */ };
+
+/* Lookups made in a directory that is not merged, and how many are cheaper than its merge. Where two
+ * directories meet in one place, the older count is lost, and with it a few lookups. */
+struct tally {
+    uint64_t id;
+    uint64_t asked, worth;
+};
 
 struct mergecache {
     pthread_mutex_t lock;
     struct merge *buckets[BUCKETS];
     struct merge ring; /* oldest at ring.newer, newest at ring.older */
     size_t bytes, limit;
+    struct tally tallies[TALLIES];
 };
 
 struct mergecache *mergecache_create(size_t limit)
@@ -251,14 +263,11 @@ static struct merge *cache_get(struct mergecache *cache, uint64_t id)
     return merge;
 }
 
-struct merge *merge_get(const struct stack *stack, const struct sources *sources, int *err)
+/* The merge, made now. */
+static struct merge *merge_make(const struct stack *stack, const struct sources *sources, int *err)
 {
     struct mergecache *cache = stack->merges;
-    pthread_mutex_lock(&cache->lock);
-    struct merge *merge = cache_get(cache, sources->id);
-    pthread_mutex_unlock(&cache->lock);
-    if (merge)
-        return merge;
+    struct merge *merge;
     struct merge *built = merge_build(stack, sources, err);
     if (!built)
         return NULL;
@@ -277,6 +286,63 @@ struct merge *merge_get(const struct stack *stack, const struct sources *sources
     pthread_mutex_unlock(&cache->lock);
     merge_free(built);
     return merge;
+}
+
+struct merge *merge_get(const struct stack *stack, const struct sources *sources, int *err)
+{
+    struct mergecache *cache = stack->merges;
+    pthread_mutex_lock(&cache->lock);
+    struct merge *merge = cache_get(cache, sources->id);
+    pthread_mutex_unlock(&cache->lock);
+    return merge ? merge : merge_make(stack, sources, err);
+}
+
+/* ---- whether to make one ---- */
+
+/* How many lookups cost what reading all sources does. A source that cannot be asked adds nothing:
+ * whoever reads it is told why. */
+static uint64_t worth_of(const struct stack *stack, const struct sources *sources)
+{
+    uint64_t cost = 0;
+    for (unsigned i = 0; i < sources->count; i++) {
+        int err = 0;
+        struct stat st;
+        const struct source *from = &sources->at[i];
+        struct fdref *ref = stack_lower_dir(stack, from->layer, from->path, &err);
+        if (ref && fd_stat(ref->fd, "", &st) == 0)
+            cost += COST_OPEN + (uint64_t)st.st_size / BYTES_OF_A_NAME / COST_NAMES;
+        fdref_release(stack->fds, ref);
+    }
+    return cost / (COST_ASK * sources->count);
+}
+
+/* Counts one more lookup; true when a merge is worth making. Its first lookup finds out how many
+ * that takes, which is a stat of every source. */
+static bool is_worth(const struct stack *stack, const struct sources *sources)
+{
+    struct mergecache *cache = stack->merges;
+    struct tally *tally = &cache->tallies[sources->id % TALLIES];
+    pthread_mutex_lock(&cache->lock);
+    bool known = tally->id == sources->id;
+    bool worth = known && ++tally->asked > tally->worth;
+    pthread_mutex_unlock(&cache->lock);
+    if (known)
+        return worth;
+    const struct tally first = {.id = sources->id, .asked = 1, .worth = worth_of(stack, sources)};
+    pthread_mutex_lock(&cache->lock);
+    *tally = first;
+    pthread_mutex_unlock(&cache->lock);
+    return first.asked > first.worth;
+}
+
+struct merge *merge_if_worth(const struct stack *stack, const struct sources *sources, int *err)
+{
+    struct mergecache *cache = stack->merges;
+    pthread_mutex_lock(&cache->lock);
+    struct merge *merge = cache_get(cache, sources->id);
+    pthread_mutex_unlock(&cache->lock);
+    *err = 0;
+    return merge || !is_worth(stack, sources) ? merge : merge_make(stack, sources, err);
 }
 
 void merge_release(struct mergecache *cache, struct merge *merge)

@@ -2,7 +2,8 @@
  *
  * The merged names of a directory's sealed sources: made once at the first need, kept within a
  * bound, dropped oldest first. Never the upper layer: that is asked each time, for one system call.
- * Only directories with two or more sources are merged; a single one is asked directly.
+ * Only directories with two or more sources are merged; a single one is asked directly. So are all
+ * of them for the first names looked up in a large directory: see merge_if_worth().
  */
 #ifndef PLYFS_MERGE_H
 #define PLYFS_MERGE_H
@@ -43,6 +44,11 @@ void mergecache_destroy(struct mergecache *cache);
 
 /* The merge of `sources`, made now if need be, with one more user. NULL and *err. */
 struct merge *merge_get(const struct stack *stack, const struct sources *sources, int *err);
+
+/* The same for whoever looks up one name: NULL and *err 0 while it is cheaper to ask every source
+ * for it. The sources are read once the lookups have cost about what reading them all would, so
+ * never more than twice the least is spent, whether one name is wanted or all. */
+struct merge *merge_if_worth(const struct stack *stack, const struct sources *sources, int *err);
 void merge_release(struct mergecache *cache, struct merge *merge);
 
 /* What is known of `name`; NULL when no source has it. */

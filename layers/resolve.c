@@ -8,7 +8,8 @@
  * nothing but single names in directories opened beneath the layer's root.
  *
  * Cost: a name in an upper directory is one stat and one llistxattr; a name in one source one stat;
- * a name in many sources one hash lookup and the stats of the layers that have it.
+ * a name in many sources one hash lookup and the stats of the layers that have it, or a stat of
+ * each source as long as that is cheaper than to merge them (merge.h).
  */
 #include "resolve.h"
 
@@ -32,6 +33,7 @@ struct walk {
     const char *tail;           /* the name, or the absolute path, looked for in each source */
     char *owned;                /* storage of tail after a redirect */
     bool checked;               /* a merge has already weighed the `.wh.` files */
+    bool beside;                /* none has: one beside the very name hides what lies beneath */
 };
 
 /* What one step found. */
@@ -66,7 +68,8 @@ static int walk_begin(struct walk *walk, const struct stack *stack, const struct
     if (!sources || sources->count < 2 || !narrow)
         return 0;
     int err = 0;
-    struct merge *merge = merge_get(stack, sources, &err);
+    struct merge *merge = merge_if_worth(stack, sources, &err);
+    walk->beside = !merge;
     if (!merge)
         return err;
     const struct merge_name *known = merge_find(merge, name);
@@ -125,7 +128,7 @@ static int walk_redirect(struct walk *walk, unsigned layer, char *value)
     }
     free(walk->owned);
     walk->tail = walk->owned = steal_ptr(&owned);
-    walk->checked = false;
+    walk->checked = walk->beside = false;
     return 0;
 }
 
@@ -324,7 +327,10 @@ static int walk_step(struct walk *walk, const struct source *source, struct foun
     struct fdref *ref = parent ? stack_lower_dir(walk->stack, source->layer, parent, &err) : NULL;
     if (!ref)
         return parent ? (err == -ENOENT || err == -ENOTDIR ? STEP_ABSENT : err) : -ENOMEM;
-    int step = ask(walk, source, ref->fd, leaf ? leaf + 1 : full, &found->st);
+    const char *name = leaf ? leaf + 1 : full;
+    int step = ask(walk, source, ref->fd, name, &found->st);
+    if (step == STEP_FOUND && walk->beside && walk->at < walk->end && dot_wh_exists(ref->fd, name))
+        walk->end = walk->at;
     fdref_release(walk->stack->fds, ref);
     if (stop_after && !(step == STEP_FOUND && S_ISREG(found->st.st_mode)))
         walk->at = walk->end;
@@ -560,7 +566,7 @@ static int settle_lower(struct walk *walk, struct found *found, struct entry *en
     if (!value && walk->from) {
         /* A merge weighed the sources for a name, not for data: every one beneath is asked. */
         walk->end = walk->from->count;
-        walk->checked = false;
+        walk->checked = walk->beside = false;
     }
     if (value)
         err = walk_redirect(walk, found->layer, value);

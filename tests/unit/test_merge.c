@@ -134,6 +134,55 @@ static void many_names_are_all_found(void **state)
     done(&all, merge);
 }
 
+static void make_names(int count)
+{
+    char path[32];
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof(path), "%d/name%d", i % 3 + 1, i);
+        kit_file(path, "");
+    }
+}
+
+/* How many lookups are answered without a merge, up to 10,000. */
+static int lookups_before_a_merge(struct kit_union *all)
+{
+    int err = 0;
+    for (int n = 0; n < 10000; n++) {
+        struct merge *merge = merge_if_worth(&all->stack, all->stack.root, &err);
+        assert_int_equal(err, 0);
+        merge_release(all->stack.merges, merge);
+        if (merge)
+            return n;
+    }
+    return 10000;
+}
+
+static void the_larger_a_directory_is_the_more_lookups_it_takes_to_read_it(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    make_names(9);
+    kit_union_open(&all, "1:2:3", false);
+    int few = lookups_before_a_merge(&all);
+    kit_union_close(&all);
+    make_names(6000);
+    kit_union_open(&all, "1:2:3", false);
+    int many = lookups_before_a_merge(&all);
+    kit_union_close(&all);
+    assert_in_range(few, 1, 100);
+    assert_in_range(many, few + 1, 9999);
+}
+
+static void a_directory_that_was_listed_is_not_asked_again(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    make_names(6000);
+    struct merge *merge = merge_roots(&all, "d 1");
+    assert_int_equal(lookups_before_a_merge(&all), 0);
+    done(&all, merge);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +193,8 @@ int main(void)
         kit_test(a_merge_is_made_once),
         kit_test(an_emptied_cache_keeps_only_what_is_in_use),
         kit_test(many_names_are_all_found),
+        kit_test(the_larger_a_directory_is_the_more_lookups_it_takes_to_read_it),
+        kit_test(a_directory_that_was_listed_is_not_asked_again),
     };
     return kit_run("merge", tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -6,7 +6,9 @@
 #include "situations.h"
 
 #include "fd.h"
+#include "merge.h"
 #include "resolve.h"
+#include "sources.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -35,8 +37,19 @@ static void tell(const struct entry *entry, int err, char *text, size_t size)
     }
 }
 
-/* Resolves each component of `path` in what the one before it was found to be. */
-static int find(const struct stack *stack, const char *path, struct entry *entry)
+/* Reads a directory's sources, as a listing of it does, so that lookups in it are answered from
+ * what was read. */
+static void merge_now(const struct stack *stack, const struct sources *sources)
+{
+    int err = 0;
+    if (sources && sources->count > 1)
+        merge_release(stack->merges, merge_get(stack, sources, &err));
+    assert_int_equal(err, 0);
+}
+
+/* Resolves each component of `path` in what the one before it was found to be; `merged`: in
+ * directories that have been listed. */
+static int find(const struct stack *stack, const char *path, bool merged, struct entry *entry)
 {
     cleanup_free char *copy = strdup(path);
     cleanup_fd int upper = fd_reopen(stack->layers[0].root, O_RDONLY | O_DIRECTORY);
@@ -46,6 +59,8 @@ static int find(const struct stack *stack, const char *path, struct entry *entry
         struct entry next;
         if (!S_ISDIR(entry->st.st_mode) || !entry->present)
             break;
+        if (merged)
+            merge_now(stack, entry->sources);
         err = resolve_name(stack, upper, entry->sources, name, &next);
         int below = !err && next.present && next.layer == 0 && S_ISDIR(next.st.st_mode)
                         ? fd_open_name(upper, name, O_RDONLY | O_DIRECTORY, 0)
@@ -58,19 +73,28 @@ static int find(const struct stack *stack, const char *path, struct entry *entry
     return err;
 }
 
-static void what_is_found_is_what_the_table_says(void **state)
+static void hold_to_the_table(const struct situation *row, bool merged)
 {
-    const struct situation *row = *state;
     struct kit_union all;
     cleanup_entry struct entry entry = {0};
     char found[256];
     kit_tree(row->words);
     kit_union_open(&all, "u:1:2:3", true);
     all.stack.able.whiteform = row->files ? WHITEFORM_FILE : WHITEFORM_DEVICE;
-    int err = find(&all.stack, row->path, &entry);
+    int err = find(&all.stack, row->path, merged, &entry);
     tell(&entry, err, found, sizeof(found));
     assert_string_equal(found, row->shows);
     kit_union_close(&all);
+}
+
+static void what_is_found_is_what_the_table_says(void **state)
+{
+    hold_to_the_table(*state, false);
+}
+
+static void what_is_found_in_a_listed_directory_is_what_the_table_says(void **state)
+{
+    hold_to_the_table(*state, true);
 }
 
 /* ---- what the table cannot tell ---- */
@@ -84,7 +108,7 @@ static void a_name_with_a_nul_in_its_redirect_is_refused(void **state)
     assert_int_equal(ovlattr_set(OVLSPACE_USER, kit_root(), "u/n", OVLATTR_REDIRECT, "old\0x", 5),
                      0);
     kit_union_open(&all, "u:1", true);
-    assert_int_equal(find(&all.stack, "n", &entry), -EIO);
+    assert_int_equal(find(&all.stack, "n", false, &entry), -EIO);
     entry_finish(&entry);
     kit_union_close(&all);
 }
@@ -96,7 +120,7 @@ static void the_inode_number_of_a_merged_directory_is_its_topmost_lower_ones(voi
     struct entry entry;
     kit_tree("d u/d, d 1/d, d 2/d");
     kit_union_open(&all, "u:1:2", true);
-    assert_int_equal(find(&all.stack, "d", &entry), 0);
+    assert_int_equal(find(&all.stack, "d", false, &entry), 0);
     assert_int_equal(entry.ino, kit_stat("1/d").st_ino);
     assert_int_equal(entry.st.st_ino, kit_stat("u/d").st_ino);
     entry_finish(&entry);
@@ -147,8 +171,8 @@ static void the_names_of_a_linked_file_share_one_index_entry(void **state)
     struct kit_union all;
     struct entry a = {0}, b = {0};
     if (open_indexed(&all)) {
-        assert_int_equal(find(&all.stack, "a", &a), 0);
-        assert_int_equal(find(&all.stack, "b", &b), 0);
+        assert_int_equal(find(&all.stack, "a", false, &a), 0);
+        assert_int_equal(find(&all.stack, "b", false, &b), 0);
         assert_true(a.indexed && b.indexed);
         assert_string_equal(a.index_name, b.index_name);
         assert_int_equal(a.layer, 1);
@@ -165,13 +189,13 @@ static void a_linked_file_in_the_index_is_shown_under_every_name(void **state)
     struct entry entry = {0};
     if (open_indexed(&all)) {
         char path[400];
-        assert_int_equal(find(&all.stack, "a", &entry), 0);
+        assert_int_equal(find(&all.stack, "a", false, &entry), 0);
         snprintf(path, sizeof(path), "work/index/%s", entry.index_name);
         ino_t shown = entry.ino;
         kit_file(path, "changed");
         kit_mark(path, OVLATTR_NLINK, "U+1");
         entry_finish(&entry);
-        assert_int_equal(find(&all.stack, "b", &entry), 0);
+        assert_int_equal(find(&all.stack, "b", false, &entry), 0);
         assert_int_equal(entry.layer, 0);
         assert_false(entry.linked);
         assert_int_equal(entry.st.st_ino, kit_stat(path).st_ino);
@@ -189,11 +213,11 @@ static void an_index_entry_of_another_kind_is_not_believed(void **state)
     struct entry entry = {0};
     if (open_indexed(&all)) {
         char path[400];
-        assert_int_equal(find(&all.stack, "a", &entry), 0);
+        assert_int_equal(find(&all.stack, "a", false, &entry), 0);
         snprintf(path, sizeof(path), "work/index/%s", entry.index_name);
         kit_symlink(path, "/etc/passwd");
         entry_finish(&entry);
-        assert_int_equal(find(&all.stack, "b", &entry), 0);
+        assert_int_equal(find(&all.stack, "b", false, &entry), 0);
         assert_int_equal(entry.layer, 1);
     }
     entry_finish(&entry);
@@ -236,7 +260,7 @@ int main(void)
 {
     /* cmocka wants the state writable; nothing writes it. */
     static struct situation rows[ROWS];
-    struct CMUnitTest tests[ROWS + OTHERS] = {
+    struct CMUnitTest tests[2 * ROWS + OTHERS] = {
         kit_test(directories_of_short_names_are_told_apart_in_every_layer),
         kit_test(a_name_with_a_nul_in_its_redirect_is_refused),
         kit_test(the_inode_number_of_a_merged_directory_is_its_topmost_lower_ones),
@@ -250,6 +274,9 @@ int main(void)
     for (size_t i = 0; i < ROWS; i++) {
         rows[i] = SITUATIONS[i];
         tests[count++] = kit_test_of(rows[i].claim, what_is_found_is_what_the_table_says, &rows[i]);
+        tests[count++] =
+            kit_test_of(rows[i].claim, what_is_found_in_a_listed_directory_is_what_the_table_says,
+                        &rows[i]);
     }
     return kit_run("resolve", tests, count);
 }
