@@ -195,8 +195,9 @@ static uint64_t shown_ino(struct page *page, const char *name, int *err)
     return ino;
 }
 
-/* What is not to outlast the answer is not worth a lookup: such a record has no attributes. Nor have
- * those of a large directory beyond its first names: who lists it may want no more than names. */
+/* What is not to outlast the answer is not worth a lookup: such a record has no attributes. Nor
+ * have those of a large directory beyond its first names: who lists it may want no more than names.
+ */
 static bool add_listed(struct page *page, const struct listing *listing, uint32_t at)
 {
     int err = 0;

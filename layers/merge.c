@@ -21,8 +21,8 @@ enum { BUCKETS = 4096, TALLIES = 1024 };
 enum { COST_OPEN = 12, COST_NAMES = 2 /* names read in that time */, COST_ASK = 2 };
 enum { BYTES_OF_A_NAME = 32 /* of a directory's size, about, on all filesystems */ };
 
-/* Lookups made in a directory that is not merged, and how many are cheaper than its merge. Where two
- * directories meet in one place, the older count is lost, and with it a few lookups. */
+/* Lookups made in a directory that is not merged, and how many are cheaper than its merge. Where
+ * two directories meet in one place, the older count is lost, and with it a few lookups. */
 struct tally {
     uint64_t id;
     uint64_t asked, worth;

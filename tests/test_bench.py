@@ -15,6 +15,8 @@ sys.path.insert(0, str(BENCH))
 
 import chart  # noqa: E402
 import contenders  # noqa: E402
+import floors  # noqa: E402
+import promises  # noqa: E402
 import recorded  # noqa: E402
 import results as results_of  # noqa: E402
 import workloads  # noqa: E402
@@ -80,6 +82,49 @@ def test_the_chart_has_a_bar_for_each_contender_and_a_sign_for_who_cannot(tmp_pa
     assert "<&> a caption" in words and "-" in words
 
 
+def asked(cost, requests, seconds, native=1.0):
+    """Results of a run in which an empty request took `cost` seconds."""
+    results = measured((seconds,))
+    results.add("untar", "native", native)
+    results.count("untar", OURS, 0, requests)
+    for name, value in (("native", 1.0), (OURS, 1.0 + 1000 * cost)):
+        results.add("request", name, value)
+        results.count("request", name, 1000, None)
+    return results
+
+
+def verdict(results):
+    found = [v for v in promises.verdicts([results]) if v.promise.measure == "untar" and v.promise.peer == "kernel"]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_floor_is_the_bare_directory_and_an_empty_request_for_each():
+    assert floors.floor(asked(0.001, 3000, 9.0), "untar", OURS) == pytest.approx(4.0)
+
+
+def test_a_promise_below_the_floor_is_held_to_the_floor():
+    found = verdict(asked(0.001, 4000, 5.7))  # the floor is 5.0, 4.5 was promised
+    assert found.kept and found.by_floor and "1.14 of the floor" in found.words
+    assert not verdict(asked(0.001, 4000, 5.8)).kept
+
+
+def test_a_kept_promise_asks_for_no_floor():
+    assert verdict(asked(0.001, 9000, 4.4)).kept and not verdict(asked(0.001, 9000, 4.4)).by_floor
+
+
+def test_without_a_floor_a_broken_promise_is_broken():
+    assert not verdict(measured((9.0,))).kept
+
+
+def test_every_promise_is_of_a_measure_and_contenders_that_there_are():
+    known = {name for family in contenders.FAMILIES.values() for name in (c.name for c in family.contenders)}
+    names = {w.name for w in workloads.WORKLOADS}
+    for promise in promises.PROMISES:
+        assert promise.measure.split("/")[0] in names, promise
+        assert promise.contender in known and promise.peer in known | {""}, promise
+
+
 def bench(tmp_path, *words, check=True):
     need_root()
     need_fuse()
@@ -98,6 +143,13 @@ def test_a_run_tells_every_round_and_draws_it(tmp_path):
     assert told["machine"]["kernel"] == os.uname().release and not told["wrong"]
     xml.etree.ElementTree.parse(tmp_path / "bench.svg")
     assert "native" in done.stdout
+
+
+def test_steps_of_one_workload_are_checked_apart(tmp_path):
+    need_tool("fio")
+    _, told = bench(tmp_path, "--contenders", f"native,kernel,{OURS}", "read-1m", "request")
+    assert set(told["measures"]) == {"read-1m/cold", "read-1m/warm", "request"} and not told["wrong"]
+    assert told["measures"]["read-1m/cold"][OURS]["floor"] > 0
 
 
 def test_a_peer_that_does_other_work_is_named_and_the_rest_goes_on(tmp_path):

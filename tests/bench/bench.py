@@ -22,6 +22,7 @@ import time
 import backings
 import chart
 import contenders as table
+import promises
 import recorded
 import report
 import trees
@@ -36,13 +37,20 @@ def shell(command, mount, environment):
     the client may be able to enter."""
     user = mount.family.client
     started = time.perf_counter()
-    done = subprocess.run(["sh", "-c", f"cd {shlex.quote(mount.tree)} || exit\n{command}"], cwd="/",
-                          env=environment, text=True, user=user, group=user, extra_groups=[],
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    client = subprocess.Popen(["sh", "-c", f"cd {shlex.quote(mount.tree)} || exit\n{command}"], cwd="/",
+                              env=environment, text=True, user=user, group=user, extra_groups=[],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              start_new_session=True)
+    try:
+        output, said = client.communicate()
+    except BaseException:
+        os.killpg(client.pid, signal.SIGKILL)  # its children too: they would keep the mount in use
+        client.wait()
+        raise
     seconds = time.perf_counter() - started
-    if done.returncode != 0:
-        raise Wrong(f"{mount.contender.name}: {command}: status {done.returncode}: {done.stderr[-500:]}")
-    return seconds, done.stdout
+    if client.returncode != 0:
+        raise Wrong(f"{mount.contender.name}: {command}: status {client.returncode}: {said[-500:]}")
+    return seconds, output
 
 
 def take(workload, step, contender, mount, environment, results, look):
@@ -51,7 +59,7 @@ def take(workload, step, contender, mount, environment, results, look):
         seconds, output = shell(step.command, mount, environment)
     if step.clock:
         seconds, output = step.clock(output)
-    results.check(f"output of {workload.name}, {step.command[:40]}", contender.name, output)
+    results.check(f"output of {workload.name}, {step.command}", contender.name, output)
     name = f"{workload.name}/{step.name}" if step.name else workload.name
     if step.resident:
         if contender.is_fuse():  # the kernel's own memory is nobody's
@@ -156,7 +164,8 @@ def run_workloads(options, contenders, scratch):
     for workload in options.workloads:
         print(f"{workload.name} ...", file=sys.stderr, flush=True)
         results = measured[workload.family]
-        wrong += rounds(workload, among(contenders, results), tree_set, scratch, results, options.rounds)
+        count = min(options.rounds, workload.most_rounds or options.rounds)
+        wrong += rounds(workload, among(contenders, results), tree_set, scratch, results, count)
     wrong += [f"lower layers were changed: {name}" for name in tree_set.changed()]
     return [results for results in measured.values() if results.values], wrong
 
@@ -179,10 +188,9 @@ def tell(options, about, sizes, measured, contenders, wrong):
 
 def verdicts(options, sizes, measured):
     """True when nothing that was asked to be held was broken."""
-    kept = True
-    for text, good in report.promises(measured):
-        print(("kept:    " if good else "BROKEN:  ") + text)
-        kept = kept and (good or not options.promises)
+    found = promises.verdicts(measured)
+    report.print_verdicts(found)
+    kept = not options.promises or all(verdict.kept for verdict in found)
     for results in measured:
         if results.family is not table.FAMILIES["union"]:
             continue

@@ -14,6 +14,8 @@ VOLUME = "vol"
 NO_PASSTHROUGH = ("-o", "passthrough=off")
 NO_LEDGER = str(ROOT / "build/no-ledger/plyfs")  # made by variant.sh
 PLYFS = os.environ.get("PLYFS", str(ROOT / "build" / "plyfs"))
+LEAST = str(ROOT / "build/tests/least")
+VOLUME_TREES = tuple(f"volume-{name}" for name in ("find", "stat", "list", "chmod", "create", "rm", "untar", "request"))
 
 
 def _joined(mount, *options):
@@ -79,6 +81,10 @@ def _bindfs_user(mount):
     return ["bindfs", "--no-allow-other", mount.host, mount.at]
 
 
+def _least(mount):
+    return [LEAST, mount.host, mount.at]
+
+
 def _plyfs_volume(mode=""):
     def command(mount):
         return [PLYFS, "mount", "--lower", mount.nothing, "--upper", mount.upper, "--work", mount.work,
@@ -142,19 +148,22 @@ class Family:
     contenders: tuple
     client: int          # the user who works in every mount, and owns its directories
     on_host: bool        # what is shown is a host directory with a copy of the layers' files
+    bare: str = ""       # the contender with nothing between the client and the files
+    least: str = ""      # the one that does the least a passthrough filesystem can do
 
 
 FAMILIES = {
-    "union": Family("kernel", client=ROOT_USER, on_host=False, contenders=(
-        Contender("native", None, "cp"),
-        Contender("kernel", _kernel, "mount"),
+    "union": Family("kernel", client=ROOT_USER, on_host=False, bare="native", contenders=(
+        Contender("native", None, "cp", cannot=("memory",)),  # the kernel's own memory is nobody's
+        Contender("kernel", _kernel, "mount", cannot=("memory",)),
         Contender("plyfs-stateless", _plyfs("stateless"), PLYFS),
         Contender("plyfs-tracked", _plyfs("tracked", *NO_PASSTHROUGH), PLYFS),
         Contender("plyfs-passthrough", _plyfs("tracked"), PLYFS),
         Contender("stateless-uring", _plyfs("stateless"), PLYFS, uring=True),
         Contender("tracked-uring", _plyfs("tracked", *NO_PASSTHROUGH), PLYFS, uring=True),
         Contender("passthrough-uring", _plyfs("tracked"), PLYFS, uring=True),
-        Contender("fuse-overlayfs", _fuse_overlayfs("fuse-overlayfs"), "fuse-overlayfs"),
+        # Its deletion of 100,000 names takes a quarter of an hour: each reads the directory anew.
+        Contender("fuse-overlayfs", _fuse_overlayfs("fuse-overlayfs"), "fuse-overlayfs", cannot=("directory",)),
         # chmod -R and chown -R lose their place in its directories when these are copied up; it knows no
         # extended attributes; and it asks 500 branches for every name, which takes a quarter of an hour.
         Contender("unionfs-fuse", _unionfs, "unionfs", cannot=("chown", "chmod", "image-walk", "untar-500")),
@@ -168,8 +177,10 @@ FAMILIES = {
         Contender("named-without", _named(NO_LEDGER), NO_LEDGER),
         Contender("ledger", _named(PLYFS), PLYFS),
     )),
-    "volume": Family("bind", client=ORDINARY_USER, on_host=True, contenders=(
+    "volume": Family("bind", client=ORDINARY_USER, on_host=True, bare="bind", least="least", contenders=(
         Contender("bind", _bind, "mount"),
+        # Reads and writes of files that are there, for the floor of those (floors.py).
+        Contender("least", _least, LEAST, cannot=VOLUME_TREES),
         Contender("plyfs-volume", _plyfs_volume(), PLYFS, inside=VOLUME),
         Contender("plyfs-volume-user", _plyfs_volume(), PLYFS, user=ORDINARY_USER, inside=VOLUME),
         # Lags up to a second behind the host, as bindfs does; the others show a change at once.

@@ -4,7 +4,8 @@ import json
 import os
 import time
 
-from promises import PROMISES
+from floors import floor, request_cost
+from promises import verdicts
 
 WIDTH = 25
 
@@ -66,22 +67,23 @@ def print_requests(results, contenders):
     print(f"{'':24}" + "".join(f"{c.name:>{WIDTH}}" for c in fuse))
     for name in results.requests:
         print(f"{name:24}" + "".join(f"{_cost(results, name, c.name):>{WIDTH}}" for c in fuse))
+    costs = [(c.name, cost) for c in fuse if (cost := request_cost(results, c.name)) is not None]
+    for name, cost in costs:
+        print(f"an empty request of {name}: {cost * 1e6:.1f} us")
 
 
-def promises(measured):
-    """Every promise that was measured, as (text, kept)."""
-    found = []
-    for name, contender, peer, most in PROMISES:
-        for ratio in filter(None, (results.ratio(name, contender, peer) for results in measured)):
-            found.append((f"{name}: {contender} takes {ratio:.2f} of {peer}'s time, "
-                          f"promised at most {most:.2f}", ratio <= most))
-    return found
+def print_verdicts(verdicts):
+    """How the promises that were measured were kept, the broken ones last."""
+    for verdict in sorted(verdicts, key=lambda verdict: not verdict.kept):
+        sign = "BROKEN:  " if not verdict.kept else "floor:   " if verdict.by_floor else "kept:    "
+        print(sign + verdict.words)
 
 
 def _measure(results, name, contender):
     return {"mebibytes" if name in results.sizes else "seconds": results.times(name, contender),
             "median": results.median(name, contender), "spread": results.spread(name, contender),
             "requests": results.requests.get(name, {}).get(contender),
+            "floor": None if name in results.sizes else floor(results, name, contender),
             "ratio": results.ratio(name, contender, results.family.reference)}
 
 
@@ -89,6 +91,7 @@ def write_json(path, about, sizes, measured, contenders, wrong):
     path.parent.mkdir(parents=True, exist_ok=True)
     measures = {name: {contender: _measure(results, name, contender) for contender in by}
                 for results in measured for name, by in results.values.items()}
+    kept = [[verdict.words, verdict.kept] for verdict in verdicts(measured)]
     text = json.dumps({"machine": about, **sizes, "versions": {c.name: c.version() for c in contenders},
-                       "measures": measures, "wrong": wrong, "promises": promises(measured)}, indent=1)
+                       "measures": measures, "wrong": wrong, "promises": kept}, indent=1)
     path.write_text(text + "\n")

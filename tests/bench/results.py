@@ -31,7 +31,7 @@ class Results:
     def check(self, what, contender, found):
         first, expected = self.expected.setdefault(what, (contender, found))
         if found != expected:
-            raise Wrong(f"{what}: {contender} gave {found!r}, {first} gave {expected!r}")
+            raise Wrong(f"{what[:80]}: {contender} gave {found!r}, {first} gave {expected!r}")
 
     def forget(self, workload, contender):
         """Nothing that a contender gave for a workload is kept: it did not do it rightly."""

@@ -25,6 +25,7 @@ class Workload:
     mount_counts: bool = False  # the time that the mount takes is a result too
     read_only: bool = False     # mounted without an upper directory
     mounts: int = 1      # the tree of the last is $OTHER
+    most_rounds: int = 0  # where one more would tell nothing new; 0: as many as the run has
 
 
 def once(command):
@@ -40,6 +41,12 @@ def fio_clock(output):
     job = json.loads(output)["jobs"][0]
     counts = [job[way][what] for way in ("read", "write") for what in ("io_bytes", "total_ios")]
     return (job["read"]["runtime"] + job["write"]["runtime"]) / 1000, [job["error"], *counts]
+
+
+def asking_clock(output):
+    """The time between the first question and the last answer."""
+    told = json.loads(output)
+    return told["seconds"], told["refused"]
 
 
 def fio(name, way, size, passes, more=""):

@@ -101,6 +101,18 @@ def deep(folder, layers, files):
     return Layers(str(folder), names, files)
 
 
+def spread(folder, files):
+    """Empty files in directories of 1,000, in two layers."""
+    for name in ("top", "base"):
+        (pathlib.Path(folder) / name).mkdir(parents=True)
+    for i in range(0, files, 1000):
+        at = f"{folder}/{'base' if i % 10_000 else 'top'}/{i // 1000}"
+        os.mkdir(at)
+        for n in range(min(1000, files - i)):
+            os.close(os.open(f"{at}/file{n}", os.O_CREAT | os.O_WRONLY, 0o644))
+    return Layers(str(folder), ("top", "base"), files)
+
+
 def crowded(folder, files):
     """One directory of empty files, of which every tenth lies in the top layer."""
     for name in ("top", "base"):
@@ -161,7 +173,7 @@ class Trees:
         self.makers = {"real": lambda at: real(at, count), "empty": empty,
                        "file": lambda at: one_file(at, 64 << 20),
                        "many": lambda at: deep(at, 1, 100_000),
-                       "spread": lambda at: deep(at, 3, count * 20 // 3),
+                       "spread": lambda at: spread(at, count * 200 // 3),
                        "crowded": lambda at: crowded(at, count * 20 // 3),
                        "large": lambda at: one_file(at, large),
                        "sources": sources, "dpkg-root": dpkg_root,

@@ -7,7 +7,8 @@ end in syncfs, so that nobody gains by leaving the work for later; those also ha
 resulting tree compared (once a run, untimed; for a volume in the host's directory).
 
 `memory` is the daemon's resident memory, not time: `walked` after all files were looked at, `forgotten`
-after the kernel dropped what it knew of them. `first-answer` begins when the mount is asked for.
+after the kernel dropped what it knew of them. `first-answer` begins when the mount is asked for. `request`
+is an empty request, sent again and again: what any request costs at least (floors.py).
 
 Workloads named volume-* run on a host directory that is shown through a mount, and are done by an
 ordinary user. Reading and writing of one file is fio's, and timed by fio: its start is longer than
@@ -16,9 +17,10 @@ what a bind mount takes.
 import pathlib
 import shlex
 
-from steps import Step, Workload, fio, once, reads, twice, writes
+from steps import Step, Workload, asking_clock, fio, once, reads, twice, writes
 
 WALKER = str(pathlib.Path(__file__).with_name("walk.py"))
+ASKER = str(pathlib.Path(__file__).with_name("asking.py"))
 
 # Counts of lines, words and bytes check the work without the cost of sorting: the order of names is free.
 FIND = "find . -type d -printf 'd %m %U %P\\n' -o -printf '%y %m %U %s %P\\n' | wc"
@@ -60,6 +62,8 @@ def clients(number):
 done; wait""")
 
 
+QUESTIONS = 20_000
+ASKING = (Step("", f"/usr/bin/python3 -S {shlex.quote(ASKER)} file {QUESTIONS}", clock=asking_clock, calls=QUESTIONS),)
 END = " --end_fsync=1"
 COPY_UP = "dd if=/dev/zero of=file bs=4k count=1 conv=notrunc status=none"  # before the clock of fio starts
 FORGET = "echo 2 > /proc/sys/vm/drop_caches"  # names and inodes, not pages
@@ -84,11 +88,14 @@ WORKLOADS = (
     Workload("rm-upper", "empty", (Step("", UNTAR, timed=False), Step("", "rm -rf ./*")), writes=True),
     Workload("rm-lower", "real", once("rm -rf ./*"), writes=True),
     Workload("chown", "real", once("chown -R 1234:1234 ." + SYNC), writes=True),
+    Workload("chown-upper", "empty", (Step("", UNTAR, timed=False), Step("", "chown -R 1234:1234 ." + SYNC)),
+             writes=True),
     Workload("chmod", "real", once("chmod -R g+w ." + SYNC), writes=True),
     Workload("write-4k", "empty",
              once("dd if=/dev/zero of=file bs=4k count=20000 status=none" + SYNC), writes=True),
     Workload("write-1m", "empty",
              once("dd if=/dev/zero of=file bs=1M count=256 status=none" + SYNC), writes=True),
+    Workload("read-1m", "file", reads("read", "1M", 16)),
     Workload("copy", "real", once("cp -a usr copy" + SYNC), writes=True),
     Workload("git-status", "repository", twice(STATUS)),
     # What git itself writes has times and inode numbers in it.
@@ -114,12 +121,15 @@ WORKLOADS = (
     Workload("untar-500", "deep-500", once(UNTAR), writes=True),
     Workload("image-walk", "real", twice(WALK), read_only=True, mounts=2),
     Workload("first-answer", "real", (Step("", "stat -c %F usr", from_mount=True),)),
-    Workload("memory", "spread", (Step("walked", FIND, resident=True), Step("forgotten", FORGET, resident=True))),
+    Workload("memory", "spread", (Step("walked", FIND, resident=True), Step("forgotten", FORGET, resident=True)),
+             most_rounds=1),
+    Workload("request", "file", ASKING),
     Workload("parallel", "empty", (clients(1), clients(2), clients(4)), writes=True),
     ledger("find", "real", twice(FIND)),
     ledger("untar", "empty", once(UNTAR), writes=True),
     ledger("chmod", "real", once("chmod -R g+w ." + SYNC), writes=True),
     ledger("copyups", "many", once("chown -R 1234:1234 ." + SYNC), writes=True),
+    volume("request", "file", ASKING),
     volume("find", "real", twice(FIND)),
     volume("stat", "real", twice(STAT)),
     volume("list", "real", twice(LIST)),

@@ -274,9 +274,8 @@ int main(void)
     for (size_t i = 0; i < ROWS; i++) {
         rows[i] = SITUATIONS[i];
         tests[count++] = kit_test_of(rows[i].claim, what_is_found_is_what_the_table_says, &rows[i]);
-        tests[count++] =
-            kit_test_of(rows[i].claim, what_is_found_in_a_listed_directory_is_what_the_table_says,
-                        &rows[i]);
+        tests[count++] = kit_test_of(
+            rows[i].claim, what_is_found_in_a_listed_directory_is_what_the_table_says, &rows[i]);
     }
     return kit_run("resolve", tests, count);
 }

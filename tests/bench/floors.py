@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+"""What the kernel's FUSE makes the least possible: a floor below which no daemon can come.
+
+The client's work and that of the filesystem beneath have to be done in any case: that is the time of the
+family's bare directory (`Family.bare`). Each request that the kernel sends comes on top of it, and takes
+at least what an empty one takes (the workload `request`, measured in the same run with the same mount).
+Reads and writes in passthrough send no request, and cost the kernel's own passthrough: for them the
+floor is the time of the least filesystem that can be (least.c), where it took part.
+"""
+REQUEST = "request"
+
+
+def request_cost(results, contender):
+    """Seconds of an empty request, or None where it was not measured."""
+    names = [name for name in results.values if name.split("/")[0].endswith(REQUEST)]
+    for name in names:
+        ours, bare = results.median(name, contender), results.median(name, results.family.bare)
+        if ours is not None and bare is not None and results.calls.get(name):
+            return (ours - bare) / results.calls[name]
+    return None
+
+
+def floor(results, name, contender):
+    """Seconds, or None where some part of it was not measured."""
+    number = results.requests.get(name, {}).get(contender)
+    cost, bare = request_cost(results, contender), results.median(name, results.family.bare)
+    by_requests = bare + number * cost if None not in (number, cost, bare) else None
+    by_least = results.median(name, results.family.least) if results.family.least else None
+    known = [seconds for seconds in (by_requests, by_least) if seconds is not None]
+    return max(known, default=None)
