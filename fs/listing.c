@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { BUCKETS = 256 };
+enum { BUCKETS = 8192 };
 
 struct listings {
     pthread_mutex_t lock;

@@ -226,6 +226,9 @@ static int fill_page(struct page *page, uint64_t cookie)
     for (uint32_t at = listing_after(listing, cookie); room && at < listing->count; at++)
         room = add_listed(page, listing, at);
     listing_release(page->mount, listing);
+    /* The end was told. Whoever begins anew lists anew, so nobody is waiting for this one. */
+    if (page->used == 0)
+        listings_drop(page->mount->listings, page->dir->index);
     return 0;
 }
 

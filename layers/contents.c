@@ -6,12 +6,12 @@
  */
 #include "contents.h"
 
+#include "dirents.h"
 #include "fd.h"
 #include "merge.h"
 #include "sources.h"
 #include "whiteout.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 struct reading {
@@ -24,30 +24,6 @@ struct reading {
     void *context;
 };
 
-/* Calls `take` for each entry of an open directory. */
-static int each_entry(int dir, struct reading *reading,
-                      int (*take)(struct reading *, int, const struct dirent *))
-{
-    int fd = fd_open_name(dir, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return fd;
-    cleanup_dir DIR *stream = fdopendir(fd);
-    if (!stream) {
-        int err = -errno;
-        close(fd);
-        return err;
-    }
-    for (;;) {
-        errno = 0;
-        struct dirent *entry = readdir(stream);
-        if (!entry)
-            return -errno;
-        int err = fd_is_dot(entry->d_name) ? 0 : take(reading, fd, entry);
-        if (err)
-            return err;
-    }
-}
-
 static int tell(struct reading *reading, const char *name, uint64_t ino, uint8_t dtype, bool hidden)
 {
     const struct content content = {.name = name, .ino = ino, .dtype = dtype, .hidden = hidden};
@@ -56,8 +32,9 @@ static int tell(struct reading *reading, const char *name, uint64_t ino, uint8_t
 
 /* ---- the upper part ---- */
 
-static int take_upper(struct reading *reading, int dir, const struct dirent *entry)
+static int take_upper(void *context, int dir, const struct dirent *entry)
 {
+    struct reading *reading = context;
     const char *name = entry->d_name;
     const struct stack *stack = reading->stack;
     struct stat st;
@@ -86,7 +63,7 @@ int contents_upper(const struct stack *stack, int upper,
                    int (*each)(void *context, const struct content *content), void *context)
 {
     struct reading reading = {.stack = stack, .each = each, .context = context};
-    return each_entry(upper, &reading, take_upper);
+    return dirents_each(upper, take_upper, &reading);
 }
 
 /* ---- what is shown ---- */
@@ -116,8 +93,9 @@ static int show_upper(void *context, const struct content *content)
                 content->dtype, false);
 }
 
-static int take_single_lower(struct reading *reading, int dir, const struct dirent *entry)
+static int take_single_lower(void *context, int dir, const struct dirent *entry)
 {
+    struct reading *reading = context;
     const struct source *source = &reading->sources->at[0];
     struct stat st;
     uint8_t dtype = entry->d_type;
@@ -146,7 +124,7 @@ static int show_single_lower(struct reading *reading)
     struct fdref *ref = stack_lower_dir(reading->stack, source->layer, source->path, &err);
     if (!ref)
         return err;
-    err = each_entry(ref->fd, reading, take_single_lower);
+    err = dirents_each(ref->fd, take_single_lower, reading);
     fdref_release(reading->stack->fds, ref);
     return err;
 }

@@ -7,12 +7,12 @@
  */
 #include "merge.h"
 
+#include "dirents.h"
 #include "fd.h"
 #include "sources.h"
 #include "stack.h"
 #include "whiteout.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 
 enum { BUCKETS = 4096, TALLIES = 1024 };
@@ -119,7 +119,8 @@ struct building {
     const struct stack *stack;
     const struct sources *sources;
     struct merge *merge;
-    struct nameset whites; /* the `.wh.` names of the source being read */
+    unsigned source;       /* index of the one being read */
+    struct nameset whites; /* its `.wh.` names */
 };
 
 static int building_add(struct building *build, unsigned source, const char *name, uint8_t dtype,
@@ -169,11 +170,10 @@ static int is_whiteout(int dir, const char *name, bool xwhiteouts, uint8_t *dtyp
     return xwhiteouts ? whiteout_is_marked(dir, name, &st) : 0;
 }
 
-static int read_entry(struct building *build, unsigned source, int dir, const struct dirent *entry)
+static int read_entry(void *context, int dir, const struct dirent *entry)
 {
-    const struct source *from = &build->sources->at[source];
-    if (fd_is_dot(entry->d_name))
-        return 0;
+    struct building *build = context;
+    const struct source *from = &build->sources->at[build->source];
     if (whiteout_is_name(entry->d_name)) {
         const char *hides = whiteout_hidden_name(entry->d_name);
         uint32_t index;
@@ -184,7 +184,7 @@ static int read_entry(struct building *build, unsigned source, int dir, const st
     int hidden = is_whiteout(dir, entry->d_name, from->xwhiteouts, &dtype);
     if (hidden < 0)
         return hidden;
-    return building_add(build, source, entry->d_name, dtype,
+    return building_add(build, build->source, entry->d_name, dtype,
                         stack_ino(build->stack, from->layer, entry->d_ino), hidden);
 }
 
@@ -207,27 +207,11 @@ static int read_source(struct building *build, unsigned source)
     struct fdref *ref = stack_lower_dir(build->stack, from->layer, from->path, &err);
     if (!ref)
         return err;
-    int fd = fd_open_name(ref->fd, ".", O_RDONLY | O_DIRECTORY, 0);
-    fdref_release(build->stack->fds, ref);
-    if (fd < 0)
-        return fd;
-    cleanup_dir DIR *dir = fdopendir(fd);
-    if (!dir) {
-        err = -errno;
-        close(fd);
-        return err;
-    }
     nameset_finish(&build->whites);
-    for (;;) {
-        errno = 0;
-        struct dirent *entry = readdir(dir);
-        if (!entry)
-            break;
-        err = read_entry(build, source, fd, entry);
-        if (err)
-            return err;
-    }
-    return errno ? -errno : apply_whites(build, source);
+    build->source = source;
+    err = dirents_each(ref->fd, read_entry, build);
+    fdref_release(build->stack->fds, ref);
+    return err ? err : apply_whites(build, source);
 }
 
 static struct merge *merge_build(const struct stack *stack, const struct sources *sources, int *err)

@@ -215,9 +215,10 @@ static int read_marks(const struct stack *stack, unsigned layer, const char *pat
     struct fdref *ref = stack_lower_dir(stack, layer, path, &err);
     if (!ref)
         return err;
-    err = ovlattr_list(OVLWHERE_SEALED, ref->fd, "", &marks->attrs);
+    /* By the name "." it is one call; of an O_PATH descriptor itself none is answered. */
+    err = ovlattr_list(OVLWHERE_SEALED, ref->fd, ".", &marks->attrs);
     if (!err && ovlset_has(marks->attrs, OVLATTR_OPAQUE))
-        err = read_opaque(OVLWHERE_SEALED, ref->fd, "", &value);
+        err = read_opaque(OVLWHERE_SEALED, ref->fd, ".", &value);
     marks->opaque = value == 'y';
     if (!err && !marks->opaque) {
         err = fd_stat(ref->fd, WHITEOUT_OPAQUE, &st);
@@ -308,6 +309,15 @@ static int weigh_parents(const struct walk *walk, const struct source *source, c
     return STEP_FOUND;
 }
 
+/* A `.wh.` file beside a name that was found leaves it, and ends the walk. Returns a step. */
+static int weigh_beside(struct walk *walk, int dir, const char *name)
+{
+    int white = walk->beside && walk->at < walk->end ? whiteout_file_exists(dir, name) : 0;
+    if (white > 0)
+        walk->end = walk->at;
+    return white < 0 ? white : STEP_FOUND;
+}
+
 /* One source of the walk. */
 static int walk_step(struct walk *walk, const struct source *source, struct found *found)
 {
@@ -329,8 +339,8 @@ static int walk_step(struct walk *walk, const struct source *source, struct foun
         return parent ? (err == -ENOENT || err == -ENOTDIR ? STEP_ABSENT : err) : -ENOMEM;
     const char *name = leaf ? leaf + 1 : full;
     int step = ask(walk, source, ref->fd, name, &found->st);
-    if (step == STEP_FOUND && walk->beside && walk->at < walk->end && dot_wh_exists(ref->fd, name))
-        walk->end = walk->at;
+    if (step == STEP_FOUND)
+        step = weigh_beside(walk, ref->fd, name);
     fdref_release(walk->stack->fds, ref);
     if (stop_after && !(step == STEP_FOUND && S_ISREG(found->st.st_mode)))
         walk->at = walk->end;

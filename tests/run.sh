@@ -35,7 +35,7 @@ sanitized="unit semantics identity cli interop model io deep rootfs named layer 
 sanitized="$sanitized records mapping contract volumes shadow explain routes quota copyups report"
 sanitized="$sanitized policy waste expect trace hostile callers faults disk"
 threaded="semantics io model attach routes copyups trace"
-alone="memory model attach copyups model+asan copyups+asan"
+alone="speed memory model attach copyups model+asan copyups+asan"
 alone="$alone model+tsan attach+tsan copyups+tsan"
 
 suites() {

@@ -41,27 +41,40 @@ def record(tmp_path):
     return path
 
 
+def slower(record, results):
+    return [text for _, text in recorded.slower(record, results)]
+
+
 def test_a_ratio_worse_by_more_than_half_is_found(record):
-    found = recorded.findings(record, SIZES, measured((3.1, 3.2, 3.3)))
+    found = slower(record, measured((3.1, 3.2, 3.3)))
     assert len(found) == 1 and found[0].startswith(f"untar: {OURS} takes 3.20"), found
 
 
 def test_a_ratio_worse_by_less_than_half_is_not(record):
-    assert recorded.findings(record, SIZES, measured((2.9, 2.95, 2.99))) == []
+    assert slower(record, measured((2.9, 2.95, 2.99))) == []
 
 
 def test_a_busy_spell_that_spared_one_round_is_no_finding(record):
-    assert recorded.findings(record, SIZES, measured((2.0, 9.0, 9.0))) == []
+    assert slower(record, measured((2.0, 9.0, 9.0))) == []
 
 
 def test_milliseconds_are_no_finding(tmp_path):
     path = tmp_path / "recorded.json"
     recorded.write(path, SIZES, measured((0.002,), kernel=(0.001,)), UNION.contenders)
-    assert recorded.findings(path, SIZES, measured((0.009,), kernel=(0.001,))) == []
+    assert slower(path, measured((0.009,), kernel=(0.001,))) == []
+
+
+def test_a_tenth_more_requests_are_found_whatever_the_time(tmp_path):
+    path = tmp_path / "recorded.json"
+    recorded.write(path, SIZES, asked(0.001, 1000, 2.0), UNION.contenders)
+    assert recorded.busier(path, asked(0.001, 1099, 2.0)) == []
+    found = recorded.busier(path, asked(0.001, 1101, 1.0))
+    assert found == [("untar", f"untar: {OURS} is sent 1101 requests, recorded 1000")]
 
 
 def test_another_runs_record_is_refused(record):
-    found = recorded.findings(record, {**SIZES, "files": 20}, measured((2.0,)))
+    assert recorded.differences(record, SIZES) == []
+    found = recorded.differences(record, {**SIZES, "files": 20})
     assert len(found) == 1 and "files was 10, is 20" in found[0], found
 
 

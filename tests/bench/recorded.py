@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""Ratios to kernel overlayfs that were recorded once, and whether a run is worse than they were.
+"""What was recorded once, and whether a run is worse: ratios to kernel overlayfs, and requests.
 
-Ratios alone are kept: they say the same on another machine, more or less, where seconds do not. A ratio
-is worse when even its fastest round is more than WORSE times the recorded median, so that one busy spell of
-a machine is no finding; a difference below NOISE seconds is none either.
+Ratios alone are kept of times: they say the same on another machine, more or less, where seconds do not. A
+ratio is worse when even its fastest round is more than WORSE times the recorded median, so that one busy spell
+of a machine is no finding; a difference below NOISE seconds is none either. The number of requests is no matter
+of the machine: it is worse when it has grown by more than a tenth, and by more than a handful.
 """
 import json
 
 WORSE = 1.5
 NOISE = 0.010
+MORE, HANDFUL = 1.1, 20
 
 
 def write(path, sizes, results, contenders):
     reference = results.family.reference
-    ratios = {name: {c.name: round(ratio, 3) for c in contenders
-                     if c.is_ours() and (ratio := results.ratio(name, c.name, reference))}
+    ours = [c.name for c in contenders if c.is_ours()]
+    ratios = {name: {contender: round(ratio, 3) for contender in ours
+                     if (ratio := results.ratio(name, contender, reference))}
               for name in results.values if results.median(name, reference)}
-    path.write_text(json.dumps({**sizes, "ratios": ratios}, indent=1, sort_keys=True) + "\n")
+    requests = {name: {contender: by[contender] for contender in ours if contender in by}
+                for name, by in results.requests.items()}
+    path.write_text(json.dumps({**sizes, "ratios": ratios, "requests": requests}, indent=1, sort_keys=True) + "\n")
 
 
 def _worse(results, name, contender, recorded):
@@ -31,11 +36,30 @@ def _worse(results, name, contender, recorded):
             f"fastest round), recorded {recorded:.2f}")
 
 
-def findings(path, sizes, results):
-    """A line for each ratio that is worse than the recorded one."""
+def _more(results, name, contender, recorded):
+    found = results.requests.get(name, {}).get(contender)
+    if found is None or found <= recorded * MORE or found <= recorded + HANDFUL:
+        return None
+    return f"{name}: {contender} is sent {found} requests, recorded {recorded}"
+
+
+def _each(table, judge, results):
+    return [(name, text) for name, by in table.items() for contender, value in by.items()
+            if (text := judge(results, name, contender, value))]
+
+
+def differences(path, sizes):
+    """Why a run with these sizes cannot be held against the record: sentences, none when it can."""
     record = json.loads(path.read_text())
-    differ = [f"{key} was {record[key]}, is {sizes[key]}" for key in sizes if record[key] != sizes[key]]
-    if differ:
-        return [f"{path} is of another run and cannot be compared: {', '.join(differ)}"]
-    return [text for name, by in record["ratios"].items() for contender, ratio in by.items()
-            if (text := _worse(results, name, contender, ratio))]
+    return [f"{path} is of another run: {key} was {record[key]}, is {sizes[key]}"
+            for key in sizes if record[key] != sizes[key]]
+
+
+def slower(path, results):
+    """(measure, sentence) for each ratio that is worse than the recorded one."""
+    return _each(json.loads(path.read_text())["ratios"], _worse, results)
+
+
+def busier(path, results):
+    """(measure, sentence) for each number of requests that has grown."""
+    return _each(json.loads(path.read_text())["requests"], _more, results)

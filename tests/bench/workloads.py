@@ -146,3 +146,7 @@ WORKLOADS = (
     volume("sync-4k", "file", writes("write", "4k", 2, COMMIT), writes=True),
     volume("randsync-4k", "file", writes("randwrite", "4k", 2, COMMIT), writes=True),
 )
+
+# Enough to see in a minute or two whether something became slower.
+QUICK = ("find", "tar", "grep", "untar", "rm-upper", "rm-lower", "chown", "chmod", "copy", "git-status", "write-4k",
+         "write-1m", "append", "sqlite", "directory", "layers-2", "layers-500", "image-walk", "request")
