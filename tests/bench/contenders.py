@@ -148,15 +148,16 @@ class Family:
     contenders: tuple
     client: int          # the user who works in every mount, and owns its directories
     on_host: bool        # what is shown is a host directory with a copy of the layers' files
-    bare: str = ""       # the contender with nothing between the client and the files
+    bare: str = ""       # the contender that does the same work without any request
     least: str = ""      # the one that does the least a passthrough filesystem can do
 
 
 FAMILIES = {
-    "union": Family("kernel", client=ROOT_USER, on_host=False, bare="native", contenders=(
+    "union": Family("kernel", client=ROOT_USER, on_host=False, bare="kernel", contenders=(
         Contender("native", None, "cp", cannot=("memory",)),  # the kernel's own memory is nobody's
         Contender("kernel", _kernel, "mount", cannot=("memory",)),
         Contender("plyfs-stateless", _plyfs("stateless"), PLYFS),
+        Contender("plyfs-writeback", _plyfs("stateless", "-o", "writeback=on"), PLYFS),
         Contender("plyfs-tracked", _plyfs("tracked", *NO_PASSTHROUGH), PLYFS),
         Contender("plyfs-passthrough", _plyfs("tracked"), PLYFS),
         Contender("stateless-uring", _plyfs("stateless"), PLYFS, uring=True),

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What the kernel's FUSE makes the least possible: a floor below which no daemon can come.
 
-The client's work and that of the filesystem beneath have to be done in any case: that is the time of the
-family's bare directory (`Family.bare`). Each request that the kernel sends comes on top of it, and takes
-at least what an empty one takes (the workload `request`, measured in the same run with the same mount).
+The client's work, that of the filesystem beneath and that of a union between them have to be done in any
+case: their time is that of the kernel's own overlayfs, or for a volume of a bind mount (`Family.bare`). Each
+request that the kernel sends comes on top of it, and takes at least what an empty one takes (the workload
+`request`, measured in the same run with the same mount).
 Reads and writes in passthrough send no request, and cost the kernel's own passthrough: for them the
 floor is the time of the least filesystem that can be (least.c), where it took part.
 """

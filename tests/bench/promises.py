@@ -41,8 +41,9 @@ def _all(names, contenders, most, peer="kernel"):
     return tuple(Promise(name, contender, most, peer) for contender in contenders for name in names)
 
 
-# Without privilege; and as root, with all that the kernel then gives.
-PLAIN, ROOT = ("plyfs-stateless",), ("passthrough-uring",)
+# Without privilege, and there with small writes gathered in the page cache; and as root, with all that the kernel
+# then gives.
+PLAIN, WRITEBACK, ROOT = ("plyfs-stateless",), ("plyfs-writeback",), ("passthrough-uring",)
 OURS = PLAIN + ROOT
 WARM = ("find/warm", "tar/warm", "grep/warm", "python/warm", "gcc")
 COLD = ("find/cold", "tar/cold")
@@ -65,9 +66,9 @@ PROMISES = (
     *_all(("chmod",), PLAIN, 1.0), *_all(("chmod",), ROOT, 0.8),
     *_all(("chown-upper", "chmod"), OURS, 0.3, "fuse-overlayfs"),
     *_all(("find/cold", "chown"), PLAIN, 0.5, "fuse-overlayfs"),
-    *_all(("write-4k",), PLAIN, 1.3), *_all(("write-4k",), ROOT, 1.2),
+    *_all(("write-4k",), WRITEBACK, 1.3), *_all(("write-4k",), ROOT, 1.2),
     *_all(("append",), PLAIN, 3.0), *_all(("append",), ROOT, 2.5),
-    *_all(("sqlite",), PLAIN, 1.5), *_all(("sqlite",), ROOT, 1.2),
+    *_all(("sqlite",), WRITEBACK, 1.5), *_all(("sqlite",), ROOT, 1.2),
     *_all(("write-1m",), PLAIN, 2.0), *_all(("read-1m/cold",), PLAIN, 1.5), *_all(("read-1m/warm",), PLAIN, 1.0),
     *_all(("write-1m", "read-1m/cold", "read-1m/warm"), ROOT, 1.1),
     *(Promise("copyup-chmod", name, 0.010) for name in OURS),
