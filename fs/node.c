@@ -527,6 +527,19 @@ static uint32_t find_by_ino(struct node_table *table, uint8_t tree, const struct
     return index;
 }
 
+/* The node that an entry's inode has already under another name, or without one: a file that is
+ * open may have lost the only name that was known of it, and its last link is not told from a
+ * first. */
+static uint32_t find_same(struct node_table *table, uint8_t tree, const struct entry *entry)
+{
+    if (S_ISDIR(entry->st.st_mode) || (!entry_is_shared(entry) && entry->layer != 0))
+        return NODE_NONE;
+    uint32_t index = find_by_ino(table, tree, entry);
+    const uint16_t held = NODE_ORPHAN | NODE_UPPER;
+    bool same = entry_is_shared(entry) || (table->at[index].flags & held) == held;
+    return index && same ? index : NODE_NONE;
+}
+
 static int add_alias(struct node_table *table, uint32_t index, uint32_t parent, const char *name,
                      bool linked)
 {
@@ -605,7 +618,7 @@ static int intern_locked(struct node_table *table, uint32_t parent, const char *
         return 0;
     }
     int err = 0;
-    *index = entry_is_shared(entry) ? find_by_ino(table, tree, entry) : NODE_NONE;
+    *index = find_same(table, tree, entry);
     if (*index) {
         err = attach_any(table, *index, parent, name, entry->linked);
         if (!err)

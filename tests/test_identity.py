@@ -449,3 +449,18 @@ def test_tail_f_follows_a_lower_file_over_its_copy_up(root):
     same_inode = os.fstat(follower).st_ino == os.stat(f"{root}/log").st_ino
     os.close(follower)
     return first, same_inode
+
+
+@pytest.mark.parametrize("profile", ["stateless", "writeback", "tracked"])
+def test_an_open_file_that_lost_a_name_is_one_inode_with_a_name_first_seen_then(sandbox, profile):
+    lower, upper, work = (sandbox.directory(name) for name in ("lower", "upper", "work"))
+    put(upper / "a", "0123456789" * 10)
+    os.link(upper / "a", upper / "b")
+    with sandbox.plyfs([lower], upper, work, profile=profile) as mount:
+        fd = os.open(mount / "a", os.O_RDWR)
+        os.unlink(mount / "a")
+        before = os.stat(mount / "b").st_size
+        os.ftruncate(fd, 7)
+        found = before, os.stat(mount / "b").st_size, os.fstat(fd).st_size, get(mount / "b")
+        os.close(fd)
+    assert found == (100, 7, 7, b"0123456")
