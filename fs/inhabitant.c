@@ -46,10 +46,18 @@ static bool is_root_of_namespace(void)
            stat("/proc/self/ns/user", &own) == 0 && owner.st_ino == own.st_ino;
 }
 
+/* The one of the first process lasts as long as all others do. */
+static bool is_of_init(void)
+{
+    struct stat own, first;
+    return stat("/proc/self/ns/mnt", &own) == 0 && stat("/proc/1/ns/mnt", &first) == 0 &&
+           own.st_ino == first.st_ino;
+}
+
 bool inhabitant_counts(const char *mountpoint)
 {
     dev_t device;
-    return is_root_of_namespace() && mountinfo_device(mountpoint, &device) == 0 &&
+    return is_root_of_namespace() && !is_of_init() && mountinfo_device(mountpoint, &device) == 0 &&
            mountinfo_is_private(device);
 }
 

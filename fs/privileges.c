@@ -9,6 +9,7 @@
 #include "own.h"
 
 #include <linux/capability.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -37,13 +38,13 @@ static void empty_bounding_set(void)
     }
 }
 
-static void drop_capabilities(void)
+static void drop_capabilities(uint64_t kept)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
     int done = (int)syscall(SYS_capget, &header, sets);
     for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
-        sets[i].permitted &= (uint32_t)(KEPT >> (32 * i));
+        sets[i].permitted &= (uint32_t)(kept >> (32 * i));
         sets[i].effective = sets[i].permitted;
         sets[i].inheritable = 0;
     }
@@ -84,15 +85,17 @@ static void leave_network(void)
         tell("the network", errno);
 }
 
-void privileges_give_up(bool helpers)
+void privileges_give_up(unsigned needs)
 {
+    const bool census = needs & PRIVILEGES_CENSUS;
     if (geteuid() != 0)
         return;
-    if (!helpers) {
+    if (!(needs & PRIVILEGES_HELPERS)) {
         empty_bounding_set();
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
             tell("the way to new privileges", errno);
-        leave_network();
+        if (!census)
+            leave_network();
     }
-    drop_capabilities();
+    drop_capabilities(census ? KEPT | BIT(CAP_SYS_PTRACE) : KEPT);
 }

@@ -21,6 +21,10 @@
  * One that it keeps may be given a volume at any time that mount(8), its helper of that filesystem
  * or a plug-in makes, and these need what root has, and the network.
  *
+ * A daemon that must see who else lives in its mount namespace (inhabitant.h), which is where a
+ * namespace of its own was made for the mount, keeps CAP_SYS_PTRACE, without which nobody is told
+ * the namespaces of others, and does without Landlock, which hides all others from it.
+ *
  * A daemon of an ordinary user has nothing to give up, and keeps the way to the setuid fusermount3
  * that takes its mount away on a signal.
  *
@@ -32,11 +36,15 @@
 #ifndef PLYFS_PRIVILEGES_H
 #define PLYFS_PRIVILEGES_H
 
-#include <stdbool.h>
+/* What a daemon has to do yet, besides serving requests. */
+enum {
+    PRIVILEGES_HELPERS = 1, /* programs may have to be started */
+    PRIVILEGES_CENSUS = 2,  /* others in its mount namespace are to be seen */
+};
 
 /* After the mount is made and caller_init(), and before there is a second thread, for all of this
- * is each thread's own and inherited. `helpers`: programs may have to be started. What cannot be
- * given up is told as a warning; what this kernel does not know is left. */
-void privileges_give_up(bool helpers);
+ * is each thread's own and inherited. `needs`: any of the above. What cannot be given up is told
+ * as a warning; what this kernel does not know is left. */
+void privileges_give_up(unsigned needs);
 
 #endif

@@ -74,6 +74,7 @@ struct session {
     atomic_int_least64_t serving_since; /* nanoseconds */
     atomic_bool drowsy;                 /* the watch sleeps until requests are served again */
     int done;                           /* eventfd: the kernel has let go of the mount */
+    int neighbour;                      /* whose end is heeded, as for ending_wait() */
     bool spin;
     bool rings; /* requests come through io_uring */
 };
@@ -443,7 +444,6 @@ static void *ring_worker(void *argument)
 static void serve_threads(struct session *session, const struct options *options, int signals)
 {
     pthread_t threads[THREADS_MAX];
-    int neighbour = ending_neighbour(options);
     unsigned wanted = session->rings ? 1 : thread_count(options), count = 0;
     void *(*work)(void *) = session->rings ? ring_worker : worker;
     while (count < wanted && pthread_create(&threads[count], NULL, work, session) == 0)
@@ -451,7 +451,7 @@ static void serve_threads(struct session *session, const struct options *options
     log_debug("%u threads, spinning %s, splice off", count, session->spin ? "on" : "off");
     if (count == 0)
         finish_session(session);
-    ending_wait(options, session->done, signals, neighbour);
+    ending_wait(options, session->done, signals, session->neighbour);
     for (unsigned i = 0; i < count; i++)
         pthread_join(threads[i], NULL);
 }
@@ -546,8 +546,10 @@ static int serve_session(struct session *session, const struct options *options,
     mount->name_changed = forget_name;
     mount->attributes_changed = forget_attributes;
     int err = guest ? guest->begin(guest->context, mount) : 0;
-    if (err)
+    if (err) {
+        own_close(&session->neighbour);
         return err;
+    }
     session->vigil = session->spin ? vigil_start() : NULL;
     serve_threads(session, options, signals);
     vigil_stop(session->vigil);
@@ -590,7 +592,9 @@ int serve_run(const struct options *options, struct mount *mount, const struct s
     caller_init();
     int err = open_session(options, mount, &session);
     if (!err) {
-        privileges_give_up(options->attachable);
+        session.neighbour = ending_neighbour(options);
+        privileges_give_up((options->attachable ? PRIVILEGES_HELPERS : 0) |
+                           (session.neighbour >= 0 ? PRIVILEGES_CENSUS : 0));
         err = serve_session(&session, options, signals, guest);
         fuse_session_unmount(session.fuse);
         fuse_session_destroy(session.fuse);

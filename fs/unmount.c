@@ -8,7 +8,7 @@
 
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 
 static int by_fusermount(const char *at, bool lazy)
@@ -44,8 +44,10 @@ int unmount_path(const char *at, bool lazy)
 
 void unmount_dead_path(const char *at)
 {
-    struct stat st;
-    if (stat(at, &st) == 0 || errno != ENOTCONN)
+    struct statfs st;
+    /* What stat(2) tells may be what the kernel remembers; this it asks of the daemon. The rings of
+     * one that was killed go a moment later than it, and end what was asked meanwhile. */
+    if (statfs(at, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
         return;
     if (umount2(at, UMOUNT_NOFOLLOW | MNT_DETACH) < 0 && errno == EPERM)
         (void)!by_fusermount(at, true);

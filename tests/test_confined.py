@@ -20,6 +20,7 @@ CAPABILITIES = {"chown": 0, "dac_override": 1, "dac_read_search": 2, "fowner": 3
                 "setuid": 7, "linux_immutable": 9, "sys_admin": 21, "mknod": 27, "setfcap": 31,
                 "mac_override": 32, "mac_admin": 33}
 KEPT = sum(1 << bit for bit in CAPABILITIES.values())
+SYS_PTRACE = 19
 NONE = {"CapInh": 0, "CapPrm": 0, "CapEff": 0, "CapAmb": 0}
 
 
@@ -40,9 +41,19 @@ def tasks(pid):
 
 # ---- privileges ---------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("how", ["own", "drop_in"])
-def test_a_daemon_of_root_keeps_what_requests_need_and_never_gets_more(place, how):
+@pytest.fixture
+def host(place):  # noqa: F811
+    """The place where mounts are shared, as a host's mostly are: none ends with a namespace."""
     need_root()
+    run("mount", "--bind", place.at, place.at)
+    run("mount", "--make-shared", place.at)
+    yield place
+    umount(place.at)
+
+
+@pytest.mark.parametrize("how", ["own", "drop_in"])
+def test_a_daemon_of_root_keeps_what_requests_need_and_never_gets_more(host, how):
+    place = host
     mine = fields("self")
     pid = place.mount(*getattr(place, how)())
     for task in tasks(pid):
@@ -50,13 +61,22 @@ def test_a_daemon_of_root_keeps_what_requests_need_and_never_gets_more(place, ho
                         "NoNewPrivs": 1}
 
 
+def test_a_daemon_whose_mount_ends_with_its_namespace_sees_who_lives_there_too(place):
+    need_root()
+    mine = fields("self")
+    kept = (KEPT | 1 << SYS_PTRACE) & mine["CapPrm"]
+    for task in tasks(place.mount(*place.own())):
+        assert task == {**NONE, "CapPrm": kept, "CapEff": kept, "CapBnd": 0, "NoNewPrivs": 1}
+
+
 def test_a_daemon_whose_volumes_may_need_helpers_leaves_these_what_root_has(store, sandbox):
     need_root()
     mine = fields("self")
+    kept = (KEPT | 1 << SYS_PTRACE) & mine["CapPrm"]
     store.plyfs("create", "--name", "web", "--lower", sandbox.directory("base"))
     at = store.mount("web")
     for task in tasks(daemon_of(at)):
-        assert task == {**NONE, "CapPrm": KEPT & mine["CapPrm"], "CapEff": KEPT & mine["CapPrm"],
+        assert task == {**NONE, "CapPrm": kept, "CapEff": kept,
                         "CapBnd": mine["CapBnd"], "NoNewPrivs": 0}
 
 
@@ -81,18 +101,18 @@ def test_a_daemon_of_root_in_a_user_namespace_gives_up_as_much(guest):
         pytest.skip(f"no user namespaces here: {done.stderr}")
     told = dict(re.findall(r"^(Cap\w+|NoNewPrivs):\t(\w+)$", done.stdout, re.M))
     assert done.returncode == 0, done.stderr
-    assert (int(told["CapEff"], 16), int(told["CapBnd"], 16), told["NoNewPrivs"]) == (KEPT, 0, "1")
+    assert (int(told["CapEff"], 16), int(told["CapBnd"], 16), told["NoNewPrivs"]) == (KEPT | 1 << SYS_PTRACE, 0, "1")
 
 
-def test_landlock_is_in_force_where_no_store_keeps_the_mount(place):
+def test_landlock_is_in_force_where_no_store_keeps_the_mount(host):
     """What it takes away is tried in unit/test_privileges.c."""
+    place = host
     need_tool("strace")
     need(LIBC.syscall(444, None, 0, 1) >= 4, "needs Landlock with the TCP network")
     log = place.box.path / "log"
     program = subprocess.Popen(["strace", "-f", "-o", log, "-e", "trace=landlock_restrict_self", PLYFS, *map(str, place.own())],
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: is_mounted(place.at), "the mount")
-    assert os.listdir(place.at)
+    wait_for(lambda: os.listdir(place.at), "the mount")
     umount(place.at)
     assert program.wait(60) == 0
     assert re.search(r"landlock_restrict_self\(\d+, 0\)\s+= 0$", log.read_text(), re.M)
@@ -114,7 +134,7 @@ ENTRY = {"unlinkat", "mkdirat", "mknodat", "readlinkat", "renameat", "renameat2"
 # The path is the first argument, and its last name is not followed (l...) or it is a descriptor's.
 PATH_FIRST = {"lgetxattr", "lsetxattr", "llistxattr", "lremovexattr", "getxattr", "setxattr", "listxattr", "removexattr",
               "truncate", "chmod", "open", "readlink", "statfs", "lstat", "stat", "umount2"}
-BY_DESCRIPTOR = re.compile(r"f(get|set|list|remove)xattr|fstatfs|open_by_handle_at|setpriority|getdents64")
+BY_DESCRIPTOR = re.compile(r"f(get|set|list|remove)xattr|fstatfs|open_by_handle_at|setpriority|getdents64|splice|vmsplice|tee|pipe2")
 # fchmodat2(2), setxattrat(2) and its kin, which a strace may know by number alone, and where their flags are. (The
 # name cannot be seen then: it is one that fd.h and xattr.h are given, which take no path.)
 NUMBERED = {"syscall_0x1c4": 3, "syscall_0x1cf": 2, "syscall_0x1d0": 2, "syscall_0x1d1": 2, "syscall_0x1d2": 2}

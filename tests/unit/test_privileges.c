@@ -22,7 +22,7 @@ static int without(bool helpers, int (*act)(int), int argument)
     int status;
     pid_t child = fork();
     if (child == 0) {
-        privileges_give_up(helpers);
+        privileges_give_up(helpers ? PRIVILEGES_HELPERS : 0);
         _exit(act(argument) < 0 ? errno : 0);
     }
     assert_true(child > 0);
@@ -140,7 +140,7 @@ static void what_is_given_up_is_gone_with_helpers_too(void **state)
 static int act_again(int unused)
 {
     (void)unused;
-    privileges_give_up(false);
+    privileges_give_up(0);
     return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : -1;
 }
 
