@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { NAMES_MOSTLY = 1024 /* bytes of all names of an object, as a rule */ };
+
 static bool is_acl(const char *name)
 {
     return strncmp(name, "system.posix_acl_", 17) == 0;
@@ -286,6 +288,13 @@ static size_t show_names(const struct stack *stack, enum ovlwhere where, char *n
     return kept;
 }
 
+/* Mostly there are few or none, and the kernel makes room for as much as it is offered. */
+static ssize_t list_names(const struct spot *spot, char *names, size_t size)
+{
+    ssize_t length = xattr_list(spot->ref->fd, spot->name, names, NAMES_MOSTLY);
+    return length == -ERANGE ? xattr_list(spot->ref->fd, spot->name, names, size) : length;
+}
+
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct mount *mount = ops_mount(req);
@@ -298,7 +307,7 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     names_read(mount);
     ssize_t length = find_spot(mount, &view, &spot);
     if (length == 0)
-        length = xattr_list(spot.ref->fd, spot.name, names, sizeof(names));
+        length = list_names(&spot, names, sizeof(names));
     names_end(mount);
     spot_finish(mount, &spot);
     if (length == -ENODATA)

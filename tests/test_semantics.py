@@ -198,6 +198,13 @@ def test_chown_changes_the_owner_and_keeps_the_times(root):
 
 
 @same(PARENTS, prepare=modes)
+def test_a_long_list_of_attributes_is_told_whole(root):
+    for i in range(30):
+        os.setxattr(f"{root}/a/b/c/f", f"user.{'n' * 60}{i}", b"v")
+    return sorted(os.listxattr(f"{root}/a/b/c/f"))
+
+
+@same(PARENTS, prepare=modes)
 def test_setxattr_keeps_the_times(root):
     os.setxattr(f"{root}/a/b/c/f", "user.more", b"x")
     return times(f"{root}/a/b/c/f"), sorted(os.listxattr(f"{root}/a/b/c/f"))
