@@ -66,7 +66,9 @@ PAINS = {
         "test_bench.py: a_ratio_worse_by_more_than_half_is_found", "test_io.py: a_layer_that_does_not_answer_holds_up_only_who_asks_for_it"],
     "a change of mode that copies a large file": [
         "test_interop.py: metacopy_is_sparse_and_keeps_the_size", "test_io.py: changes_that_need_no_old_content_copy_none"],
-    "ids that are mapped by changing every file": ["test_pains.py: a_mapping_of_ids_is_refused_by_name_and_not_forgotten"],
+    "ids that are mapped by changing every file": [
+        "test_mapping.py: owners_of_both_layers_are_shown_as_fuse_overlayfs_shows_them",
+        "test_mapping.py: what_is_made_and_given_away_lands_on_the_disk_as_with_fuse_overlayfs"],
     "layers edited underneath that are not seen": [
         "test_pains.py: what_was_edited_underneath_is_seen_at_the_next_mount", "test_routes.py: a_change_of_the_host_is_seen_at_the_very_next_stat",
         "test_hostile.py: layers_that_are_changed_while_they_are_mounted_end_no_daemon_and_let_nothing_out"],
@@ -200,12 +202,6 @@ def test_a_name_that_is_always_there_is_always_found(sandbox, profile):
             os.kill(renamer, signal.SIGKILL)
             os.waitpid(renamer, 0)
             os.close(held)
-
-
-def test_a_mapping_of_ids_is_refused_by_name_and_not_forgotten(place):
-    """plyfs maps no ids: whoever asks for it must hear so, rather than get files of other owners."""
-    for option in ("uidmapping=0:1000:1", "gidmapping=0:1000:1", "squash_to_uid=5", "squash_to_root"):
-        place.refused(place.drop_in("-o", option), option.split("=")[0])
 
 
 def test_what_was_edited_underneath_is_seen_at_the_next_mount(sandbox, profile):
