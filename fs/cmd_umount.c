@@ -71,6 +71,9 @@ static int unmount_one(const struct wishes *wishes, const char *word)
         if (err == -ETIMEDOUT)
             log_error("%s is unmounted, but its daemon has not ended within %d s", row.name,
                       PATIENCE);
+        else if (err)
+            log_error("%s is unmounted, but whether its daemon has ended cannot be told: %s",
+                      row.name, strerror(-err));
     }
     return err;
 }

@@ -111,13 +111,10 @@ int named_lock(const struct store *store, const struct mount_row *row, int *lock
 
 int named_wait(const struct store *store, const struct mount_row *row, int seconds)
 {
-    struct stat st;
     /* A mount that is forgotten at its end may be gone before it can be looked at. */
-    if (fd_stat(store->mounts, row->id, &st) == -ENOENT)
-        return 0;
     cleanup_fd int fd = open_lock(store, row);
     if (fd < 0)
-        return fd;
+        return fd == -ENOENT && is_removed(store, row) ? 0 : fd;
     int err = take_lock(fd, LOCK_SH, seconds * 200);
     return err == -EBUSY ? -ETIMEDOUT : err;
 }
