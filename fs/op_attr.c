@@ -99,7 +99,9 @@ int op_kill_privileges(struct mount *mount, uint64_t ino, int fd)
     const char *record = record_of(mount, ino);
     if (fstat(fd, &st) < 0)
         return -errno;
-    record_read(record, fd, "", &st);
+    int err = record_read(record, fd, "", &st);
+    if (err)
+        return err;
     const mode_t mode = st.st_mode;
     st.st_mode = without_privileges(mode);
     if (st.st_mode == mode)

@@ -38,14 +38,22 @@ const char *record_of_layer(int root)
     return NULL;
 }
 
-void record_read(const char *attr, int dir, const char *name, struct stat *st)
+/* Without a record, or with one that is longer than any that makes sense. */
+static bool has_none(ssize_t err)
+{
+    return err == -ENODATA || err == -EOPNOTSUPP || err == -ERANGE || err == -ENOENT ||
+           err == -EACCES;
+}
+
+int record_read(const char *attr, int dir, const char *name, struct stat *st)
 {
     char value[OVERRIDE_MAX];
     if (!attr || (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode)))
-        return;
+        return 0;
     ssize_t size = xattr_get(dir, name, attr, value, sizeof(value));
     if (size > 0)
         (void)override_apply(value, (size_t)size, st);
+    return size < 0 && !has_none(size) ? (int)size : 0;
 }
 
 mode_t record_disk_type(mode_t mode)

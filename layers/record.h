@@ -31,8 +31,8 @@ const char *record_of_layer(int root);
 bool record_is_name(const char *attr);
 
 /* Puts what (dir, name) is meant to be into `st`, which holds what is on disk. `attr` NULL, no
- * record, and one that makes no sense change nothing. */
-void record_read(const char *attr, int dir, const char *name, struct stat *st);
+ * record, and one that makes no sense change nothing. 0, or -errno where it cannot be told. */
+must_check int record_read(const char *attr, int dir, const char *name, struct stat *st);
 
 /* Records what (dir, name), which is there, is meant to be; on disk it becomes its maker's to read
  * and write, without set-id bits. */

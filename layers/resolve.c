@@ -177,8 +177,8 @@ static int ask(const struct walk *walk, const struct source *source, int dir, co
     int marked = maybe_attr ? whiteout_is_marked(dir, name, st) : 0;
     if (marked)
         return marked < 0 ? marked : STEP_STOP;
-    record_read(walk->stack->layers[source->layer].record, dir, name, st);
-    return STEP_FOUND;
+    err = record_read(walk->stack->layers[source->layer].record, dir, name, st);
+    return err ? err : STEP_FOUND;
 }
 
 static char *join(const char *front, const char *tail)
@@ -649,7 +649,8 @@ static int settle_upper(const struct stack *stack, int upper, const struct sourc
 {
     ovlset attrs;
     int err = ovlattr_list(stack_upper_where(stack), upper, name, &attrs);
-    record_read(stack->layers[0].record, upper, name, &entry->st);
+    if (!err)
+        err = record_read(stack->layers[0].record, upper, name, &entry->st);
     entry->present = entry->linked = true;
     entry->layer = 0;
     entry->ino = stack_ino(stack, 0, entry->st.st_ino);

@@ -139,10 +139,10 @@ static int look(const struct stack *stack, unsigned slot, int dir, const char *n
     } else {
         sight->kind = SIGHT_OBJECT;
         sight->cut = white;
-        record_read(stack->layers[slot].record, dir, name, &sight->st);
+        err = record_read(stack->layers[slot].record, dir, name, &sight->st);
         read_books(stack, slot, dir, name, sight);
     }
-    return 0;
+    return err;
 }
 
 int sight_take(const struct stack *stack, unsigned slot, const char *path, bool attributes,

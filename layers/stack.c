@@ -147,9 +147,7 @@ int stack_stat(const struct stack *stack, unsigned layer, int dir, const char *n
                struct stat *st)
 {
     int err = fd_stat(dir, name, st);
-    if (!err)
-        record_read(stack->layers[layer].record, dir, name, st);
-    return err;
+    return err ? err : record_read(stack->layers[layer].record, dir, name, st);
 }
 
 void stack_close(struct stack *stack)
