@@ -106,7 +106,8 @@ static void fill_standard_streams(void)
 int main(int argc, char **argv)
 {
     fill_standard_streams();
-    if (argc > 1 && mounthelper_is(argv[0]))
+    /* mount(8) names the source first; a person may ask for the version. */
+    if (argc > 1 && mounthelper_is(argv[0]) && argv[1][0] != '-')
         return help_mount(argc, argv);
     if (argc < 2) {
         tell_usage(stderr);
