@@ -35,7 +35,7 @@ sanitized="unit semantics identity cli interop model io deep rootfs named layer 
 sanitized="$sanitized records mapping contract volumes shadow explain routes quota copyups report"
 sanitized="$sanitized policy waste expect trace hostile callers faults disk"
 # What the longest of these find is found by others of them too: with --full.
-long="report+asan policy+asan waste+asan expect+asan trace+asan faults+asan"
+long="report+asan policy+asan waste+asan expect+asan trace+asan faults+asan disk+asan image+asan"
 threaded="semantics io model attach routes copyups trace"
 alone="speed memory attach copyups copyups+asan"
 alone="$alone attach+tsan copyups+tsan"
