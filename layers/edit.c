@@ -146,6 +146,19 @@ static int publish_closed_dir(const struct stack *stack, int place, const char *
     return err;
 }
 
+/* Leaves the place that stage_like() gave: its own directory goes, with what is in it; in the stage
+ * itself `staged`, unless NULL, is taken away. */
+static void leave_stage(const struct stack *stack, int place, const char *place_name,
+                        const char *staged)
+{
+    if (staged && place == stack->stage)
+        upper_discard(stack, staged);
+    if (place_name[0]) {
+        own_close(&place);
+        upper_discard(stack, place_name);
+    }
+}
+
 static int make_over_whiteout(const struct stack *stack, const struct editdir *dir,
                               const char *name, const struct making *making, int *fd)
 {
@@ -165,12 +178,7 @@ static int make_over_whiteout(const struct stack *stack, const struct editdir *d
         err = publish_over(stack, place, staged, dir, name, is_dir);
     if (err && made && fd)
         close(steal_fd(fd));
-    if (err && place == stack->stage)
-        upper_discard(stack, staged);
-    if (place_name[0]) {
-        own_close(&place);
-        upper_discard(stack, place_name);
-    }
+    leave_stage(stack, place, place_name, err ? staged : NULL);
     return err;
 }
 
@@ -236,12 +244,7 @@ static int make_recorded(const struct stack *stack, const struct editdir *dir, c
                    : publish_new(place, staged, dir->upper, name);
     if (err && fd)
         own_close(fd);
-    if (err && place == stack->stage)
-        upper_discard(stack, staged);
-    if (place_name[0]) {
-        own_close(&place);
-        upper_discard(stack, place_name);
-    }
+    leave_stage(stack, place, place_name, err ? staged : NULL);
     return err;
 }
 

@@ -6,13 +6,6 @@ import pathlib
 import time
 
 
-def wait_until(condition, what, deadline=60):
-    end = time.monotonic() + deadline
-    while not condition():
-        assert time.monotonic() < end, f"still not so after {deadline} s: {what}"
-        time.sleep(0.05)
-
-
 def daemons(mountpoint):
     """Processes of the program under test whose command line names the mountpoint."""
     found = []
@@ -46,3 +39,10 @@ def threads(pid):
 def processor_ticks(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def is_idle(pid):
+    """Whether half a second goes by without a tick of its processor time."""
+    before = processor_ticks(pid)
+    time.sleep(0.5)
+    return processor_ticks(pid) == before

@@ -16,7 +16,7 @@ import harness
 from faultkit import faults, no_hang  # noqa: F401  (a fixture)
 from harness import (assert_same, is_mounted, listing, need, need_root, need_tool, refusal, run,
                      umount)
-from procfs import wait_until
+from storekit import wait_for
 
 KINDS = ["stateless", "tracked", "kernel"]
 LARGE = bytes(range(256)) * 4096  # 1 MiB
@@ -103,7 +103,7 @@ class Union:
         if self.mount:
             self.mount.unmount()
         if is_mounted(self.disk):
-            wait_until(self.disk_is_free, "the daemon has let go of its upper directory")
+            wait_for(self.disk_is_free, "the daemon has let go of its upper directory", 60)
 
     def disk_is_free(self):
         try:
@@ -300,7 +300,7 @@ def failed_disk(sandbox, kind):
         told = {name: refusal(act, union.case(name)) for name, act in OPERATIONS.items()
                 if name not in done}
         union.mount.unmount()
-        wait_until(union.disk_is_free, "the daemon has let go of a disk that failed")
+        wait_for(union.disk_is_free, "the daemon has let go of a disk that failed", 60)
         run("mount", "-o", "loop", image, union.disk)
         union.mount.mount()
         after = everything(union)

@@ -4,12 +4,12 @@ import contextlib
 import os
 import pathlib
 import resource
-import time
 
 import pytest
 
 from harness import PLYFS, Sandbox, need, need_fuse, need_root, run
-from procfs import daemons, descriptors, processor_ticks, resident, wait_until
+from procfs import daemons, descriptors, is_idle, resident
+from storekit import wait_for
 
 MIB = 1 << 20
 FILES = 100_000
@@ -91,8 +91,7 @@ def test_memory_after_a_walk_of_many_files_falls_back_when_caches_are_dropped(cr
         for _ in range(3):
             assert walk(mount) == FILES + FILES // PER_DIRECTORY
             peaks.append(resident(pids))
-            wait_until(fallen, f"resident memory below {start // MIB} + 16 MiB "
-                               f"(peaks {[p // MIB for p in peaks]} MiB)")
+            wait_for(fallen, f"resident memory below {start // MIB} + 16 MiB (peaks {[p // MIB for p in peaks]} MiB)", 60)
             rests.append(resident(pids))
         # What is known of one file costs the daemon less than two KiB while the kernel holds it.
         assert max(peaks) < start + FILES * 2048
@@ -194,7 +193,7 @@ def test_daemon_ends_with_its_mount_and_leaves_a_clean_work_directory(sandbox, p
         if i % 3 == 0:
             os.unlink(mount / f"renamed{i}")
     mount.unmount()
-    wait_until(lambda: not daemons(mount.at), "the daemon's process is gone", 60)
+    wait_for(lambda: not daemons(mount.at), "the daemon's process is gone", 60)
     # Files of the index and whiteouts shared by link may stay: the kernel's overlayfs has them too.
     left = [p for p in pathlib.Path(mount.work).rglob("*") if p.is_file() and "index" not in p.parts]
     assert not left, f"left in the work directory: {left}"
@@ -204,7 +203,7 @@ def test_daemon_ends_when_unmounted_by_fusermount(sandbox, profile):
     mount = mounted(sandbox, [sandbox.directory("lower")], profile).mount()
     run("fusermount3", "-u", mount.at)
     mount.mounted = False
-    wait_until(lambda: not daemons(mount.at), "the daemon's process is gone", 60)
+    wait_for(lambda: not daemons(mount.at), "the daemon's process is gone", 60)
 
 
 def test_daemon_ends_after_a_lazy_unmount_when_the_last_file_is_closed(sandbox, profile):
@@ -215,7 +214,7 @@ def test_daemon_ends_after_a_lazy_unmount_when_the_last_file_is_closed(sandbox, 
         file.write(b"written after the mount went out of sight")
         file.flush()
         assert daemons(mount.at), "the daemon serves on while a file is open"
-    wait_until(lambda: not daemons(mount.at), "the daemon's process is gone", 60)
+    wait_for(lambda: not daemons(mount.at), "the daemon's process is gone", 60)
     assert (pathlib.Path(mount.upper) / "file").read_bytes().endswith(b"out of sight")
 
 
@@ -239,8 +238,8 @@ def test_only_time_that_nobody_wants_is_spent_on_keeping_processors_awake(sandbo
     need_processors()
     with mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
         pid, = daemons(mount.at)
-        wait_until(lambda: [os.sched_getscheduler(v) for v in vigils(pid)] == [os.SCHED_IDLE],
-                   "one thread of the idle class")
+        wait_for(lambda: [os.sched_getscheduler(v) for v in vigils(pid)] == [os.SCHED_IDLE],
+                 "one thread of the idle class", 60)
 
 
 def test_a_mount_that_was_busy_and_is_idle_uses_no_processor(sandbox, profile):
@@ -248,12 +247,7 @@ def test_a_mount_that_was_busy_and_is_idle_uses_no_processor(sandbox, profile):
         pid, = daemons(mount.at)
         for i in range(2_000):
             os.close(os.open(mount / f"file{i}", os.O_CREAT | os.O_WRONLY))
-
-        def rests():
-            before = processor_ticks(pid)
-            time.sleep(0.5)
-            return processor_ticks(pid) == before
-        wait_until(rests, "half a second without a tick of processor time")
+        wait_for(lambda: is_idle(pid), "half a second without a tick of processor time", 60)
 
 
 def test_spinning_can_be_left_alone(sandbox, profile):

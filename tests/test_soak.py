@@ -14,8 +14,8 @@ import time
 import pytest
 
 from harness import PLYFS, need_fuse, need_root, run, umount
-from procfs import daemons, descriptors, processor_ticks, resident, threads, wait_until
-from storekit import Store
+from procfs import daemons, descriptors, is_idle, resident, threads
+from storekit import Store, wait_for
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 SECONDS = int(os.environ.get("PLYFS_SOAK_SECONDS", 1200 if FULL else 40))
@@ -182,13 +182,8 @@ class Soak:
     def rest(self):
         """What the daemon holds when nobody asks anything of it and the kernel has forgotten all."""
         pid = self.pid()
-
-        def idle():
-            before = processor_ticks(pid)
-            time.sleep(0.5)
-            return processor_ticks(pid) == before
         pathlib.Path("/proc/sys/vm/drop_caches").write_text("3\n")
-        wait_until(idle, "half a second without a tick of processor time")
+        wait_for(lambda: is_idle(pid), "half a second without a tick of processor time", 60)
         return {"descriptors": descriptors([pid]), "threads": threads(pid),
                 "resident": resident([pid])}
 
