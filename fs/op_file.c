@@ -19,7 +19,7 @@
 #include <sys/uio.h>
 #include <sys/xattr.h>
 
-enum { READ_MAX = 1 << 20, PIPED_LEAST = 1 << 16 };
+enum { READ_MAX = 1 << 20 };
 
 /* The node's data, open for a change: promoted, with `limit` bytes brought along. */
 static struct fdref *writable_data(struct mount *mount, uint64_t ino, off_t limit,
@@ -210,15 +210,6 @@ static char *read_buffer(void)
     return buffer;
 }
 
-/* Large parts go from one page cache to the other through a pipe, which saves one of two copies;
- * for small ones its calls cost more than that. Only what the file surely has is sent that way: the
- * length of an answer is told before its bytes. */
-static bool is_worth_a_pipe(int fd, size_t size, off_t offset)
-{
-    struct stat st;
-    return size >= PIPED_LEAST && fstat(fd, &st) == 0 && offset <= st.st_size - (off_t)size;
-}
-
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
     (void)fi;
@@ -229,10 +220,6 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
     if (!ref)
         return reply_error(req, buffer ? err : -ENOMEM);
     size = size < READ_MAX ? size : READ_MAX;
-    if (is_worth_a_pipe(ref->fd, size, offset)) {
-        reply_part(req, ref->fd, size, offset);
-        return fdref_release(mount->fds, ref);
-    }
     size_t got = 0;
     while (got < size && !err) {
         ssize_t now = pread(ref->fd, buffer + got, size - got, offset + (off_t)got);

@@ -132,15 +132,6 @@ void reply_bytes(fuse_req_t req, const void *data, size_t size)
     fuse_reply_buf(req, data, size);
 }
 
-void reply_part(fuse_req_t req, int fd, size_t size, off_t offset)
-{
-    struct fuse_bufvec part = FUSE_BUFVEC_INIT(size);
-    part.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
-    part.buf[0].fd = fd;
-    part.buf[0].pos = offset;
-    fuse_reply_data(req, &part, 0);
-}
-
 void reply_written(fuse_req_t req, size_t size)
 {
     fuse_reply_write(req, size);

@@ -31,9 +31,6 @@ void reply_create(fuse_req_t req, struct validity valid, uint64_t id, const stru
 void reply_open(fuse_req_t req, const struct fuse_file_info *fi);
 void reply_link_target(fuse_req_t req, const char *target);
 void reply_bytes(fuse_req_t req, const void *data, size_t size);
-/* `size` bytes of a file from `offset`, without a copy of ours where the kernel takes them from a
- * pipe. A file that has become shorter meanwhile is answered with what it has. */
-void reply_part(fuse_req_t req, int fd, size_t size, off_t offset);
 void reply_written(fuse_req_t req, size_t size);
 void reply_xattr_size(fuse_req_t req, size_t size);
 void reply_statfs(fuse_req_t req, const struct statvfs *st);
