@@ -18,6 +18,7 @@
 #include "tracequeue.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -137,9 +138,12 @@ static void *keep(void *argument)
     struct ledger *ledger = argument;
     struct eventbatch batch;
     pthread_setname_np(pthread_self(), "plyfs-ledger");
-    /* What it writes can wait; who asks for files should not wait for it. A thread has a niceness
-     * of its own (setpriority(2), "C library/kernel differences"). */
-    (void)setpriority(PRIO_PROCESS, 0, 19);
+    /* What it writes can wait, but not for more than a second, however busy the machine: it
+     * interrupts nobody (SCHED_BATCH in sched(7)) and takes a smaller share, but not next to none.
+     * A thread has a niceness of its own (setpriority(2), "C library/kernel differences"). */
+    const struct sched_param none = {0};
+    (void)sched_setscheduler(0, SCHED_BATCH, &none);
+    (void)setpriority(PRIO_PROCESS, 0, 5);
     while (eventqueue_take(ledger->queue, ledger->catalog ? IDLE : -1, &batch)) {
         if (batch.count > 0 || batch.lost > 0)
             write_batch(ledger, &batch);

@@ -190,7 +190,7 @@ class Soak:
     def remount(self):
         pid = self.pid()
         umount(self.at)
-        wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon is gone")
+        wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the daemon is gone")
         self.store.plyfs("mount", "soak", self.at)
         for worker in self.workers:
             worker.verify(self.at)
@@ -241,5 +241,5 @@ def test_a_long_time_of_mixed_load_leaves_everything_as_it_was(sandbox, store):
         assert max(every) < every[0] + 16 * MIB, mounts
     assert soak.attached > 2 * CACHED
     umount(soak.at)
-    wait_until(lambda: not daemons_of(soak.at), "the daemon is gone")
+    wait_for(lambda: not daemons_of(soak.at), "the daemon is gone")
     assert store.plyfs("doctor").stdout == ""
