@@ -113,6 +113,9 @@ RIGHTS = (
      "it is taken away before the change, and a crash between the two leaves it taken away"),
     ("with the writeback cache, the date of a file whose data is being synced",
      "the kernel keeps that date and sends it after the data: when fsync returns both are there"),
+    ("with the writeback cache, the date of a file after fallocate, until it is synced",
+     "the kernel keeps that date too and sends it by a request of its own, after the one for the room is "
+     "answered; fallocate returns 0 even where this second one fails, and fsync then does not"),
     ("a name that the kernel lists and does not find, in a directory without a lower part, after a "
      "directory was moved out of it onto a whiteout",
      "the two are exchanged, then the whiteout is removed; kernel overlayfs does these two steps too"),
