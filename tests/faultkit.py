@@ -19,7 +19,7 @@ import pytest
 import harness
 from harness import PLYFS, ROOT, need, run
 
-LOOK, CHANGE, ROOM, HANDLE, MEMORY = 1, 2, 4, 8, 16
+LOOK, CHANGE, ROOM, HANDLE, MEMORY, DATA = 1, 2, 4, 8, 16, 32
 
 # What each errno strikes: the calls that may answer with it.
 STRIKES = {
@@ -39,8 +39,8 @@ class Control(ctypes.Structure):
     _fields_ = [("armed", ctypes.c_uint32), ("classes", ctypes.c_uint32),
                 ("number", ctypes.c_uint32), ("lasting", ctypes.c_uint32),
                 ("error", ctypes.c_uint32), ("seen", ctypes.c_uint32),
-                ("failed", ctypes.c_uint32), ("call", ctypes.c_char * 36),
-                ("under", ctypes.c_char * 960)]
+                ("failed", ctypes.c_uint32), ("part", ctypes.c_uint32),
+                ("call", ctypes.c_char * 32), ("under", ctypes.c_char * 960)]
 
 
 def built(name, source, *flags):
@@ -71,15 +71,16 @@ class Faults:
                 os.fspath(self.directory)]
 
     @contextlib.contextmanager
-    def strike(self, error, number=1, lasting=False, classes=None, under=None):
+    def strike(self, error, number=1, lasting=False, classes=None, under=None, part=0):
         """Call `number` from now on that may give `error` gives it; with `lasting`, every one after it
-        too, to the end of the block. Yields the control block, whose `failed` tells how many did."""
+        too, to the end of the block. With `part`, the call is a pread of DATA that gives so many bytes
+        first; the one after it fails. Yields the control block, whose `failed` tells how many did."""
         control = self.control
         control.armed = 0
         control.classes = STRIKES[error] if classes is None else classes
         control.error, control.number = getattr(errno, error), number
         control.lasting, control.seen, control.failed, control.call = int(lasting), 0, 0, b""
-        control.under = os.fsencode(under) if under else b""
+        control.under, control.part = os.fsencode(under) if under else b"", part
         control.armed = 1
         try:
             yield control

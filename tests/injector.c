@@ -7,8 +7,9 @@
  * CONTROL is a file that holds a struct control, which a test maps and writes while the program
  * runs. The program runs under a seccomp filter (its children too) that hands the calls of the
  * table below to a process of ours in the background, which lets them go on, or answers with an
- * errno in their place: then they have not been made at all. Calls on anything outside DIRECTORY
- * (the FUSE device, libraries, sockets) always go on and are not counted. We end with the program.
+ * errno in their place: then they have not been made at all. A read may be given a part of what it
+ * asked for instead. Calls on anything outside DIRECTORY (the FUSE device, libraries, sockets)
+ * always go on and are not counted. We end with the program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +40,7 @@ enum {
     ROOM = 4,    /* may need a block or an inode: refused by one that is full */
     HANDLE = 8,  /* gives a descriptor */
     MEMORY = 16, /* not a system call: see starver.c */
+    DATA = 32,   /* reads what is in a file */
 };
 
 /* tests/faultkit.py has the same layout. All but `seen`, `failed` and `call` is the test's. */
@@ -50,7 +52,8 @@ struct control {
     uint32_t error;   /* with this errno */
     uint32_t seen;    /* calls of these classes since */
     uint32_t failed;  /* those that were made to fail */
-    char call[36];    /* the first of them */
+    uint32_t part;    /* not 0: a pread that fails gives so many bytes first, and the next fails */
+    char call[32];    /* the first of them */
     char under[960];  /* only calls beneath this directory; "" for all of DIRECTORY */
 };
 
@@ -93,9 +96,9 @@ static const struct rule RULES[] = {
     {SYS_readlinkat, "readlinkat", LOOK, 0, 1, NO},
     {SYS_getdents64, "getdents64", LOOK, 0, NO, NO},
     {SYS_name_to_handle_at, "name_to_handle_at", LOOK, 0, 1, NO},
-    {SYS_read, "read", LOOK, 0, NO, NO},
-    {SYS_pread64, "pread64", LOOK, 0, NO, NO},
-    {SYS_preadv, "preadv", LOOK, 0, NO, NO},
+    {SYS_read, "read", LOOK | DATA, 0, NO, NO},
+    {SYS_pread64, "pread64", LOOK | DATA, 0, NO, NO},
+    {SYS_preadv, "preadv", LOOK | DATA, 0, NO, NO},
     {SYS_write, "write", CHANGE | ROOM, 0, NO, NO},
     {SYS_pwrite64, "pwrite64", CHANGE | ROOM, 0, NO, NO},
     {SYS_pwritev, "pwritev", CHANGE | ROOM, 0, NO, NO},
@@ -246,8 +249,30 @@ static unsigned classes_of(const struct seccomp_notif *call, const struct rule *
     return rule->classes;
 }
 
-/* The errno that this call is to fail with; 0 to let it go on. */
-static int verdict(struct control *control, const char *directory, const struct seccomp_notif *call)
+/* What a disk does that cannot read on: gives a pread its first `part` bytes, which we read in the
+ * program's place. Returns how many it was given; 0 if the call is not such. */
+static int64_t give_part(const struct seccomp_notif *call, size_t part)
+{
+    static char bytes[1 << 20];
+    char name[64];
+    if (call->data.nr != SYS_pread64 || call->data.args[2] <= part || part > sizeof(bytes))
+        return 0;
+    snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)call->pid, (int)call->data.args[0]);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : pread(fd, bytes, part, (off_t)call->data.args[3]);
+    if (fd >= 0)
+        close(fd);
+    const struct iovec here = {bytes, part};
+    const struct iovec there = {(void *)(uintptr_t)call->data.args[1], part};
+    if (got != (ssize_t)part || process_vm_writev((pid_t)call->pid, &here, 1, &there, 1, 0) != got)
+        return 0;
+    return got;
+}
+
+/* The errno that this call is to fail with; 0 to let it go on, or where it has been given `given`
+ * bytes instead. */
+static int verdict(struct control *control, const char *directory, const struct seccomp_notif *call,
+                   int64_t *given)
 {
     const struct rule *rule = RULES;
     if (!__atomic_load_n(&control->armed, __ATOMIC_ACQUIRE))
@@ -263,6 +288,11 @@ static int verdict(struct control *control, const char *directory, const struct 
     uint32_t seen = ++control->seen;
     if (seen != control->number && !(control->lasting && seen > control->number))
         return 0;
+    if (control->part && (*given = give_part(call, control->part)) > 0) {
+        control->part = 0;
+        control->number++;
+        return 0;
+    }
     if (control->failed++ == 0)
         snprintf(control->call, sizeof(control->call), "%s", rule->name);
     return (int)control->error;
@@ -281,8 +311,10 @@ static void supervise(struct control *control, const char *directory, int listen
         if (!(ready.revents & POLLIN) || ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
             continue;
         struct seccomp_notif_resp answer = {.id = call.id};
-        answer.error = -verdict(control, directory, &call);
-        answer.flags = answer.error ? 0 : SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+        int64_t given = 0;
+        answer.error = -verdict(control, directory, &call, &given);
+        answer.val = given;
+        answer.flags = answer.error || given ? 0 : SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
     }
 }

@@ -20,8 +20,8 @@ enum { MEMORY = 16 };
 
 /* As in injector.c. */
 struct control {
-    uint32_t armed, classes, number, lasting, error, seen, failed;
-    char call[36];
+    uint32_t armed, classes, number, lasting, error, seen, failed, part;
+    char call[32];
     char under[960];
 };
 
