@@ -51,6 +51,7 @@ for_tests='
 python  pytest        python3-pytest
 command clang         clang
 command clang-format  clang-format
+command pyflakes3     pyflakes3
 runtime tsan          libclang-rt-dev
 header  sys/sdt.h     systemtap-sdt-dev
 command bpftrace      bpftrace

@@ -265,6 +265,26 @@ def test_every_suite_is_a_python_module_that_compiles_and_every_script_is_sh():
         run("sh", "-n", path)
 
 
+def unknown_names(*paths):
+    """What pyflakes says of names that nothing defines. The rest of what it finds is not looked at: a fixture
+    looks to it like an import without use and a name defined again."""
+    need_tool("pyflakes3")
+    done = run("pyflakes3", *paths, check=False, cwd=ROOT)
+    assert done.returncode in (0, 1) and not done.stderr, done.stderr
+    return [line for line in done.stdout.splitlines() if " undefined name " in line]
+
+
+def test_every_name_in_a_suite_is_defined():
+    """Where only a long run comes by, nothing else would tell."""
+    no_findings(unknown_names(*sorted((ROOT / "tests").rglob("*.py"))))
+
+
+def test_a_name_that_nothing_defines_is_found(tmp_path):
+    suite = tmp_path / "test_suite.py"
+    suite.write_text("from storekit import wait_for\n\n\ndef test_it(wait_for):\n    wait_until(wait_for)\n")
+    assert unknown_names(suite) == [f"{suite}:5:5: undefined name 'wait_until'"]
+
+
 # ---- promises -----------------------------------------------------------------------------------
 
 # The first table of README's sections "What is safe when" and "Who gets how far" is kept in this form, a
