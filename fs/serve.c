@@ -46,7 +46,7 @@
 
 enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16, STREAK = 8 };
 enum { ROOM = 4096 }; /* of descriptors: those of the cache, and as many more */
-enum { CROWDED_NS = 1000000, CROWDED_FOR_NS = 50000000 };
+enum { LATE_NS = 1000000, OFTEN_NS = 20000000, CROWDED_FOR_NS = 50000000 };
 
 /* A request read and not yet served. */
 struct parcel {
@@ -68,6 +68,9 @@ struct session {
     unsigned spares;
     struct parcel *kept; /* for the leader */
     unsigned streak;     /* the leader's: requests that came while it looked */
+    uint32_t client;     /* the leader's: the thread id of who asked last */
+    bool shares;         /* the leader's: it and the client are on one processor */
+    int64_t late;        /* the leader's: when a yield took long */
     int64_t crowded;     /* the leader's: until when others are taken to want the processor */
     struct vigil *vigil;
     atomic_uint_least64_t reign;        /* number << 1 | serving */
@@ -130,32 +133,46 @@ static int receive(struct session *session, struct parcel *parcel)
     return size == -EINTR ? -EAGAIN : size;
 }
 
-/* Requests that follow each other closely are a client that waits for each. */
+/* Requests that follow each other closely are a client that waits for each, if it is one. */
 static void note_request(struct session *session, const struct parcel *parcel)
 {
     const struct fuse_in_header *header = parcel->buf.mem;
+    if (header->pid != session->client)
+        session->streak /= 2;
+    session->client = header->pid;
     if (session->streak < STREAK)
         session->streak++;
     else if (header->pid != 0 && session->crowded == 0)
         vigil_keep(session->vigil, (pid_t)header->pid);
 }
 
+/* Gives the processor to others for a moment; the time then. Where that takes long, and soon long
+ * again, there are others who want it; once is nothing, as when a program starts. Where the client
+ * is on this processor it may be the client's own time. */
+static int64_t yield(struct session *session, int64_t before)
+{
+    sched_yield();
+    int64_t now = moment_steady();
+    if (now - before > LATE_NS && !session->shares) {
+        if (now - session->late < OFTEN_NS)
+            session->crowded = now + CROWDED_FOR_NS;
+        session->late = now;
+    }
+    return now;
+}
+
 /* Looks for a request for a while, unless others want the processor: whoever has used his time in
- * looking is made to wait for it when the request comes, and whoever slept is not. A yield that
- * takes long tells. */
-static int look(struct session *session, struct parcel *parcel)
+ * looking is made to wait for it when the request comes, and whoever slept is not. The client on
+ * this processor is given it once: if it may not have it yet, having used more than its share, only
+ * who sleeps lets it go on. */
+static int look(struct session *session, struct parcel *parcel, int64_t now)
 {
     int size = receive(session, parcel);
-    int64_t now = session->spin && size == -EAGAIN ? moment_steady() : 0;
-    const int64_t until = now + SPIN_NS;
-    if (session->crowded > 0 && now > session->crowded)
+    const int64_t until = session->shares ? now + 1 : now + SPIN_NS;
+    if (now > session->crowded)
         session->crowded = 0;
     while (size == -EAGAIN && session->spin && now < until && session->crowded == 0) {
-        const int64_t before = now;
-        sched_yield();
-        now = moment_steady();
-        if (now - before > CROWDED_NS)
-            session->crowded = now + CROWDED_FOR_NS;
+        now = yield(session, now);
         size = receive(session, parcel);
     }
     return size;
@@ -164,16 +181,18 @@ static int look(struct session *session, struct parcel *parcel)
 /* Waits for a request: looks for a while, then sleeps. */
 static int receive_next(struct session *session, struct parcel *parcel)
 {
-    int size = look(session, parcel);
-    if (size > 0)
-        note_request(session, parcel);
-    else
-        session->streak /= 2;
+    const int64_t began = moment_steady();
+    int size = look(session, parcel, began);
     while (size == -EAGAIN) {
         struct pollfd device = {.fd = fuse_session_fd(session->fuse), .events = POLLIN};
         poll(&device, 1, -1);
         size = receive(session, parcel);
     }
+    if (size > 0 && moment_steady() - began < SPIN_NS)
+        note_request(session, parcel);
+    else
+        session->streak /= 2;
+    session->shares = vigil_join(session->vigil);
     return size;
 }
 
@@ -219,6 +238,7 @@ static void stop_leading(void)
     if (!session)
         return;
     leading = NULL;
+    vigil_leave(session->vigil);
     if (!end_reign(session, own_reign << 1 | 1))
         return; /* the watch was faster */
     struct parcel *kept = session->kept;
@@ -258,6 +278,15 @@ static void look_further(struct session *session, bool had)
         hand_over(session, parcel);
     else
         session->kept = parcel;
+}
+
+/* A client that is the only one for some time waits for its answer: there is no second request,
+ * unless this is one of those that the page cache sends several of. Were there one now, it would be
+ * seen as soon as this is answered, or by the watch. */
+static bool is_alone(const struct session *session, const struct parcel *parcel)
+{
+    const struct fuse_in_header *header = parcel->buf.mem;
+    return session->streak == STREAK && header->opcode != FUSE_READ && header->opcode != FUSE_WRITE;
 }
 
 /* FORGET and RELEASE are sent and not waited for, and soon done. */
@@ -312,10 +341,11 @@ static void lead(struct session *session)
         struct parcel *parcel = next_parcel(session);
         if (!parcel)
             break;
-        if (is_waited_for(parcel))
+        if (is_waited_for(parcel) && !is_alone(session, parcel))
             look_further(session, had);
         serve(session, parcel);
     }
+    vigil_leave(session->vigil);
     if (leading) {
         leading = NULL;
         finish_session(session);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: spin where the client sleeps, and nowhere else, and not for longer than it asks.
+ * Duty: spin where that lets the client wake soon, and nowhere else, and not for longer than it
+ * asks.
  */
 #include "vigil.h"
 
@@ -14,23 +15,31 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { LOOK_NS = 1000000, PAUSES = 64 };
+enum { LATE_NS = 1000000, OFTEN_NS = 20000000 };
+enum { REST_LOST_NS = 2000000, REST_LATE_NS = 50000000 };
 
 struct vigil {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    atomic_int thread_id; /* of the vigil; 0: it does not run */
-    atomic_int at;        /* the processor it is bound to; -1: to none */
     cpu_set_t allowed;
-    atomic_uint asked;  /* how often something was */
-    atomic_int client;  /* the thread id of who asked last */
-    atomic_int serving; /* the processor that the daemon serves on */
+    bool pair;                        /* these are two: client and daemon share one */
+    atomic_int thread_id;             /* of the vigil; 0: it does not run */
+    atomic_int at;                    /* the processor it is bound to; -1: to none */
+    atomic_uint asked;                /* how often something was */
+    atomic_int client;                /* the thread id of who asked last */
+    atomic_int serving;               /* the processor that the daemon serves on */
+    atomic_int shared;                /* the one that it is to share with the client; -1: none */
+    atomic_int_least64_t rests_until; /* nanoseconds: others want the processors */
     atomic_bool asleep;
     atomic_bool over;
 };
+
+static _Thread_local int bound = -1; /* the processor that this thread serves on; -1: any */
 
 /* The processor that a thread was last on, or -1: field 39 of /proc/PID/stat, see proc(5). */
 static int processor_of(pid_t thread)
@@ -48,18 +57,55 @@ static int processor_of(pid_t thread)
     return at ? (int)strtol(at, NULL, 10) : -1;
 }
 
-/* Goes where the client is, but never to where it is served. */
-static void follow(struct vigil *vigil)
+static void bind_self(int processor)
 {
-    int processor = processor_of(atomic_load(&vigil->client));
-    if (processor < 0 || processor >= CPU_SETSIZE || processor == atomic_load(&vigil->at) ||
-        processor == atomic_load(&vigil->serving))
-        return;
     cpu_set_t set;
     CPU_ZERO(&set);
     CPU_SET((size_t)processor, &set);
-    if (sched_setaffinity(0, sizeof(set), &set) == 0)
-        atomic_store(&vigil->at, processor);
+    (void)sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* Goes where the client is, but never to where it is served. */
+static void keep_awake(struct vigil *vigil, int processor)
+{
+    if (processor == atomic_load(&vigil->at) || processor == atomic_load(&vigil->serving))
+        return;
+    bind_self(processor);
+    atomic_store(&vigil->at, processor);
+}
+
+static bool may_go_where_we_may(const struct vigil *vigil, pid_t thread)
+{
+    cpu_set_t set;
+    return sched_getaffinity(thread, sizeof(set), &set) == 0 && CPU_EQUAL(&set, &vigil->allowed);
+}
+
+/* Goes where the client is not, and has the daemon come to where it is. */
+static bool keep_together(struct vigil *vigil, int processor)
+{
+    if (processor == atomic_load(&vigil->shared))
+        return true;
+    if (!CPU_ISSET((size_t)processor, &vigil->allowed) ||
+        !may_go_where_we_may(vigil, atomic_load(&vigil->client)))
+        return false;
+    int other = 0;
+    while (other == processor || !CPU_ISSET((size_t)other, &vigil->allowed))
+        other++;
+    bind_self(other);
+    atomic_store(&vigil->shared, processor);
+    return true;
+}
+
+/* Whether it is of use to go on. */
+static bool follow(struct vigil *vigil)
+{
+    int processor = processor_of(atomic_load(&vigil->client));
+    if (processor < 0 || processor >= CPU_SETSIZE)
+        return false;
+    if (vigil->pair)
+        return keep_together(vigil, processor);
+    keep_awake(vigil, processor);
+    return true;
 }
 
 /* The daemon serves where the vigil is bound to. It gets no time there, not even to go away. */
@@ -71,8 +117,12 @@ static void send_away(struct vigil *vigil, int processor)
     (void)sched_setaffinity(atomic_load(&vigil->thread_id), sizeof(set), &set);
 }
 
-static void pause_a_while(void)
+/* Of the least weight it would still keep one who has just yielded (as the daemon does, until it
+ * has come to the client) waiting for a tick. */
+static void pause_a_while(const struct vigil *vigil)
 {
+    if (vigil->pair)
+        sched_yield();
     for (int i = 0; i < PAUSES; i++) {
 #if defined(__x86_64__) || defined(__i386__)
         __builtin_ia32_pause();
@@ -82,23 +132,52 @@ static void pause_a_while(void)
     }
 }
 
-/* Until nothing has been asked for a while; returns what was. */
+static unsigned rest(struct vigil *vigil, unsigned seen, int64_t duration)
+{
+    atomic_store(&vigil->rests_until, moment_steady() + duration);
+    return seen;
+}
+
+/* Until nothing has been asked for a while, or somebody else wants the processor, or the client is
+ * not to be found (as a rule it has ended); returns what was asked. A thread that spins at the
+ * least weight and comes back late, and soon late again, has had to wait for others; one of the
+ * idle class is no sign of anything. */
 static unsigned spin(struct vigil *vigil, unsigned seen)
 {
-    int64_t looked = 0;
-    while (!atomic_load(&vigil->over)) {
+    int64_t looked = 0, late = 0, before = moment_steady();
+    for (; !atomic_load(&vigil->over); pause_a_while(vigil)) {
         int64_t now = moment_steady();
-        if (now - looked >= LOOK_NS) {
-            unsigned asked = atomic_load(&vigil->asked);
-            if (asked == seen)
-                break;
-            seen = asked;
-            looked = now;
-            follow(vigil);
+        if (vigil->pair && now - before > LATE_NS) {
+            if (now - late < OFTEN_NS)
+                return rest(vigil, seen, REST_LATE_NS);
+            late = now;
         }
-        pause_a_while();
+        before = now;
+        if (now - looked < LOOK_NS)
+            continue;
+        unsigned asked = atomic_load(&vigil->asked);
+        if (asked == seen)
+            break;
+        seen = asked;
+        if (!follow(vigil))
+            return rest(vigil, seen, REST_LOST_NS);
+        looked = before = moment_steady();
     }
     return seen;
+}
+
+/* Nothing is shared any more, and the vigil may be woken anywhere. */
+static void give_up(struct vigil *vigil)
+{
+    if (!vigil->pair)
+        return;
+    atomic_store(&vigil->shared, -1);
+    (void)sched_setaffinity(0, sizeof(vigil->allowed), &vigil->allowed);
+}
+
+static bool is_resting(struct vigil *vigil)
+{
+    return moment_steady() < atomic_load(&vigil->rests_until);
 }
 
 /* `asleep` is told before `asked` is looked at, and vigil_keep() does it the other way round: one
@@ -107,23 +186,34 @@ static void sleep_until_asked(struct vigil *vigil, unsigned seen)
 {
     pthread_mutex_lock(&vigil->lock);
     atomic_store(&vigil->asleep, true);
-    while (atomic_load(&vigil->asked) == seen && !atomic_load(&vigil->over))
+    while ((atomic_load(&vigil->asked) == seen || is_resting(vigil)) && !atomic_load(&vigil->over))
         pthread_cond_wait(&vigil->wake, &vigil->lock);
     atomic_store(&vigil->asleep, false);
     pthread_mutex_unlock(&vigil->lock);
 }
 
+/* At any other priority this would take time from others. */
+static bool give_way(const struct vigil *vigil)
+{
+    const struct sched_param none = {0};
+    if (!vigil->pair)
+        return sched_setscheduler(0, SCHED_IDLE, &none) == 0;
+    return setpriority(PRIO_PROCESS, 0, 19) == 0 && sched_setscheduler(0, SCHED_BATCH, &none) == 0;
+}
+
 static void *keep_vigil(void *argument)
 {
     struct vigil *vigil = argument;
-    const struct sched_param none = {0};
     pthread_setname_np(pthread_self(), "plyfs-vigil");
-    /* At any other priority this would take time from others. */
-    if (sched_setscheduler(0, SCHED_IDLE, &none) < 0)
+    if (!give_way(vigil))
         return NULL;
     atomic_store(&vigil->thread_id, gettid());
-    for (unsigned seen = 0; !atomic_load(&vigil->over); seen = spin(vigil, seen))
+    unsigned seen = 0;
+    while (!atomic_load(&vigil->over)) {
         sleep_until_asked(vigil, seen);
+        seen = spin(vigil, seen);
+        give_up(vigil);
+    }
     return NULL;
 }
 
@@ -135,9 +225,12 @@ struct vigil *vigil_start(void)
     pthread_mutex_init(&vigil->lock, NULL);
     pthread_cond_init(&vigil->wake, NULL);
     atomic_store(&vigil->at, -1);
-    if (sched_getaffinity(0, sizeof(vigil->allowed), &vigil->allowed) == 0 &&
-        pthread_create(&vigil->thread, NULL, keep_vigil, vigil) == 0)
-        return vigil;
+    atomic_store(&vigil->shared, -1);
+    if (sched_getaffinity(0, sizeof(vigil->allowed), &vigil->allowed) == 0) {
+        vigil->pair = CPU_COUNT(&vigil->allowed) == 2;
+        if (pthread_create(&vigil->thread, NULL, keep_vigil, vigil) == 0)
+            return vigil;
+    }
     pthread_cond_destroy(&vigil->wake);
     pthread_mutex_destroy(&vigil->lock);
     free(vigil);
@@ -163,16 +256,49 @@ void vigil_stop(struct vigil *vigil)
     free(vigil);
 }
 
-void vigil_keep(struct vigil *vigil, pid_t client)
+/* The vigil is not to be where the daemon serves. */
+static void keep_apart(struct vigil *vigil)
 {
-    if (!vigil)
-        return;
     int here = sched_getcpu();
     atomic_store_explicit(&vigil->serving, here, memory_order_relaxed);
     if (here >= 0 && here == atomic_load_explicit(&vigil->at, memory_order_relaxed))
         send_away(vigil, here);
+}
+
+void vigil_keep(struct vigil *vigil, pid_t client)
+{
+    if (!vigil)
+        return;
+    if (!vigil->pair)
+        keep_apart(vigil);
     atomic_store_explicit(&vigil->client, client, memory_order_relaxed);
     atomic_fetch_add(&vigil->asked, 1);
-    if (atomic_load(&vigil->asleep))
+    if (atomic_load(&vigil->asleep) && !is_resting(vigil))
         wake(vigil);
+}
+
+/* What fails is not tried again for each request. */
+static void serve_on(const struct vigil *vigil, int processor)
+{
+    cpu_set_t set = vigil->allowed;
+    if (processor >= 0) {
+        CPU_ZERO(&set);
+        CPU_SET((size_t)processor, &set);
+    }
+    (void)sched_setaffinity(0, sizeof(set), &set);
+    bound = processor;
+}
+
+bool vigil_join(struct vigil *vigil)
+{
+    int shared = vigil ? atomic_load_explicit(&vigil->shared, memory_order_relaxed) : -1;
+    if (shared != bound)
+        serve_on(vigil, shared);
+    return bound >= 0;
+}
+
+void vigil_leave(struct vigil *vigil)
+{
+    if (bound >= 0)
+        serve_on(vigil, -1);
 }

@@ -1,17 +1,28 @@
 /* SPDX-License-Identifier: MIT
  *
- * A processor kept awake for a waiting client. Whoever asks the daemon sleeps until the answer, and
- * the processor it leaves sleeps too; to wake it costs more than most answers (in a virtual machine
- * tens of microseconds). So while requests follow each other closely, a thread of the SCHED_IDLE
- * class spins on the processor that the client left. That class gets only time that nobody wants,
- * and the kernel's scheduler takes a processor that runs nothing else for an idle one: the client
- * comes back to it at once (kernel document sched-design-CFS.rst, and select_idle_sibling there).
+ * A waiting client, woken at little cost. Whoever asks the daemon sleeps until the answer. To wake
+ * it on another processor takes an interrupt there (in a virtual machine some 10 us, more than most
+ * answers), and longer where that processor sleeps too. So while requests follow each other closely
+ * a thread, the vigil, spins.
+ *
+ * Of two processors the client and who answers it share one: then a wake is but a switch from one
+ * thread to the other. Left alone, the kernel's scheduler would send the client, whenever it is
+ * woken, to the other one, for that is idle (select_idle_sibling in kernel/sched/fair.c). So the
+ * vigil keeps that busy, with the least weight there is (SCHED_BATCH at niceness 19: a seventieth
+ * of another thread's), and rests for a while when others want it; and who answers binds himself to
+ * the client's processor.
+ *
+ * More processors than two cannot be kept busy. There the vigil spins on the one that the client
+ * left, in the class SCHED_IDLE: that gets only time that nobody wants, and a processor that runs
+ * nothing else counts as idle, so that the client comes back to it at once, and finds it awake
+ * (kernel document sched-design-CFS.rst).
  */
 #ifndef PLYFS_VIGIL_H
 #define PLYFS_VIGIL_H
 
 #include "own.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct vigil;
@@ -23,5 +34,12 @@ void vigil_stop(struct vigil *vigil);
 /* `client`, a thread id, has asked again, and the calling thread answers. The vigil ends by itself
  * a millisecond or two after the last such call. */
 void vigil_keep(struct vigil *vigil, pid_t client);
+
+/* To be called between two requests: the calling thread, which answers, goes to the processor that
+ * it is to share with the client, or is free again. Whether it shares one. */
+bool vigil_join(struct vigil *vigil);
+
+/* The calling thread answers no more, or is about to do what takes long: it may go anywhere. */
+void vigil_leave(struct vigil *vigil);
 
 #endif

@@ -4,11 +4,13 @@ import contextlib
 import os
 import pathlib
 import resource
+import subprocess
+import sys
 
 import pytest
 
 from harness import PLYFS, Sandbox, need, need_fuse, need_root, run
-from procfs import daemons, descriptors, is_idle, resident
+from procfs import daemons, descriptors, is_idle, processor_ticks, resident
 from storekit import wait_for
 
 MIB = 1 << 20
@@ -234,12 +236,81 @@ def uring_enabled():
     return enabled.exists() and enabled.read_text().strip() == "Y"
 
 
-def test_only_time_that_nobody_wants_is_spent_on_keeping_processors_awake(sandbox, profile):
+def test_only_time_that_nobody_wants_is_spent_on_waking_clients_soon(sandbox, profile):
     need_processors()
+    pair = len(os.sched_getaffinity(0)) == 2
+    wanted = (os.SCHED_BATCH, 19) if pair else (os.SCHED_IDLE, 0)
     with mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
         pid, = daemons(mount.at)
-        wait_for(lambda: [os.sched_getscheduler(v) for v in vigils(pid)] == [os.SCHED_IDLE],
-                 "one thread of the idle class", 60)
+        wait_for(lambda: [(os.sched_getscheduler(v), os.getpriority(os.PRIO_PROCESS, v)) for v in vigils(pid)]
+                 == [wanted], "one thread of the least weight", 60)
+
+
+ASK = """
+import os, sys
+if len(sys.argv) > 2:
+    os.sched_setaffinity(0, {int(sys.argv[2])})
+number = 0
+while True:
+    number += 1
+    try:
+        os.lstat(f"{sys.argv[1]}/absent{number}")
+    except FileNotFoundError:
+        pass
+"""
+
+
+@contextlib.contextmanager
+def asking(mount, *processor):
+    """A client that asks one thing after the other."""
+    client = subprocess.Popen([sys.executable, "-c", ASK, mount.at, *map(str, processor)])
+    try:
+        yield client
+    finally:
+        client.kill()
+        client.wait()
+
+
+def placed(pid):
+    """The processors that the vigil may be on, and those to which another thread is bound."""
+    ours, watching, bound = os.sched_getaffinity(0), set(), set()
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            allowed = os.sched_getaffinity(int(task.name))
+            if int(task.name) in vigils(pid):
+                watching = allowed
+            elif allowed != ours:
+                bound |= allowed
+    return watching, bound
+
+
+def need_two_processors():
+    need_processors()
+    need(len(os.sched_getaffinity(0)) == 2, "needs two processors and no more")
+
+
+def test_of_two_processors_a_client_and_its_daemon_share_one(sandbox, profile):
+    need_two_processors()
+    ours = os.sched_getaffinity(0)
+    with mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
+        pid, = daemons(mount.at)
+        with asking(mount):
+            wait_for(lambda: all(len(where) == 1 for where in placed(pid)) and set.union(*placed(pid)) == ours,
+                     "the daemon on one processor and the vigil on the other", 60)
+        wait_for(lambda: placed(pid)[0] == ours, "the vigil to be free again", 60)
+        assert not os.path.lexists(mount / "the thread that was bound is free as soon as it is asked again")
+        assert placed(pid) == (ours, set())
+
+
+def test_a_client_that_may_not_go_everywhere_is_left_where_it_is(sandbox, profile):
+    need_two_processors()
+    with mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
+        pid, = daemons(mount.at)
+        with asking(mount, min(os.sched_getaffinity(0))) as client:
+            for _ in range(50):
+                before = processor_ticks(client.pid)
+                wait_for(lambda: processor_ticks(client.pid) > before, "the client to go on", 60)
+                assert not placed(pid)[1]
 
 
 def test_a_mount_that_was_busy_and_is_idle_uses_no_processor(sandbox, profile):

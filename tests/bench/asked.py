@@ -42,8 +42,8 @@ def _recorded(instance):
 
 
 @contextlib.contextmanager
-def counted(mountpoint, wanted):
-    """A Count that is filled in at the end, of requests to the filesystem at the mountpoint alone."""
+def counted(mountpoints, wanted):
+    """A Count that is filled in at the end, of requests to the filesystems at the mountpoints alone."""
     count = Count()
     if not wanted or not can_count():
         yield count
@@ -51,7 +51,8 @@ def counted(mountpoint, wanted):
     instance = TRACING / "instances" / f"plyfs-bench-{os.getpid()}"
     instance.mkdir()
     try:
-        (instance / EVENT / "filter").write_text(f"connection == {_connection(mountpoint)}")
+        ours = " || ".join(f"connection == {_connection(mountpoint)}" for mountpoint in mountpoints)
+        (instance / EVENT / "filter").write_text(ours)
         (instance / EVENT / "enable").write_text("1")
         yield count
         (instance / EVENT / "enable").write_text("0")

@@ -56,9 +56,10 @@ def shell(command, mount, environment):
     return seconds, output
 
 
-def take(workload, step, contender, mount, environment, results, look):
-    """One step of a workload, and what is measured of it."""
-    with counted(mount.at, wanted=look and contender.is_fuse()) as requests:
+def take(workload, step, contender, mounts, environment, results, look):
+    """One step of a workload, done in the first of its mounts, and what is measured of it."""
+    mount = mounts[0]
+    with counted([m.at for m in mounts], wanted=look and contender.is_fuse()) as requests:
         seconds, output = shell(step.command, mount, environment)
     if step.clock:
         seconds, output = step.clock(output)
@@ -85,7 +86,7 @@ def measure(workload, contender, tree_set, scratch, results, look):
         if workload.mount_counts and not contender.is_copy():
             results.add(f"{workload.name}/mount", contender.name, mount.seconds)
         for step in workload.steps:
-            take(workload, step, contender, mount, environment, results, look)
+            take(workload, step, contender, made, environment, results, look)
         if workload.writes and look:
             results.check(f"tree after {workload.name}", contender.name,
                           trees.digest(mount.result, times=False))
