@@ -10,8 +10,8 @@
  *                            serve --(it will be slow, or has been for 2 ms)--> a waiter leads
  *
  * So a lone client talks to one thread, which after each answer looks for the next request for some
- * 50 us before it sleeps (a sleep and a wake cost more than that; vigil.h does the same for the
- * client), and several clients get several threads. What nobody waits for (FORGET, RELEASE) is
+ * 50 us before it sleeps, where that is of use (pace.h; vigil.h sees to it that the client wakes
+ * soon), and several clients get several threads. What nobody waits for (FORGET, RELEASE) is
  * served at once and is no sign of a second client. One waiter is the watch: as long as requests
  * are served it looks every 2 ms whether one of them takes long (a read from a cold disk, a network
  * filesystem) and if so leads in the place of the thread that serves it. An idle mount sleeps and
@@ -29,6 +29,7 @@
 #include "log.h"
 #include "moment.h"
 #include "ops.h"
+#include "pace.h"
 #include "privileges.h"
 #include "ready.h"
 #include "vigil.h"
@@ -46,7 +47,7 @@
 
 enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16, STREAK = 8 };
 enum { ROOM = 4096 }; /* of descriptors: those of the cache, and as many more */
-enum { LATE_NS = 1000000, OFTEN_NS = 20000000, CROWDED_FOR_NS = 50000000 };
+enum { LATE_NS = 1000000 };
 
 /* A request read and not yet served. */
 struct parcel {
@@ -70,8 +71,7 @@ struct session {
     unsigned streak;     /* the leader's: requests that came while it looked */
     uint32_t client;     /* the leader's: the thread id of who asked last */
     bool shares;         /* the leader's: it and the client are on one processor */
-    int64_t late;        /* the leader's: when a yield took long */
-    int64_t crowded;     /* the leader's: until when others are taken to want the processor */
+    struct pace pace;    /* the leader's: whether it spins before it sleeps */
     struct vigil *vigil;
     atomic_uint_least64_t reign;        /* number << 1 | serving */
     atomic_int_least64_t serving_since; /* nanoseconds */
@@ -142,36 +142,28 @@ static void note_request(struct session *session, const struct parcel *parcel)
     session->client = header->pid;
     if (session->streak < STREAK)
         session->streak++;
-    else if (header->pid != 0 && session->crowded == 0)
+    else if (header->pid != 0 && pace_prefers_to_spin(&session->pace))
         vigil_keep(session->vigil, (pid_t)header->pid);
 }
 
-/* Gives the processor to others for a moment; the time then. Where that takes long, and soon long
- * again, there are others who want it; once is nothing, as when a program starts. Where the client
- * is on this processor it may be the client's own time. */
+/* Gives the processor to others for a moment; the time then. Where that takes long there are others
+ * who want it. */
 static int64_t yield(struct session *session, int64_t before)
 {
     sched_yield();
     int64_t now = moment_steady();
-    if (now - before > LATE_NS && !session->shares) {
-        if (now - session->late < OFTEN_NS)
-            session->crowded = now + CROWDED_FOR_NS;
-        session->late = now;
-    }
+    if (now - before > LATE_NS && !session->shares)
+        pace_note(&session->pace, true, PACE_MOST_NS);
     return now;
 }
 
-/* Looks for a request for a while, unless others want the processor: whoever has used his time in
- * looking is made to wait for it when the request comes, and whoever slept is not. The client on
- * this processor is given it once: if it may not have it yet, having used more than its share, only
- * who sleeps lets it go on. */
-static int look(struct session *session, struct parcel *parcel, int64_t now)
+/* Looks for a request for a while. The client on this processor is given it once: if it may not
+ * have it yet, having used more than its share, only who sleeps lets it go on. */
+static int look(struct session *session, struct parcel *parcel, int64_t now, bool spins)
 {
     int size = receive(session, parcel);
     const int64_t until = session->shares ? now + 1 : now + SPIN_NS;
-    if (now > session->crowded)
-        session->crowded = 0;
-    while (size == -EAGAIN && session->spin && now < until && session->crowded == 0) {
+    while (size == -EAGAIN && spins && now < until) {
         now = yield(session, now);
         size = receive(session, parcel);
     }
@@ -181,14 +173,18 @@ static int look(struct session *session, struct parcel *parcel, int64_t now)
 /* Waits for a request: looks for a while, then sleeps. */
 static int receive_next(struct session *session, struct parcel *parcel)
 {
+    const bool spins = session->spin && (session->shares || pace_spins(&session->pace));
     const int64_t began = moment_steady();
-    int size = look(session, parcel, began);
+    int size = look(session, parcel, began, spins);
     while (size == -EAGAIN) {
         struct pollfd device = {.fd = fuse_session_fd(session->fuse), .events = POLLIN};
         poll(&device, 1, -1);
         size = receive(session, parcel);
     }
-    if (size > 0 && moment_steady() - began < SPIN_NS)
+    const int64_t gap = moment_steady() - began;
+    if (session->spin && !session->shares)
+        pace_note(&session->pace, spins, gap);
+    if (size > 0 && gap < SPIN_NS)
         note_request(session, parcel);
     else
         session->streak /= 2;
