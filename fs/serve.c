@@ -45,7 +45,14 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
-enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16, STREAK = 8 };
+enum {
+    THREADS_MAX = 64,
+    SPIN_NS = 50000,
+    CLOSE_NS = 100000,
+    SLOW_NS = 2000000,
+    SPARES_MAX = 16,
+    STREAK = 8
+};
 enum { ROOM = 4096 }; /* of descriptors: those of the cache, and as many more */
 enum { LATE_NS = 1000000 };
 
@@ -133,10 +140,29 @@ static int receive(struct session *session, struct parcel *parcel)
     return size == -EINTR ? -EAGAIN : size;
 }
 
-/* Requests that follow each other closely are a client that waits for each, if it is one. */
+/* FORGET and RELEASE are sent and not waited for, and soon done. */
+static bool is_waited_for(const struct parcel *parcel)
+{
+    const struct fuse_in_header *header = parcel->buf.mem;
+    switch (header->opcode) {
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+    case FUSE_RELEASE:
+    case FUSE_RELEASEDIR:
+    case FUSE_INTERRUPT:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* Requests that follow each other closely are a client that waits for each, if it is one. Of those
+ * that nobody waits for the kernel names no client. */
 static void note_request(struct session *session, const struct parcel *parcel)
 {
     const struct fuse_in_header *header = parcel->buf.mem;
+    if (!is_waited_for(parcel))
+        return;
     if (header->pid != session->client)
         session->streak /= 2;
     session->client = header->pid;
@@ -184,7 +210,7 @@ static int receive_next(struct session *session, struct parcel *parcel)
     const int64_t gap = moment_steady() - began;
     if (session->spin && !session->shares)
         pace_note(&session->pace, spins, gap);
-    if (size > 0 && gap < SPIN_NS)
+    if (size > 0 && gap < CLOSE_NS)
         note_request(session, parcel);
     else
         session->streak /= 2;
@@ -283,22 +309,6 @@ static bool is_alone(const struct session *session, const struct parcel *parcel)
 {
     const struct fuse_in_header *header = parcel->buf.mem;
     return session->streak == STREAK && header->opcode != FUSE_READ && header->opcode != FUSE_WRITE;
-}
-
-/* FORGET and RELEASE are sent and not waited for, and soon done. */
-static bool is_waited_for(const struct parcel *parcel)
-{
-    const struct fuse_in_header *header = parcel->buf.mem;
-    switch (header->opcode) {
-    case FUSE_FORGET:
-    case FUSE_BATCH_FORGET:
-    case FUSE_RELEASE:
-    case FUSE_RELEASEDIR:
-    case FUSE_INTERRUPT:
-        return false;
-    default:
-        return true;
-    }
 }
 
 /* An INTERRUPT needs no answer (kernel document fuse.rst), and no operation here looks for one;

@@ -43,7 +43,8 @@ def _recorded(instance):
 
 @contextlib.contextmanager
 def counted(mountpoints, wanted):
-    """A Count that is filled in at the end, of requests to the filesystems at the mountpoints alone."""
+    """A Count that is filled in at the end, of requests to the filesystems at the mountpoints alone; None: to
+    all there are, for where mounts come and go."""
     count = Count()
     if not wanted or not can_count():
         yield count
@@ -51,8 +52,9 @@ def counted(mountpoints, wanted):
     instance = TRACING / "instances" / f"plyfs-bench-{os.getpid()}"
     instance.mkdir()
     try:
-        ours = " || ".join(f"connection == {_connection(mountpoint)}" for mountpoint in mountpoints)
-        (instance / EVENT / "filter").write_text(ours)
+        if mountpoints is not None:
+            ours = " || ".join(f"connection == {_connection(mountpoint)}" for mountpoint in mountpoints)
+            (instance / EVENT / "filter").write_text(ours)
         (instance / EVENT / "enable").write_text("1")
         yield count
         (instance / EVENT / "enable").write_text("0")

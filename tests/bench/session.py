@@ -4,10 +4,13 @@
 [--peer NAME=PATH]... [--output FILE.json]`.
 
 Each round runs the whole session once for every contender, in a store of its own on tmpfs. The images of
-plyfs must have the DiffIDs of those of the kernel; of others it is told when theirs differ. `kernel` is the kernel's overlayfs in the mode in which the storage
-compares two trees at a commit, as it does with a mount program. The base is a real Debian root
-(tests/rootfs.sh). --user runs all of it as an ordinary user with subordinate ids, where `kernel` is
-left out. What is told: each step's median in seconds, and its ratio to fuse-overlayfs.
+plyfs must have the DiffIDs of those of the kernel; of others it is told when theirs differ. `kernel` is the
+kernel's overlayfs in the mode in which the storage compares two trees at a commit, as it does with a mount
+program. The base is a real Debian root (tests/rootfs.sh). --user runs all of it as an ordinary user with
+subordinate ids, where `kernel` is left out. What is told: each step's median in seconds, and its ratio to
+fuse-overlayfs; and the floor below which no mount program can come (floors.py): the kernel's time, and for
+each request that plyfs was sent the time of an empty one. The requests are those of the first round, to all
+FUSE mounts of the machine.
 """
 import argparse
 import json
@@ -21,11 +24,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import engines  # noqa: E402
+from asked import counted  # noqa: E402
 import report  # noqa: E402
 import sessions  # noqa: E402
 from harness import PLYFS, ROOT, Sandbox, have, run  # noqa: E402
 
-PEER = "fuse-overlayfs"
+PEER, OURS, BARE = "fuse-overlayfs", "plyfs", "kernel"
+QUESTIONS = 20_000
 DOCKERFILE = """\
 FROM localhost/edited
 RUN mkdir -p /srv/app && cp -a /usr/share/doc /srv/app/doc && rm -rf /usr/share/info && mkdir /usr/share/info
@@ -106,6 +111,20 @@ def measure(box, user, program, options, base, context):
     return seconds, session.ids, left
 
 
+def asking(file):
+    """Seconds of an empty request to whoever shows the file."""
+    said = run("/usr/bin/python3", "-S", HERE / "asking.py", file, str(QUESTIONS)).stdout
+    return json.loads(said)["seconds"] / QUESTIONS
+
+
+def empty_request(box):
+    """Seconds of one to plyfs, beyond what the same costs a file of the directory beneath."""
+    lower = box.directory("asked")
+    (lower / "file").touch()
+    with box.plyfs([lower], box.directory("upper")) as mount:
+        return asking(mount / "file") - asking(lower / "file")
+
+
 def tell(times):
     """A table: a line for each step and their sum, a column for each contender."""
     def cell(step, name):
@@ -115,6 +134,17 @@ def tell(times):
     print(f"{'median seconds':16}" + "".join(f"{name:>18}" for name in times))
     for step in (*STEPS, "all"):
         print(f"{step:16}" + "".join(f"{cell(step, name):>18}" for name in times))
+
+
+def tell_floor(times, requests, empty):
+    if requests is None or BARE not in times:
+        return
+    cost = statistics.median(empty)
+    floor = statistics.median(times[BARE]["all"]) + requests * cost
+    words = f"{requests} requests of plyfs, an empty one {cost * 1e6:.1f} us: the least is {floor:.3f} s"
+    if PEER in times:
+        words += f", {floor / statistics.median(times[PEER]['all']):.2f} of {PEER}'s time"
+    print(f"{words}; plyfs takes {statistics.median(times[OURS]['all']) / floor:.2f} of that")
 
 
 def arguments(words):
@@ -144,15 +174,19 @@ def main():
             shutil.copy(base, box.path / "base.tar")
             chosen = {name: (program and shutil.copy(program, box.directory("program") / f"program-{name}"), more)
                       for name, (program, more) in programs(options).items()}
-            ids = {}
-            for _ in range(options.rounds):
+            ids, requests, empty = {}, None, []
+            for turn in range(options.rounds):
+                empty.append(empty_request(box))
                 for name, (program, more) in chosen.items():
-                    seconds, ids[name], left = measure(box, engines.UID if options.user else None, program, more,
-                                                       box.path / "base.tar", context)
+                    with counted(None, wanted=turn == 0 and name == OURS) as count:
+                        seconds, ids[name], left = measure(box, engines.UID if options.user else None, program,
+                                                           more, box.path / "base.tar", context)
+                    requests = requests if count.number is None else count.number
                     wrong += [f"{name} left: {what}" for what in left]
                     for step, value in {**seconds, "all": sum(seconds.values())}.items():
                         times.setdefault(name, {}).setdefault(step, []).append(value)
             tell(times)
+            tell_floor(times, requests, empty)
             for name in ids:
                 if ids[name] != ids.get("plyfs", ids[name]):
                     print(f"the DiffIDs of {name} are not those of plyfs")
@@ -162,7 +196,8 @@ def main():
         box.close()
     if options.output:
         pathlib.Path(options.output).write_text(json.dumps(
-            {"machine": report.machine(), "seconds": times, "wrong": wrong}, indent=1) + "\n")
+            {"machine": report.machine(), "seconds": times, "requests": requests, "empty": empty, "wrong": wrong},
+            indent=1) + "\n")
     for line in wrong:
         print(f"wrong: {line}", file=sys.stderr)
     sys.exit(1 if wrong else 0)
