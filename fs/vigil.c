@@ -217,6 +217,12 @@ static void *keep_vigil(void *argument)
     return NULL;
 }
 
+bool vigil_pairs(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 2;
+}
+
 struct vigil *vigil_start(void)
 {
     struct vigil *vigil = calloc(1, sizeof(*vigil));

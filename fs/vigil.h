@@ -27,6 +27,9 @@
 
 struct vigil;
 
+/* Whether this process may run on two processors and no more. */
+bool vigil_pairs(void);
+
 /* Makes the thread, asleep. NULL where none can be had; then the other functions do nothing. */
 struct vigil *vigil_start(void);
 void vigil_stop(struct vigil *vigil);

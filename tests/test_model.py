@@ -90,7 +90,8 @@ def test_requests_over_io_uring_change_nothing():
     switch.write_text("Y")
     try:
         together(*[("--seed", SEED + 700 + i, "--ops", 8000 * TIMES // SHARE, "--against", "plyfs",
-                    "--profile", profile) for i, profile in enumerate(("stateless", "tracked"))])
+                    "--option", "io_uring=on", "--profile", profile)
+                   for i, profile in enumerate(("stateless", "tracked"))])
     finally:
         switch.write_text(before)
 

@@ -12,6 +12,7 @@ URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
 ROOT_USER, ORDINARY_USER = 0, 65534
 VOLUME = "vol"
 NO_PASSTHROUGH = ("-o", "passthrough=off")
+THROUGH_URING = ("-o", "io_uring=on")
 NO_LEDGER = str(ROOT / "build/no-ledger/plyfs")  # made by variant.sh
 PLYFS = os.environ.get("PLYFS", str(ROOT / "build" / "plyfs"))
 LEAST = str(ROOT / "build/tests/least")
@@ -160,9 +161,9 @@ FAMILIES = {
         Contender("plyfs-writeback", _plyfs("stateless", "-o", "writeback=on"), PLYFS),
         Contender("plyfs-tracked", _plyfs("tracked", *NO_PASSTHROUGH), PLYFS),
         Contender("plyfs-passthrough", _plyfs("tracked"), PLYFS),
-        Contender("stateless-uring", _plyfs("stateless"), PLYFS, uring=True),
-        Contender("tracked-uring", _plyfs("tracked", *NO_PASSTHROUGH), PLYFS, uring=True),
-        Contender("passthrough-uring", _plyfs("tracked"), PLYFS, uring=True),
+        Contender("stateless-uring", _plyfs("stateless", *THROUGH_URING), PLYFS, uring=True),
+        Contender("tracked-uring", _plyfs("tracked", *NO_PASSTHROUGH, *THROUGH_URING), PLYFS, uring=True),
+        Contender("passthrough-uring", _plyfs("tracked", *THROUGH_URING), PLYFS, uring=True),
         # Its deletion of 100,000 names takes a quarter of an hour: each reads the directory anew.
         Contender("fuse-overlayfs", _fuse_overlayfs("fuse-overlayfs"), "fuse-overlayfs", cannot=("directory",)),
         # chmod -R and chown -R lose their place in its directories when these are copied up; it knows no

@@ -41,9 +41,9 @@ def _all(names, contenders, most, peer="kernel"):
     return tuple(Promise(name, contender, most, peer) for contender in contenders for name in names)
 
 
-# Without privilege, and there with small writes gathered in the page cache; and as root, with all that the kernel
-# then gives.
-PLAIN, WRITEBACK, ROOT = ("plyfs-stateless",), ("plyfs-writeback",), ("passthrough-uring",)
+# Without privilege, and there with small writes gathered in the page cache; and as root, with what plyfs then takes
+# of what the kernel gives by itself.
+PLAIN, WRITEBACK, ROOT = ("plyfs-stateless",), ("plyfs-writeback",), ("plyfs-passthrough",)
 OURS = PLAIN + ROOT
 WARM = ("find/warm", "tar/warm", "grep/warm", "python/warm", "gcc")
 COLD = ("find/cold", "tar/cold")
