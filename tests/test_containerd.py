@@ -5,6 +5,7 @@ mounted and run through mounts that containerd itself has made by mount.fuse3.
 containerd's own snapshotters mount by the kernel; the one that asks for fuse-overlayfs is a program apart,
 which Debian does not have. tests/snapshotter.py stands in its place and gives the same answers."""
 import os
+import re
 import shutil
 import subprocess
 
@@ -14,17 +15,17 @@ import engines
 import sessions
 from harness import PLYFS, ROOT, Sandbox, assert_same, need, need_fuse, need_root, need_tool, run, umount
 
-CONFIG = """\
-version = 2
-root = "{place}/lib"
-state = "{place}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-  address = "{place}/containerd.sock"
-[proxy_plugins.fuse-overlayfs]
-  type = "snapshot"
-  address = "{place}/snapshotter.sock"
-"""
+NOTE = ROOT / "examples/containerd.md"
+OWN = 'root = "{0}/lib"\nstate = "{0}/state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+SOCKET = '\n[grpc]\naddress = "{0}/containerd.sock"\n'
+
+
+def configuration(place):
+    """That of the note, with sockets and directories of its own."""
+    head, settings = re.search("```toml\n(version = 2\n)(.*?)```", NOTE.read_text(), re.DOTALL).groups()
+    settings, count = re.subn('address = ".*"', f'address = "{place}/snapshotter.sock"', settings)
+    assert count == 1
+    return head + OWN.format(place) + settings + SOCKET.format(place)
 
 
 class Containerd:
@@ -39,7 +40,7 @@ class Containerd:
         self.environment = {**os.environ, "PATH": f"{names}:{os.environ['PATH']}",
                             "CONTAINERD_SNAPSHOTTER": "fuse-overlayfs"}
         self.log = open(self.place / "log", "wb")
-        (self.place / "config.toml").write_text(CONFIG.format(place=self.place))
+        (self.place / "config.toml").write_text(configuration(self.place))
         self.snapshotter = subprocess.Popen(
             ["/usr/bin/python3", ROOT / "tests/snapshotter.py", self.place / "snapshotter.sock", self.snapshots],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)

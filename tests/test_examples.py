@@ -118,8 +118,3 @@ def test_the_unit_is_one_and_its_lines_start_and_stop_it(sandbox):
         run(*argv)
     assert not is_mounted(home / "tree")
     assert engines.ended(engines.daemons_of(sandbox.path)) == []
-
-
-def test_the_note_on_containerd_names_its_settings():
-    text = (HERE / "containerd.md").read_text()
-    assert "[proxy_plugins.fuse-overlayfs]" in text and 'type = "snapshot"' in text

@@ -82,6 +82,12 @@ def _bindfs_user(mount):
     return ["bindfs", "--no-allow-other", mount.host, mount.at]
 
 
+def _bindfs_coherent(mount):
+    """It too shows every change of the host at the very next call."""
+    return ["bindfs", "--no-allow-other", "-o", "attr_timeout=0,entry_timeout=0,negative_timeout=0,direct_io",
+            mount.host, mount.at]
+
+
 def _least(mount):
     return [LEAST, mount.host, mount.at]
 
@@ -190,6 +196,7 @@ FAMILIES = {
                   inside=VOLUME),
         Contender("bindfs", _bindfs, "bindfs"),
         Contender("bindfs-user", _bindfs_user, "bindfs", user=ORDINARY_USER),
+        Contender("bindfs-coherent", _bindfs_coherent, "bindfs", user=ORDINARY_USER),
     )),
 }
 
