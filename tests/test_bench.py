@@ -129,6 +129,13 @@ def test_without_a_floor_a_broken_promise_is_broken():
     assert not verdict(measured((9.0,))).kept
 
 
+def test_a_promise_of_a_backing_is_asked_of_no_other():
+    for backing, count in (("xfs", 1), ("btrfs", 1), ("ext4", 0), ("tmpfs", 0)):
+        results = results_of.Results(UNION, backing)
+        results.add("copyup-append", OURS, 0.5)
+        assert len([v for v in promises.verdicts([results]) if not v.kept]) == count, backing
+
+
 def test_every_promise_is_of_a_measure_and_contenders_that_there_are():
     known = {name for family in contenders.FAMILIES.values() for name in (c.name for c in family.contenders)}
     names = {w.name for w in workloads.WORKLOADS}

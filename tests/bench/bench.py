@@ -167,7 +167,7 @@ class Run:
 
     def __init__(self, options, contenders, scratch):
         self.options, self.contenders, self.scratch = options, contenders, scratch
-        self.by_family = {name: Results(family) for name, family in table.FAMILIES.items()}
+        self.by_family = {name: Results(family, options.backing) for name, family in table.FAMILIES.items()}
         self.tree_set, self.wrong = trees.Trees(scratch, options.files, options.large << 20), []
 
     def add(self, chosen_workloads):

@@ -19,9 +19,12 @@ class Promise:
     most: float
     peer: str = ""  # in times of this contender's
     than: str = ""  # in times of its own at this measure
+    only_on: tuple = ()  # the backings that it is made for; none: all
 
     def value(self, results):
         """What is held against `most`, or None where it was not measured."""
+        if self.only_on and results.backing not in self.only_on:
+            return None
         if self.peer:
             return results.ratio(self.measure, self.contender, self.peer)
         ours = results.median(self.measure, self.contender)
@@ -45,6 +48,7 @@ def _all(names, contenders, most, peer="kernel"):
 # of what the kernel gives by itself.
 PLAIN, WRITEBACK, ROOT = ("plyfs-stateless",), ("plyfs-writeback",), ("plyfs-passthrough",)
 OURS = PLAIN + ROOT
+REFLINKING = ("xfs", "btrfs")  # where a copy shares its blocks
 WARM = ("find/warm", "tar/warm", "grep/warm", "python/warm", "gcc")
 COLD = ("find/cold", "tar/cold")
 CHANGES = ("untar", "copy", "rm-upper", "rm-lower", "git-clone", "dpkg")
@@ -72,6 +76,7 @@ PROMISES = (
     *_all(("write-1m",), PLAIN, 2.0), *_all(("read-1m/cold",), PLAIN, 1.5), *_all(("read-1m/warm",), PLAIN, 1.0),
     *_all(("write-1m", "read-1m/cold", "read-1m/warm"), ROOT, 1.1),
     *(Promise("copyup-chmod", name, 0.010) for name in OURS),
+    *(Promise("copyup-append", name, 0.010, only_on=REFLINKING) for name in OURS),
     *(Promise("layers-500/warm", name, 1.05, than="layers-2/warm") for name in OURS),
     *(Promise("layers-500/absent", name, 1.05, than="layers-2/absent") for name in OURS),
     *(Promise("layers-500/mount", name, 0.100) for name in OURS),

@@ -12,8 +12,9 @@ class Results:
     what each measure's work must have given, the reads or writes that it is made of, and how many
     requests it took."""
 
-    def __init__(self, family):
+    def __init__(self, family, backing="tmpfs"):
         self.family, self.values, self.expected, self.sizes = family, {}, {}, set()
+        self.backing = backing
         self.calls, self.requests = {}, {}
 
     def add(self, measure, contender, value):
