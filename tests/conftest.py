@@ -63,6 +63,8 @@ EXCUSES = [
     (r"needs loop devices", lambda _: not os.path.exists("/dev/loop-control")),
     (r"(the kernel )?(has|needs) (no )?(btrfs|xfs|ext4)\b.*", _no_filesystem),
     (r"needs FUSE over io_uring", _no_uring),
+    (r"needs more than one processor", lambda _: len(os.sched_getaffinity(0)) == 1),
+    (r"needs two processors and no more", lambda _: len(os.sched_getaffinity(0)) != 2),
     (r"needs Landlock with the TCP network", lambda _: LIBC.syscall(444, None, 0, 1) < 4),
     (r"bpftrace cannot attach here", lambda _: not os.path.exists("/sys/bus/event_source/devices/uprobe")
         or _fails("bpftrace", "-e", "BEGIN { exit(); }")),

@@ -58,6 +58,12 @@ def test_a_busy_spell_that_spared_one_round_is_no_finding(record):
     assert slower(record, measured((2.0, 9.0, 9.0))) == []
 
 
+def test_a_record_of_a_machine_with_other_processors_says_nothing_of_times(record):
+    told = json.loads(record.read_text())
+    record.write_text(json.dumps({**told, "processors": told["processors"] + 1}))
+    assert slower(record, measured((9.0, 9.0, 9.0))) == []
+
+
 def test_milliseconds_are_no_finding(tmp_path):
     path = tmp_path / "recorded.json"
     recorded.write(path, SIZES, measured((0.002,), kernel=(0.001,)), UNION.contenders)

@@ -7,10 +7,15 @@ of a machine is no finding; a difference below NOISE seconds is none either. The
 of the machine: it is worse when it has grown by more than a tenth, and by more than a handful.
 """
 import json
+import os
 
 WORSE = 1.5
 NOISE = 0.010
 MORE, HANDFUL = 1.1, 20
+
+
+def processors():
+    return len(os.sched_getaffinity(0))
 
 
 def write(path, sizes, results, contenders):
@@ -21,7 +26,7 @@ def write(path, sizes, results, contenders):
               for name in results.values if results.median(name, reference)}
     requests = {name: {contender: by[contender] for contender in ours if contender in by}
                 for name, by in results.requests.items()}
-    path.write_text(json.dumps({**sizes, "ratios": ratios, "requests": requests}, indent=1, sort_keys=True) + "\n")
+    path.write_text(json.dumps({**sizes, "processors": processors(), "ratios": ratios, "requests": requests}, indent=1, sort_keys=True) + "\n")
 
 
 def _worse(results, name, contender, recorded):
@@ -56,8 +61,12 @@ def differences(path, sizes):
 
 
 def slower(path, results):
-    """(measure, sentence) for each ratio that is worse than the recorded one."""
-    return _each(json.loads(path.read_text())["ratios"], _worse, results)
+    """(measure, sentence) for each ratio that is worse than the recorded one. With another number of processors
+    a request takes another time: client and daemon can share one of two."""
+    record = json.loads(path.read_text())
+    if record.get("processors", processors()) != processors():
+        return []
+    return _each(record["ratios"], _worse, results)
 
 
 def busier(path, results):
