@@ -291,13 +291,17 @@ static bool passthrough_allowed(void)
 
 /* Where client and daemon can share a processor a request costs less than through a ring (8 us
  * against 20 on the same machine): there it is to be asked for. */
-static bool uring_allowed(const struct options *options)
+static bool wants_uring(const struct options *options)
+{
+    if (options->uring != CHOICE_DEFAULT)
+        return options->uring == CHOICE_ON;
+    return options->spin == CHOICE_OFF || !vigil_pairs();
+}
+
+static bool uring_allowed(void)
 {
     char value = 'N';
-    bool wanted = options->uring == CHOICE_ON || (options->uring == CHOICE_DEFAULT &&
-                                                  (options->spin == CHOICE_OFF || !vigil_pairs()));
-    cleanup_fd int fd =
-        wanted ? open("/sys/module/fuse/parameters/enable_uring", O_RDONLY | O_CLOEXEC) : -1;
+    cleanup_fd int fd = open("/sys/module/fuse/parameters/enable_uring", O_RDONLY | O_CLOEXEC);
     return fd >= 0 && read(fd, &value, 1) == 1 && value == 'Y';
 }
 
@@ -325,7 +329,7 @@ static void settle_rules(const struct options *options, struct tree *tree, struc
     rules->unchecked =
         stack->recorded && is_alone() && !options->allow_other_set && !options->default_permissions;
     rules->acl = options->acl != CHOICE_OFF && !rules->unchecked;
-    rules->uring = uring_allowed(options);
+    rules->uring = wants_uring(options) && uring_allowed();
     /* A sealed layer cannot change and the upper is ours alone. */
     rules->timeout = options->timeout >= 0 ? options->timeout : 86400.0 * 365;
 }

@@ -77,7 +77,6 @@ struct session {
     struct parcel *kept; /* for the leader */
     unsigned streak;     /* the leader's: requests that came while it looked */
     uint32_t client;     /* the leader's: the thread id of who asked last */
-    bool shares;         /* the leader's: it and the client are on one processor */
     struct pace pace;    /* the leader's: whether it spins before it sleeps */
     struct vigil *vigil;
     atomic_uint_least64_t reign;        /* number << 1 | serving */
@@ -178,7 +177,7 @@ static int64_t yield(struct session *session, int64_t before)
 {
     sched_yield();
     int64_t now = moment_steady();
-    if (now - before > LATE_NS && !session->shares)
+    if (now - before > LATE_NS && !vigil_shares())
         pace_note(&session->pace, true, PACE_MOST_NS);
     return now;
 }
@@ -188,7 +187,7 @@ static int64_t yield(struct session *session, int64_t before)
 static int look(struct session *session, struct parcel *parcel, int64_t now, bool spins)
 {
     int size = receive(session, parcel);
-    const int64_t until = session->shares ? now + 1 : now + SPIN_NS;
+    const int64_t until = now + (vigil_shares() ? 1 : SPIN_NS);
     while (size == -EAGAIN && spins && now < until) {
         now = yield(session, now);
         size = receive(session, parcel);
@@ -199,7 +198,8 @@ static int look(struct session *session, struct parcel *parcel, int64_t now, boo
 /* Waits for a request: looks for a while, then sleeps. */
 static int receive_next(struct session *session, struct parcel *parcel)
 {
-    const bool spins = session->spin && (session->shares || pace_spins(&session->pace));
+    const bool shares = vigil_shares();
+    const bool spins = session->spin && (shares || pace_spins(&session->pace));
     const int64_t began = moment_steady();
     int size = look(session, parcel, began, spins);
     while (size == -EAGAIN) {
@@ -208,13 +208,13 @@ static int receive_next(struct session *session, struct parcel *parcel)
         size = receive(session, parcel);
     }
     const int64_t gap = moment_steady() - began;
-    if (session->spin && !session->shares)
+    if (session->spin && !shares)
         pace_note(&session->pace, spins, gap);
     if (size > 0 && gap < CLOSE_NS)
         note_request(session, parcel);
     else
         session->streak /= 2;
-    session->shares = vigil_join(session->vigil);
+    vigil_join(session->vigil);
     return size;
 }
 

@@ -57,12 +57,15 @@ static int processor_of(pid_t thread)
     return at ? (int)strtol(at, NULL, 10) : -1;
 }
 
-static void bind_self(int processor)
+/* The calling thread goes to one processor, or with -1 wherever the process may. */
+static bool go_to(const struct vigil *vigil, int processor)
 {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((size_t)processor, &set);
-    (void)sched_setaffinity(0, sizeof(set), &set);
+    cpu_set_t set = vigil->allowed;
+    if (processor >= 0) {
+        CPU_ZERO(&set);
+        CPU_SET((size_t)processor, &set);
+    }
+    return sched_setaffinity(0, sizeof(set), &set) == 0;
 }
 
 /* Goes where the client is, but never to where it is served. */
@@ -70,8 +73,8 @@ static void keep_awake(struct vigil *vigil, int processor)
 {
     if (processor == atomic_load(&vigil->at) || processor == atomic_load(&vigil->serving))
         return;
-    bind_self(processor);
-    atomic_store(&vigil->at, processor);
+    if (go_to(vigil, processor))
+        atomic_store(&vigil->at, processor);
 }
 
 static bool may_go_where_we_may(const struct vigil *vigil, pid_t thread)
@@ -91,7 +94,8 @@ static bool keep_together(struct vigil *vigil, int processor)
     int other = 0;
     while (other == processor || !CPU_ISSET((size_t)other, &vigil->allowed))
         other++;
-    bind_self(other);
+    if (!go_to(vigil, other))
+        return false;
     atomic_store(&vigil->shared, processor);
     return true;
 }
@@ -172,7 +176,7 @@ static void give_up(struct vigil *vigil)
     if (!vigil->pair)
         return;
     atomic_store(&vigil->shared, -1);
-    (void)sched_setaffinity(0, sizeof(vigil->allowed), &vigil->allowed);
+    (void)go_to(vigil, -1);
 }
 
 static bool is_resting(struct vigil *vigil)
@@ -232,11 +236,10 @@ struct vigil *vigil_start(void)
     pthread_cond_init(&vigil->wake, NULL);
     atomic_store(&vigil->at, -1);
     atomic_store(&vigil->shared, -1);
-    if (sched_getaffinity(0, sizeof(vigil->allowed), &vigil->allowed) == 0) {
-        vigil->pair = CPU_COUNT(&vigil->allowed) == 2;
-        if (pthread_create(&vigil->thread, NULL, keep_vigil, vigil) == 0)
-            return vigil;
-    }
+    vigil->pair = vigil_pairs();
+    if (sched_getaffinity(0, sizeof(vigil->allowed), &vigil->allowed) == 0 &&
+        pthread_create(&vigil->thread, NULL, keep_vigil, vigil) == 0)
+        return vigil;
     pthread_cond_destroy(&vigil->wake);
     pthread_mutex_destroy(&vigil->lock);
     free(vigil);
@@ -286,20 +289,19 @@ void vigil_keep(struct vigil *vigil, pid_t client)
 /* What fails is not tried again for each request. */
 static void serve_on(const struct vigil *vigil, int processor)
 {
-    cpu_set_t set = vigil->allowed;
-    if (processor >= 0) {
-        CPU_ZERO(&set);
-        CPU_SET((size_t)processor, &set);
-    }
-    (void)sched_setaffinity(0, sizeof(set), &set);
+    (void)go_to(vigil, processor);
     bound = processor;
 }
 
-bool vigil_join(struct vigil *vigil)
+void vigil_join(struct vigil *vigil)
 {
     int shared = vigil ? atomic_load_explicit(&vigil->shared, memory_order_relaxed) : -1;
     if (shared != bound)
         serve_on(vigil, shared);
+}
+
+bool vigil_shares(void)
+{
     return bound >= 0;
 }
 

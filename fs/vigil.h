@@ -39,8 +39,11 @@ void vigil_stop(struct vigil *vigil);
 void vigil_keep(struct vigil *vigil, pid_t client);
 
 /* To be called between two requests: the calling thread, which answers, goes to the processor that
- * it is to share with the client, or is free again. Whether it shares one. */
-bool vigil_join(struct vigil *vigil);
+ * it is to share with the client, or is free again. */
+void vigil_join(struct vigil *vigil);
+
+/* Whether the calling thread is on the client's processor. */
+bool vigil_shares(void);
 
 /* The calling thread answers no more, or is about to do what takes long: it may go anywhere. */
 void vigil_leave(struct vigil *vigil);

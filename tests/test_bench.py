@@ -62,6 +62,7 @@ def test_a_record_of_a_machine_with_other_processors_says_nothing_of_times(recor
     told = json.loads(record.read_text())
     record.write_text(json.dumps({**told, "processors": told["processors"] + 1}))
     assert slower(record, measured((9.0, 9.0, 9.0))) == []
+    assert "only requests" in recorded.silence(record)
 
 
 def test_milliseconds_are_no_finding(tmp_path):

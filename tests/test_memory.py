@@ -220,10 +220,14 @@ def test_daemon_ends_after_a_lazy_unmount_when_the_last_file_is_closed(sandbox, 
     assert (pathlib.Path(mount.upper) / "file").read_bytes().endswith(b"out of sight")
 
 
-def vigils(pid):
-    """The threads that keep a waiting client's processor awake."""
+def threads_named(pid, name):
     return [int(task.name) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
-            if (task / "comm").read_text() == "plyfs-vigil\n"]
+            if (task / "comm").read_text() == name]
+
+
+def vigils(pid):
+    """The threads that see to it that a waiting client wakes soon."""
+    return threads_named(pid, "plyfs-vigil\n")
 
 
 def need_processors():
@@ -231,9 +235,11 @@ def need_processors():
     need(not uring_enabled(), "requests through io_uring are served by libfuse's loop")
 
 
+URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
+
+
 def uring_enabled():
-    enabled = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
-    return enabled.exists() and enabled.read_text().strip() == "Y"
+    return URING.exists() and URING.read_text().strip() == "Y"
 
 
 def test_only_time_that_nobody_wants_is_spent_on_waking_clients_soon(sandbox, profile):
@@ -271,13 +277,20 @@ def asking(mount, *processor):
         client.wait()
 
 
+def whenever_it_went_on(client, times):
+    for _ in range(times):
+        before = processor_ticks(client.pid)
+        wait_for(lambda: processor_ticks(client.pid) > before, "the client to go on", 60)
+        yield
+
+
 def placed(pid):
     """The processors that the vigil may be on, and those to which another thread is bound."""
-    ours, watching, bound = os.sched_getaffinity(0), set(), set()
+    ours, watching, bound, keepers = os.sched_getaffinity(0), set(), set(), vigils(pid)
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             allowed = os.sched_getaffinity(int(task.name))
-            if int(task.name) in vigils(pid):
+            if int(task.name) in keepers:
                 watching = allowed
             elif allowed != ours:
                 bound |= allowed
@@ -302,14 +315,48 @@ def test_of_two_processors_a_client_and_its_daemon_share_one(sandbox, profile):
         assert placed(pid) == (ours, set())
 
 
+def test_where_a_processor_can_be_shared_rings_are_to_be_asked_for(sandbox, profile):
+    need_root()
+    need(os.access(URING, os.W_OK), "needs FUSE over io_uring")
+    need_two_processors()
+    before = URING.read_text()
+    URING.write_text("Y")
+    try:
+        for options, name in ((), "plyfs-vigil\n"), (["io_uring=on"], "fuse-ring-0\n"), (["spin=off"], "fuse-ring-0\n"):
+            with sandbox.plyfs([sandbox.directory("lower")], sandbox.directory("upper"),
+                               sandbox.directory("work"), profile=profile, options=options) as mount:
+                pid, = daemons(mount.at)
+                wait_for(lambda: threads_named(pid, name), f"a thread {name} with {options}", 60)
+    finally:
+        URING.write_text(before)
+
+
+def test_a_vigil_gives_way_to_who_else_wants_its_processor(sandbox, profile):
+    need_two_processors()
+    ours, rests = os.sched_getaffinity(0), 0
+    with mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
+        pid, = daemons(mount.at)
+        with asking(mount) as client:
+            wait_for(lambda: len(placed(pid)[0]) == 1, "the vigil to be bound", 60)
+            busy = subprocess.Popen(["sh", "-c", "while :; do :; done"])
+            try:
+                for _ in whenever_it_went_on(client, 50):
+                    where, _ = placed(pid)
+                    if where != ours:
+                        os.sched_setaffinity(busy.pid, where)  # after it, wherever it goes
+                    rests += where == ours
+            finally:
+                busy.kill()
+                busy.wait()
+    assert rests > 3, "it rests again and again"
+
+
 def test_a_client_that_may_not_go_everywhere_is_left_where_it_is(sandbox, profile):
     need_two_processors()
     with mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
         pid, = daemons(mount.at)
         with asking(mount, min(os.sched_getaffinity(0))) as client:
-            for _ in range(50):
-                before = processor_ticks(client.pid)
-                wait_for(lambda: processor_ticks(client.pid) > before, "the client to go on", 60)
+            for _ in whenever_it_went_on(client, 50):
                 assert not placed(pid)[1]
 
 

@@ -209,6 +209,8 @@ def tell(options, about, sizes, measured, contenders, wrong):
 
 def against(path, sizes, results):
     """A sentence for all that is worse than the record."""
+    if told := recorded.silence(path):
+        print(told, file=sys.stderr)
     return recorded.differences(path, sizes) or [
         text for _, text in recorded.slower(path, results) + recorded.busier(path, results)]
 

@@ -26,7 +26,8 @@ def write(path, sizes, results, contenders):
               for name in results.values if results.median(name, reference)}
     requests = {name: {contender: by[contender] for contender in ours if contender in by}
                 for name, by in results.requests.items()}
-    path.write_text(json.dumps({**sizes, "processors": processors(), "ratios": ratios, "requests": requests}, indent=1, sort_keys=True) + "\n")
+    record = {**sizes, "processors": processors(), "ratios": ratios, "requests": requests}
+    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
 def _worse(results, name, contender, recorded):
@@ -60,13 +61,18 @@ def differences(path, sizes):
             for key in sizes if record[key] != sizes[key]]
 
 
+def silence(path):
+    """Why the record says nothing of times here, or None: a request takes another time with another number of
+    processors, as client and daemon can share one of two."""
+    recorded = json.loads(path.read_text())["processors"]
+    if recorded == processors():
+        return None
+    return f"{path} is of {recorded} processors, here are {processors()}: only requests are held against it"
+
+
 def slower(path, results):
-    """(measure, sentence) for each ratio that is worse than the recorded one. With another number of processors
-    a request takes another time: client and daemon can share one of two."""
-    record = json.loads(path.read_text())
-    if record.get("processors", processors()) != processors():
-        return []
-    return _each(record["ratios"], _worse, results)
+    """(measure, sentence) for each ratio that is worse than the recorded one."""
+    return [] if silence(path) else _each(json.loads(path.read_text())["ratios"], _worse, results)
 
 
 def busier(path, results):

@@ -27,10 +27,10 @@ import engines  # noqa: E402
 from asked import counted  # noqa: E402
 import report  # noqa: E402
 import sessions  # noqa: E402
+from workloads import ASKER, QUESTIONS  # noqa: E402
 from harness import PLYFS, ROOT, Sandbox, have, run  # noqa: E402
 
 PEER, OURS, BARE = "fuse-overlayfs", "plyfs", "kernel"
-QUESTIONS = 20_000
 DOCKERFILE = """\
 FROM localhost/edited
 RUN mkdir -p /srv/app && cp -a /usr/share/doc /srv/app/doc && rm -rf /usr/share/info && mkdir /usr/share/info
@@ -113,7 +113,7 @@ def measure(box, user, program, options, base, context):
 
 def asking(file):
     """Seconds of an empty request to whoever shows the file."""
-    said = run("/usr/bin/python3", "-S", HERE / "asking.py", file, str(QUESTIONS)).stdout
+    said = run("/usr/bin/python3", "-S", ASKER, file, str(QUESTIONS)).stdout
     return json.loads(said)["seconds"] / QUESTIONS
 
 
