@@ -48,7 +48,7 @@
 enum {
     THREADS_MAX = 64,
     SPIN_NS = 50000,
-    CLOSE_NS = 100000,
+    CLOSE_NS = 1000000,
     SLOW_NS = 2000000,
     SPARES_MAX = 16,
     STREAK = 8

@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { LOOK_NS = 1000000, PAUSES = 64 };
+enum { LOOK_NS = 1000000, ASKED_NS = 4000000, PAUSES = 64 };
 enum { LATE_NS = 1000000, OFTEN_NS = 20000000 };
 enum { REST_LOST_NS = 2000000, REST_LATE_NS = 50000000 };
 
@@ -148,7 +148,7 @@ static unsigned rest(struct vigil *vigil, unsigned seen, int64_t duration)
  * idle class is no sign of anything. */
 static unsigned spin(struct vigil *vigil, unsigned seen)
 {
-    int64_t looked = 0, late = 0, before = moment_steady();
+    int64_t looked = 0, heard = 0, late = 0, before = moment_steady();
     for (; !atomic_load(&vigil->over); pause_a_while(vigil)) {
         int64_t now = moment_steady();
         if (vigil->pair && now - before > LATE_NS) {
@@ -159,13 +159,16 @@ static unsigned spin(struct vigil *vigil, unsigned seen)
         before = now;
         if (now - looked < LOOK_NS)
             continue;
+        looked = now;
         unsigned asked = atomic_load(&vigil->asked);
-        if (asked == seen)
+        if (asked == seen && now - heard > ASKED_NS)
             break;
+        if (asked == seen)
+            continue;
         seen = asked;
         if (!follow(vigil))
             return rest(vigil, seen, REST_LOST_NS);
-        looked = before = moment_steady();
+        heard = looked = before = moment_steady();
     }
     return seen;
 }

@@ -35,7 +35,7 @@ struct vigil *vigil_start(void);
 void vigil_stop(struct vigil *vigil);
 
 /* `client`, a thread id, has asked again, and the calling thread answers. The vigil ends by itself
- * a millisecond or two after the last such call. */
+ * some milliseconds after the last such call. */
 void vigil_keep(struct vigil *vigil, pid_t client);
 
 /* To be called between two requests: the calling thread, which answers, goes to the processor that
