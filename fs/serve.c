@@ -32,6 +32,7 @@
 #include "pace.h"
 #include "privileges.h"
 #include "ready.h"
+#include "rhythm.h"
 #include "vigil.h"
 
 #include <fcntl.h>
@@ -45,14 +46,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
-enum {
-    THREADS_MAX = 64,
-    SPIN_NS = 50000,
-    CLOSE_NS = 1000000,
-    SLOW_NS = 2000000,
-    SPARES_MAX = 16,
-    STREAK = 8
-};
+enum { THREADS_MAX = 64, SPIN_NS = 50000, CLOSE_NS = 1000000, SLOW_NS = 2000000, SPARES_MAX = 16 };
 enum { ROOM = 4096 }; /* of descriptors: those of the cache, and as many more */
 enum { LATE_NS = 1000000 };
 
@@ -74,10 +68,9 @@ struct session {
     struct parcel *waiting; /* for a waiter to serve */
     struct parcel *spare;   /* buffers to use again */
     unsigned spares;
-    struct parcel *kept; /* for the leader */
-    unsigned streak;     /* the leader's: requests that came while it looked */
-    uint32_t client;     /* the leader's: the thread id of who asked last */
-    struct pace pace;    /* the leader's: whether it spins before it sleeps */
+    struct parcel *kept;  /* for the leader */
+    struct rhythm rhythm; /* the leader's: who asks, and how */
+    struct pace pace;     /* the leader's: whether it spins before it sleeps */
     struct vigil *vigil;
     atomic_uint_least64_t reign;        /* number << 1 | serving */
     atomic_int_least64_t serving_since; /* nanoseconds */
@@ -139,36 +132,22 @@ static int receive(struct session *session, struct parcel *parcel)
     return size == -EINTR ? -EAGAIN : size;
 }
 
-/* FORGET and RELEASE are sent and not waited for, and soon done. */
-static bool is_waited_for(const struct parcel *parcel)
+static const struct fuse_in_header *header_of(const struct parcel *parcel)
 {
-    const struct fuse_in_header *header = parcel->buf.mem;
-    switch (header->opcode) {
-    case FUSE_FORGET:
-    case FUSE_BATCH_FORGET:
-    case FUSE_RELEASE:
-    case FUSE_RELEASEDIR:
-    case FUSE_INTERRUPT:
-        return false;
-    default:
-        return true;
-    }
+    return parcel->buf.mem;
 }
 
-/* Requests that follow each other closely are a client that waits for each, if it is one. Of those
- * that nobody waits for the kernel names no client. */
-static void note_request(struct session *session, const struct parcel *parcel)
+/* A lone client's thread and this one are to share a processor, if that is of use. A stream is
+ * served on another one than that on which its client copies. */
+static void note_request(struct session *session, const struct parcel *parcel, bool close)
 {
-    const struct fuse_in_header *header = parcel->buf.mem;
-    if (!is_waited_for(parcel))
-        return;
-    if (header->pid != session->client)
-        session->streak /= 2;
-    session->client = header->pid;
-    if (session->streak < STREAK)
-        session->streak++;
-    else if (header->pid != 0 && pace_prefers_to_spin(&session->pace))
-        vigil_keep(session->vigil, (pid_t)header->pid);
+    struct rhythm *rhythm = &session->rhythm;
+    rhythm_note(rhythm, header_of(parcel), close);
+    if (rhythm_is_stream(rhythm))
+        vigil_end(session->vigil);
+    else if (close && rhythm_is_alone(rhythm) && rhythm->client != 0 &&
+             pace_prefers_to_spin(&session->pace))
+        vigil_keep(session->vigil, (pid_t)rhythm->client);
 }
 
 /* Gives the processor to others for a moment; the time then. Where that takes long there are others
@@ -210,10 +189,8 @@ static int receive_next(struct session *session, struct parcel *parcel)
     const int64_t gap = moment_steady() - began;
     if (session->spin && !shares)
         pace_note(&session->pace, spins, gap);
-    if (size > 0 && gap < CLOSE_NS)
-        note_request(session, parcel);
-    else
-        session->streak /= 2;
+    if (size > 0)
+        note_request(session, parcel, gap < CLOSE_NS);
     vigil_join(session->vigil);
     return size;
 }
@@ -307,16 +284,15 @@ static void look_further(struct session *session, bool had)
  * seen as soon as this is answered, or by the watch. */
 static bool is_alone(const struct session *session, const struct parcel *parcel)
 {
-    const struct fuse_in_header *header = parcel->buf.mem;
-    return session->streak == STREAK && header->opcode != FUSE_READ && header->opcode != FUSE_WRITE;
+    const uint32_t opcode = header_of(parcel)->opcode;
+    return rhythm_is_alone(&session->rhythm) && opcode != FUSE_READ && opcode != FUSE_WRITE;
 }
 
 /* An INTERRUPT needs no answer (kernel document fuse.rst), and no operation here looks for one;
  * libfuse would keep it for a request that may have been answered already. */
 static void process(struct session *session, struct parcel *parcel)
 {
-    const struct fuse_in_header *header = parcel->buf.mem;
-    if (header->opcode != FUSE_INTERRUPT)
+    if (header_of(parcel)->opcode != FUSE_INTERRUPT)
         fuse_session_process_buf(session->fuse, &parcel->buf);
     parcel_give(session, parcel);
 }
@@ -347,7 +323,7 @@ static void lead(struct session *session)
         struct parcel *parcel = next_parcel(session);
         if (!parcel)
             break;
-        if (is_waited_for(parcel) && !is_alone(session, parcel))
+        if (rhythm_is_waited_for(header_of(parcel)) && !is_alone(session, parcel))
             look_further(session, had);
         serve(session, parcel);
     }

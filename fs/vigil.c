@@ -36,6 +36,7 @@ struct vigil {
     atomic_int shared;                /* the one that it is to share with the client; -1: none */
     atomic_int_least64_t rests_until; /* nanoseconds: others want the processors */
     atomic_bool asleep;
+    atomic_bool unwanted; /* it is to end at once */
     atomic_bool over;
 };
 
@@ -149,7 +150,7 @@ static unsigned rest(struct vigil *vigil, unsigned seen, int64_t duration)
 static unsigned spin(struct vigil *vigil, unsigned seen)
 {
     int64_t looked = 0, heard = 0, late = 0, before = moment_steady();
-    for (; !atomic_load(&vigil->over); pause_a_while(vigil)) {
+    for (; !atomic_load(&vigil->over) && !atomic_load(&vigil->unwanted); pause_a_while(vigil)) {
         int64_t now = moment_steady();
         if (vigil->pair && now - before > LATE_NS) {
             if (now - late < OFTEN_NS)
@@ -277,10 +278,17 @@ static void keep_apart(struct vigil *vigil)
         send_away(vigil, here);
 }
 
+void vigil_end(struct vigil *vigil)
+{
+    if (vigil)
+        atomic_store(&vigil->unwanted, true);
+}
+
 void vigil_keep(struct vigil *vigil, pid_t client)
 {
     if (!vigil)
         return;
+    atomic_store_explicit(&vigil->unwanted, false, memory_order_relaxed);
     if (!vigil->pair)
         keep_apart(vigil);
     atomic_store_explicit(&vigil->client, client, memory_order_relaxed);

@@ -38,6 +38,9 @@ void vigil_stop(struct vigil *vigil);
  * some milliseconds after the last such call. */
 void vigil_keep(struct vigil *vigil, pid_t client);
 
+/* Client and daemon are better off on two processors: the vigil ends at once. */
+void vigil_end(struct vigil *vigil);
+
 /* To be called between two requests: the calling thread, which answers, goes to the processor that
  * it is to share with the client, or is free again. */
 void vigil_join(struct vigil *vigil);
