@@ -62,43 +62,46 @@ int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int 
     return access_list ? copy_one(space, src, dst, access_list, value) : 0;
 }
 
-int copymeta_owner(int dir, const char *name, const struct stat *want)
+static bool has_other_owner(const struct stat *now, const struct stat *want)
 {
-    struct stat now;
-    int err = fd_stat(dir, name, &now);
-    if (err || (now.st_uid == want->st_uid && now.st_gid == want->st_gid))
-        return err;
+    return now->st_uid != want->st_uid || now->st_gid != want->st_gid;
+}
+
+int copymeta_owner(int dir, const char *name, const struct stat *now, const struct stat *want)
+{
     const int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+    if (!has_other_owner(now, want))
+        return 0;
     return fchownat(dir, name, want->st_uid, want->st_gid, flags) < 0 ? -errno : 0;
 }
 
-int copymeta_mode(int dir, const char *name, const struct stat *want)
+int copymeta_mode(int dir, const char *name, const struct stat *now, const struct stat *want)
 {
-    return S_ISLNK(want->st_mode) ? 0 : fd_chmod(dir, name, want->st_mode & 07777);
+    if (S_ISLNK(want->st_mode) ||
+        (!has_other_owner(now, want) && (now->st_mode & 07777) == (want->st_mode & 07777)))
+        return 0;
+    return fd_chmod(dir, name, want->st_mode & 07777);
 }
 
 int copymeta_look(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,
                   const char *dst_name, const struct stat *want)
 {
-    int err = copymeta_owner(dst_dir, dst_name, want);
+    struct stat now;
+    int err = fd_stat(dst_dir, dst_name, &now);
+    if (!err)
+        err = copymeta_owner(dst_dir, dst_name, &now, want);
     if (!err)
         err = copymeta_xattrs(space, src_dir, src_name, dst_dir, dst_name);
-    return err ? err : copymeta_mode(dst_dir, dst_name, want);
+    return err ? err : copymeta_mode(dst_dir, dst_name, &now, want);
 }
 
 int copymeta_owner_mode(int dir, const char *name, const struct stat *want)
 {
     struct stat now;
     int err = fd_stat(dir, name, &now);
-    if (err)
-        return err;
-    bool chown = now.st_uid != want->st_uid || now.st_gid != want->st_gid;
-    if (chown &&
-        fchownat(dir, name, want->st_uid, want->st_gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
-        return -errno;
-    if (S_ISLNK(want->st_mode) || (!chown && now.st_mode == want->st_mode))
-        return 0;
-    return fd_chmod(dir, name, want->st_mode & 07777);
+    if (!err)
+        err = copymeta_owner(dir, name, &now, want);
+    return err ? err : copymeta_mode(dir, name, &now, want);
 }
 
 int copymeta_times(int dir, const char *name, const struct stat *want)

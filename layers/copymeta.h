@@ -25,9 +25,11 @@ must_check int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src
 must_check int copymeta_owner_mode(int dir, const char *name, const struct stat *want);
 
 /* The two by themselves: attributes of the user's namespace can be set between them, while the
- * owner may still write (xattr(7)). The mode is set in any case, but of a symlink. */
-must_check int copymeta_owner(int dir, const char *name, const struct stat *want);
-must_check int copymeta_mode(int dir, const char *name, const struct stat *want);
+ * owner may still write (xattr(7)). `now` is what the object looked like before both. */
+must_check int copymeta_owner(int dir, const char *name, const struct stat *now,
+                              const struct stat *want);
+must_check int copymeta_mode(int dir, const char *name, const struct stat *now,
+                             const struct stat *want);
 
 /* Owner, attributes and mode, in this order. */
 must_check int copymeta_look(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,

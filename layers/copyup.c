@@ -26,6 +26,7 @@ struct staged {
     int fd; /* open for writing when it is a regular file; else -1 */
     char temp[UPPER_TEMP_MAX];
     bool named;
+    struct stat made; /* what it looked like when it had just been made */
 };
 
 /* How the *at calls reach a staged object. */
@@ -46,13 +47,21 @@ static void staged_finish(const struct copyup *job, struct staged *staged)
         upper_discard(job->stack, staged->temp);
 }
 
+/* The mode to make it with: its own, which need not be set then, where its owner may work on it. */
+static mode_t first_mode(const struct copyup *job, mode_t least)
+{
+    mode_t mode = job->src.st_mode & 0777;
+    return (mode & least) == least && !job->stack->layers[0].record ? mode : least;
+}
+
 static int make_regular(const struct copyup *job, struct staged *staged)
 {
+    const mode_t mode = first_mode(job, 0600);
     if (job->stack->able.tmpfile) {
-        staged->fd = openat(job->stack->stage, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        staged->fd = openat(job->stack->stage, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
         return staged->fd < 0 ? -errno : 0;
     }
-    staged->fd = fd_open_name(job->stack->stage, staged->temp, O_RDWR | O_CREAT | O_EXCL, 0600);
+    staged->fd = fd_open_name(job->stack->stage, staged->temp, O_RDWR | O_CREAT | O_EXCL, mode);
     staged->named = staged->fd >= 0;
     return staged->fd < 0 ? staged->fd : 0;
 }
@@ -77,17 +86,15 @@ static mode_t disk_type(const struct copyup *job)
     return job->stack->layers[0].record ? record_disk_type(mode) : mode & S_IFMT;
 }
 
-static int make_staged(const struct copyup *job, struct staged *staged)
+static int make_by_type(const struct copyup *job, struct staged *staged)
 {
-    *staged = (struct staged){.fd = -1};
-    upper_temp_name(staged->temp);
     switch (disk_type(job)) {
     case S_IFREG:
         return make_regular(job, staged);
     case S_IFLNK:
         return make_symlink(job, staged);
     case S_IFDIR:
-        if (mkdirat(job->stack->stage, staged->temp, 0700) < 0)
+        if (mkdirat(job->stack->stage, staged->temp, first_mode(job, 0700)) < 0)
             return -errno;
         break;
     default:
@@ -97,6 +104,14 @@ static int make_staged(const struct copyup *job, struct staged *staged)
     }
     staged->named = true;
     return 0;
+}
+
+static int make_staged(const struct copyup *job, struct staged *staged)
+{
+    *staged = (struct staged){.fd = -1};
+    upper_temp_name(staged->temp);
+    int err = make_by_type(job, staged);
+    return err ? err : fd_stat(staged_dir(job, staged), staged_name(staged), &staged->made);
 }
 
 /* Opens the data of the object that is copied up. */
@@ -178,23 +193,25 @@ static int set_books(const struct copyup *job, const struct staged *staged)
 }
 
 /* A file that is cut short on its way up is what truncate(2) would have left: changed now. */
-static int set_times(const struct copyup *job, int dir, const char *name)
+static int set_times(const struct copyup *job, const struct staged *staged)
 {
     struct stat times = job->src;
     bool whole = job->limit < 0 || job->limit >= job->src.st_size || !S_ISREG(job->src.st_mode);
     if (!whole && !job->meta_only)
         times.st_mtim = (struct timespec){.tv_nsec = UTIME_NOW};
-    return copymeta_times(dir, name, &times);
+    return copymeta_times(staged_dir(job, staged), staged_name(staged), &times);
 }
 
 /* Owner, attributes and mode. A record of the source does not go along: what it says is given, or
  * recorded anew. The mode or the record comes last: without privilege nobody sets attributes of
  * what he may not write (xattr(7)), and a lower file may be read-only. */
-static int set_look(const struct copyup *job, int dir, const char *name)
+static int set_look(const struct copyup *job, const struct staged *staged)
 {
+    const int dir = staged_dir(job, staged);
+    const char *name = staged_name(staged);
     const struct layer *layers = job->stack->layers;
     const char *record = layers[0].record, *source_record = layers[job->src_layer].record;
-    int err = record ? 0 : copymeta_owner(dir, name, &job->src);
+    int err = record ? 0 : copymeta_owner(dir, name, &staged->made, &job->src);
     if (!err)
         err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name);
     if (!err && source_record) {
@@ -204,19 +221,15 @@ static int set_look(const struct copyup *job, int dir, const char *name)
     if (err)
         return err;
     return record ? record_write(record, dir, name, &job->src)
-                  : copymeta_mode(dir, name, &job->src);
+                  : copymeta_mode(dir, name, &staged->made, &job->src);
 }
 
-static int dress(struct copyup *job, const struct staged *staged)
+static int dress(const struct copyup *job, const struct staged *staged)
 {
-    int dir = staged_dir(job, staged);
-    const char *name = staged_name(staged);
     int err = set_books(job, staged);
     if (!err)
-        err = set_look(job, dir, name);
-    if (!err)
-        err = set_times(job, dir, name);
-    return err;
+        err = set_look(job, staged);
+    return err ? err : set_times(job, staged);
 }
 
 static int link_fd(int fd, int dir, const char *name)
@@ -259,7 +272,7 @@ static int publish_read_only_dir(const struct copyup *job, struct staged *staged
         err = publish_at(job, staged, job->dst_dir, job->dst_name);
     if (err)
         return err;
-    err = copymeta_mode(job->dst_dir, job->dst_name, &job->src);
+    err = fd_chmod(job->dst_dir, job->dst_name, job->src.st_mode & 07777);
     if (err) /* it must not stay with a mode that nobody asked for */
         unlinkat(job->dst_dir, job->dst_name, AT_REMOVEDIR);
     return err;
@@ -306,26 +319,17 @@ static int publish(const struct copyup *job, struct staged *staged)
     return err;
 }
 
-static int read_made(struct copyup *job, const struct staged *staged)
-{
-    struct stat st;
-    int err = fd_stat(staged_dir(job, staged), staged_name(staged), &st);
-    job->made = err ? 0 : st.st_ino;
-    return err;
-}
-
 static int run(struct copyup *job)
 {
     struct staged staged;
     job->copied = (struct copied){0};
     job->torn = !S_ISDIR(job->src.st_mode) && job->src.st_nlink > 1 && !job->index_name;
     int err = make_staged(job, &staged);
+    job->made = err ? 0 : staged.made.st_ino;
     if (!err && S_ISREG(job->src.st_mode))
         err = copy_data(job, &staged);
     if (!err)
         err = dress(job, &staged);
-    if (!err)
-        err = read_made(job, &staged);
     if (!err)
         err = publish(job, &staged);
     staged_finish(job, &staged);
@@ -353,9 +357,9 @@ int copyup_orphan(struct copyup *job)
     if (!err)
         err = copy_data(job, &staged);
     if (!err)
-        err = set_look(job, staged_dir(job, &staged), staged_name(&staged));
+        err = set_look(job, &staged);
     if (!err)
-        err = set_times(job, staged_dir(job, &staged), staged_name(&staged));
+        err = set_times(job, &staged);
     int fd = err ? err : steal_fd(&staged.fd);
     staged_finish(job, &staged);
     return fd;

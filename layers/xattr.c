@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Duty: reach attributes by directory and name. Linux 6.13 has calls for that (setxattrat and its
- * kin); before it, and for O_PATH descriptors, the way is a path under /proc/self/fd, which costs
- * three times as much.
+ * kin), which take no O_PATH descriptor for the object itself, but a directory's own name ".";
+ * before it, and for what else has such a descriptor or is a directory that may not be searched,
+ * the way is a path under /proc/self/fd, which costs three times as much.
  */
 #include "xattr.h"
 
@@ -56,13 +57,20 @@ static bool has_at(void)
     return known == WITH_AT;
 }
 
-/* Whether the answer of an *at call stands. EBADF: the descriptor is an O_PATH one. */
+/* The descriptor is an O_PATH one: of a directory, perhaps. */
+static bool wants_dot(long answer, const char *name)
+{
+    return answer < 0 && errno == EBADF && *name == 0;
+}
+
+/* Whether the answer of an *at call stands. */
 static bool stands(long answer)
 {
-    return answer >= 0 || errno != EBADF;
+    return answer >= 0 || (errno != EBADF && errno != ENOTDIR && errno != EACCES);
 }
 #else
 #define has_at() false
+#define wants_dot(answer, name) false
 #define stands(answer) true
 #define SYS_setxattrat 0
 #define SYS_getxattrat 0
@@ -80,6 +88,8 @@ ssize_t xattr_list(int dir, const char *name, char *names, size_t size)
     char path[FD_PATH_MAX];
     if (has_at()) {
         long length = syscall(SYS_listxattrat, dir, name, AT_FLAGS, names, size);
+        if (wants_dot(length, name))
+            length = syscall(SYS_listxattrat, dir, ".", AT_FLAGS, names, size);
         if (stands(length))
             return answer_of(length);
     }
@@ -113,6 +123,8 @@ ssize_t xattr_get(int dir, const char *name, const char *attr, void *value, size
     if (has_at()) {
         struct value_args args = {.value = (uintptr_t)value, .size = (uint32_t)size};
         long length = syscall(SYS_getxattrat, dir, name, AT_FLAGS, attr, &args, sizeof(args));
+        if (wants_dot(length, name))
+            length = syscall(SYS_getxattrat, dir, ".", AT_FLAGS, attr, &args, sizeof(args));
         if (stands(length))
             return answer_of(length);
     }
@@ -129,6 +141,8 @@ int xattr_set(int dir, const char *name, const char *attr, const void *value, si
         const struct value_args args = {
             .value = (uintptr_t)value, .size = (uint32_t)size, .flags = (uint32_t)flags};
         long done = syscall(SYS_setxattrat, dir, name, AT_FLAGS, attr, &args, sizeof(args));
+        if (wants_dot(done, name))
+            done = syscall(SYS_setxattrat, dir, ".", AT_FLAGS, attr, &args, sizeof(args));
         if (stands(done))
             return (int)answer_of(done);
     }
@@ -142,6 +156,8 @@ int xattr_remove(int dir, const char *name, const char *attr)
     char path[FD_PATH_MAX];
     if (has_at()) {
         long done = syscall(SYS_removexattrat, dir, name, AT_FLAGS, attr);
+        if (wants_dot(done, name))
+            done = syscall(SYS_removexattrat, dir, ".", AT_FLAGS, attr);
         if (stands(done))
             return (int)answer_of(done);
     }

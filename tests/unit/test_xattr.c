@@ -10,7 +10,9 @@
 #include <linux/limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 static int choose_way(void **state)
 {
@@ -73,6 +75,27 @@ static void the_descriptor_itself(void **state)
     assert_round_trip(file_path, "");
 }
 
+/* Its own name "." cannot be looked up in it by whoever may not search it; its owner may
+ * nevertheless ask for its attributes. */
+static void a_directory_that_may_not_be_searched(void **state)
+{
+    (void)state;
+    enum { SOMEBODY = 65534 };
+    kit_tree("f dir/file text");
+    cleanup_fd int dir = kit_open("dir", O_PATH | O_DIRECTORY);
+    if (geteuid() == 0) {
+        assert_int_equal(fchownat(kit_root(), "dir", SOMEBODY, SOMEBODY, 0), 0);
+        assert_int_equal(fchmodat(kit_root(), "dir", 0600, 0), 0);
+        assert_int_equal(seteuid(SOMEBODY), 0);
+        assert_round_trip(dir, "");
+        assert_int_equal(seteuid(0), 0);
+    } else {
+        assert_int_equal(fchmodat(kit_root(), "dir", 0600, 0), 0);
+        assert_round_trip(dir, "");
+        assert_int_equal(fchmodat(kit_root(), "dir", 0700, 0), 0);
+    }
+}
+
 static void a_symlink_is_not_followed(void **state)
 {
     (void)state;
@@ -111,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         both_ways(a_name_in_a_directory),
         both_ways(the_descriptor_itself),
+        both_ways(a_directory_that_may_not_be_searched),
         both_ways(a_symlink_is_not_followed),
         both_ways(a_list_of_any_length_is_read),
     };
