@@ -5,7 +5,8 @@ The client's work, that of the filesystem beneath and that of a union between th
 case: their time is that of the kernel's own overlayfs, or for a volume of a bind mount (`Family.bare`). Each
 request that the kernel sends comes on top of it, and takes at least what an empty one takes (the workload
 `request`, measured in the same run with the same mount).
-Reads and writes in passthrough send no request, and cost the kernel's own passthrough: for them the
+Reads and writes of one file cost more than their requests: in passthrough, which sends none, what the
+kernel's passthrough costs; else a second page cache and the way of the bytes through a daemon. For them the
 floor is the time of the least filesystem that can be (least.c), where it took part.
 """
 REQUEST = "request"

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * least HOST MOUNTPOINT: the least that a FUSE filesystem can be which hands its files to the
- * kernel (passthrough). It shows the regular files of one directory, opens them, and knows nothing
- * else. What it costs beyond a bind mount is what the kernel's own passthrough costs: no daemon can
- * cost less.
+ * least [--copying] HOST MOUNTPOINT: the least that a FUSE filesystem can be. It shows the regular
+ * files of one directory, makes and opens them, and knows nothing else. It hands them to the kernel
+ * (passthrough); or, copying, it answers each read and write with one call, and the kernel opens
+ * them by itself. What it costs beyond a bind mount is what the kernel's own passthrough costs, or
+ * its page cache and the way of the bytes through a daemon: no daemon can cost less.
  */
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,8 +21,11 @@ enum { FILES_MAX = 64 };
 static const double FOREVER = 1e9; /* seconds */
 
 static int host; /* the directory */
+static bool copying;
 static char names[FILES_MAX][NAME_MAX + 1];
+static int open_files[FILES_MAX]; /* copying: one descriptor for each; 0: none yet */
 static int file_count;
+static char buffer[1 << 20];
 
 /* 0 and the path "." for the root; nodes beyond it are indices into `names`. */
 static const char *name_of(fuse_ino_t ino)
@@ -31,29 +36,54 @@ static const char *name_of(fuse_ino_t ino)
 static void on_init(void *userdata, struct fuse_conn_info *conn)
 {
     (void)userdata;
-    (void)fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
     (void)fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
+    if (copying)
+        return;
+    (void)fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH);
     conn->max_backing_stack_depth = 1;
+}
+
+/* What is there by the name now, in `entry`; 0 or an errno. */
+static int look_up(fuse_ino_t parent, const char *name, struct fuse_entry_param *entry)
+{
+    int i = 0;
+    *entry = (struct fuse_entry_param){.attr_timeout = FOREVER, .entry_timeout = FOREVER};
+    if (parent != FUSE_ROOT_ID || fstatat(host, name, &entry->attr, AT_SYMLINK_NOFOLLOW) < 0)
+        return ENOENT;
+    while (i < file_count && strcmp(names[i], name) != 0)
+        i++;
+    if (i == file_count && (i == FILES_MAX || strlen(name) > NAME_MAX))
+        return ENFILE;
+    if (i == file_count)
+        strcpy(names[file_count++], name);
+    entry->ino = entry->attr.st_ino = (fuse_ino_t)i + 2;
+    return 0;
 }
 
 static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-    struct fuse_entry_param entry = {.attr_timeout = FOREVER, .entry_timeout = FOREVER};
-    int i = 0;
-    if (parent != FUSE_ROOT_ID || fstatat(host, name, &entry.attr, AT_SYMLINK_NOFOLLOW) < 0) {
-        fuse_reply_err(req, ENOENT);
+    struct fuse_entry_param entry;
+    int err = look_up(parent, name, &entry);
+    if (err)
+        fuse_reply_err(req, err);
+    else
+        fuse_reply_entry(req, &entry);
+}
+
+static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
+{
+    struct fuse_entry_param entry;
+    int fd = openat(host, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    int err = fd < 0 ? errno : look_up(parent, name, &entry);
+    if (err) {
+        close(fd);
+        fuse_reply_err(req, err);
         return;
     }
-    while (i < file_count && strcmp(names[i], name) != 0)
-        i++;
-    if (i == file_count && (i == FILES_MAX || strlen(name) > NAME_MAX)) {
-        fuse_reply_err(req, ENFILE);
-        return;
-    }
-    if (i == file_count)
-        strcpy(names[file_count++], name);
-    entry.ino = entry.attr.st_ino = (fuse_ino_t)i + 2;
-    fuse_reply_entry(req, &entry);
+    open_files[entry.ino - 2] = fd;
+    fi->keep_cache = 1;
+    fuse_reply_create(req, &entry, fi);
 }
 
 static void on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -86,6 +116,45 @@ static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fuse_reply_open(req, fi);
 }
 
+/* The kernel then opens files by itself, as long as it is mounted. */
+static void on_open_not_needed(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    (void)fi;
+    fuse_reply_err(req, ENOSYS);
+}
+
+static int file_of(fuse_ino_t ino)
+{
+    int *fd = &open_files[ino - 2];
+    if (*fd == 0)
+        *fd = openat(host, name_of(ino), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    return *fd;
+}
+
+static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
+{
+    (void)fi;
+    ssize_t got =
+        pread(file_of(ino), buffer, size < sizeof(buffer) ? size : sizeof(buffer), offset);
+    if (got < 0)
+        fuse_reply_err(req, errno);
+    else
+        fuse_reply_buf(req, buffer, (size_t)got);
+}
+
+static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+                     struct fuse_file_info *fi)
+{
+    (void)fi;
+    ssize_t put = pwrite(file_of(ino), data, size, offset);
+    if (put < 0)
+        fuse_reply_err(req, errno);
+    else
+        fuse_reply_write(req, (size_t)put);
+}
+
 static void on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     (void)ino;
@@ -101,7 +170,7 @@ static void on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
     fuse_reply_err(req, (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? errno : 0);
 }
 
-static const struct fuse_lowlevel_ops OPERATIONS = {
+static const struct fuse_lowlevel_ops PASSING = {
     .init = on_init,
     .lookup = on_lookup,
     .getattr = on_getattr,
@@ -109,20 +178,32 @@ static const struct fuse_lowlevel_ops OPERATIONS = {
     .release = on_release,
     .fsync = on_fsync,
 };
+static const struct fuse_lowlevel_ops COPYING = {
+    .init = on_init,
+    .lookup = on_lookup,
+    .getattr = on_getattr,
+    .open = on_open_not_needed,
+    .create = on_create,
+    .read = on_read,
+    .write = on_write,
+};
 
 int main(int count, char **words)
 {
     char own_name[] = "least", options[] = "-oallow_other,default_permissions,fsname=least";
     char *no_words[] = {own_name, options, NULL};
     struct fuse_args args = FUSE_ARGS_INIT(2, no_words);
-    host = count == 3 ? open(words[1], O_PATH | O_DIRECTORY) : -1;
+    copying = count == 4 && strcmp(words[1], "--copying") == 0;
+    const char *from = words[count - 2], *at = words[count - 1];
+    host = count == 3 || copying ? open(from, O_PATH | O_DIRECTORY) : -1;
     if (host < 0) {
-        fprintf(stderr, "usage: least HOST MOUNTPOINT\n");
+        fprintf(stderr, "usage: least [--copying] HOST MOUNTPOINT\n");
         return 2;
     }
-    struct fuse_session *session = fuse_session_new(&args, &OPERATIONS, sizeof(OPERATIONS), NULL);
-    if (!session || fuse_session_mount(session, words[2]) != 0) {
-        fprintf(stderr, "least: cannot mount on %s\n", words[2]);
+    const struct fuse_lowlevel_ops *operations = copying ? &COPYING : &PASSING;
+    struct fuse_session *session = fuse_session_new(&args, operations, sizeof(*operations), NULL);
+    if (!session || fuse_session_mount(session, at) != 0) {
+        fprintf(stderr, "least: cannot mount on %s\n", at);
         return 1;
     }
     fuse_daemonize(0);

@@ -57,13 +57,16 @@ class Mount:
         self.nothing, self.upper, self.work, self.host, self.at = self.folders = [
             str(self.box / name) for name in ("nothing", "upper", "work", "host", "mnt")]
         self.tree = os.path.join(self.at, contender.inside)      # where clients work
-        self.result = self.host if family.on_host else self.at  # where their work is looked at
+        # Where their work is looked at.
+        self.result = self.host if family.on_host or contender.of_copy else self.at
 
     def __enter__(self):
         for folder in self.folders:
             os.makedirs(folder)
-        if self.family.on_host or self.contender.is_copy():
-            self.layers.copy(self.host if self.family.on_host else self.at)
+        if self.family.on_host or self.contender.of_copy:
+            self.layers.copy(self.host)
+        elif self.contender.is_copy():
+            self.layers.copy(self.at)
         owner = self.family.client
         subprocess.run(["chown", "-R", f"{owner}:{owner}", *self.folders], check=True)
         # What the copy left to be written must not fall to whoever is timed.
