@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * least [--copying] HOST MOUNTPOINT: the least that a FUSE filesystem can be. It shows the regular
- * files of one directory, makes and opens them, and knows nothing else. It hands them to the kernel
- * (passthrough); or, copying, it answers each read and write with one call, and the kernel opens
- * them by itself. What it costs beyond a bind mount is what the kernel's own passthrough costs, or
- * its page cache and the way of the bytes through a daemon: no daemon can cost less.
+ * files of one directory, and knows nothing else. It opens them and hands them to the kernel
+ * (passthrough); or, copying, it makes them and answers each write with one call. What it costs
+ * beyond a bind mount is what the kernel's own passthrough costs, or its page cache and the way of
+ * the bytes through a daemon: no daemon can cost less.
  */
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 17)
 #include <errno.h>
@@ -23,9 +23,8 @@ static const double FOREVER = 1e9; /* seconds */
 static int host; /* the directory */
 static bool copying;
 static char names[FILES_MAX][NAME_MAX + 1];
-static int open_files[FILES_MAX]; /* copying: one descriptor for each; 0: none yet */
+static int made[FILES_MAX]; /* copying: the descriptor of each that was made here */
 static int file_count;
-static char buffer[1 << 20];
 
 /* 0 and the path "." for the root; nodes beyond it are indices into `names`. */
 static const char *name_of(fuse_ino_t ino)
@@ -81,7 +80,7 @@ static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
         fuse_reply_err(req, err);
         return;
     }
-    open_files[entry.ino - 2] = fd;
+    made[entry.ino - 2] = fd;
     fi->keep_cache = 1;
     fuse_reply_create(req, &entry, fi);
 }
@@ -116,39 +115,11 @@ static void on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     fuse_reply_open(req, fi);
 }
 
-/* The kernel then opens files by itself, as long as it is mounted. */
-static void on_open_not_needed(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    (void)ino;
-    (void)fi;
-    fuse_reply_err(req, ENOSYS);
-}
-
-static int file_of(fuse_ino_t ino)
-{
-    int *fd = &open_files[ino - 2];
-    if (*fd == 0)
-        *fd = openat(host, name_of(ino), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    return *fd;
-}
-
-static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
-                    struct fuse_file_info *fi)
-{
-    (void)fi;
-    ssize_t got =
-        pread(file_of(ino), buffer, size < sizeof(buffer) ? size : sizeof(buffer), offset);
-    if (got < 0)
-        fuse_reply_err(req, errno);
-    else
-        fuse_reply_buf(req, buffer, (size_t)got);
-}
-
 static void on_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                      struct fuse_file_info *fi)
 {
     (void)fi;
-    ssize_t put = pwrite(file_of(ino), data, size, offset);
+    ssize_t put = pwrite(made[ino - 2], data, size, offset);
     if (put < 0)
         fuse_reply_err(req, errno);
     else
@@ -182,9 +153,7 @@ static const struct fuse_lowlevel_ops COPYING = {
     .init = on_init,
     .lookup = on_lookup,
     .getattr = on_getattr,
-    .open = on_open_not_needed,
     .create = on_create,
-    .read = on_read,
     .write = on_write,
 };
 
