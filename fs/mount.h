@@ -66,6 +66,7 @@ struct rules {
 };
 
 struct listings;
+struct rings;
 struct routes;
 
 struct mount {
@@ -84,6 +85,7 @@ struct mount {
     const char *at;           /* the mountpoint, as a real path */
     struct timespec since;    /* when it was made: what stubs are dated */
     atomic_uint gone;         /* nodes that died since memory was last given back to the kernel */
+    struct rings *rings;      /* told who asks through rings; NULL: that is of no use */
     /* A request that is about to take long says so, so that another thread takes the next ones. */
     void (*will_be_slow)(void);
     /* The kernel is to forget what (directory, name) led to. Not to be called by one who serves a

@@ -6,6 +6,7 @@
 #include "ops.h"
 
 #include "probes.h"
+#include "rings.h"
 #include "serving.h"
 
 /* Every operation answers before it returns; then the request is gone. What stands behind the
@@ -26,7 +27,10 @@ static void begin(fuse_req_t req, struct serving *serving, enum meter_op op,
                   const struct serving_target *about)
 {
     const struct fuse_ctx *ctx = fuse_req_ctx(req);
-    serving_begin(serving, ops_mount(req), op, ctx->pid, ctx->uid, about);
+    struct mount *mount = ops_mount(req);
+    if (mount->rings)
+        rings_note(mount->rings, ctx->pid, op, about->length);
+    serving_begin(serving, mount, op, ctx->pid, ctx->uid, about);
 }
 
 SERVED(LOOKUP, lookup, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name),
@@ -87,7 +91,7 @@ SERVED(RELEASE, release, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
        (req, ino, fi), ino)
 SERVED(READ, read,
        (fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi),
-       (req, ino, size, offset, fi), ino)
+       (req, ino, size, offset, fi), ino, .length = size)
 SERVED(WRITE, write,
        (fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
         struct fuse_file_info *fi),

@@ -10,7 +10,6 @@
 #include "route.h"
 #include "tree.h"
 #include "upper.h"
-#include "vigil.h"
 #include "xattr.h"
 
 #include <fcntl.h>
@@ -289,15 +288,7 @@ static bool passthrough_allowed(void)
     return geteuid() == 0 && in_first_user_namespace();
 }
 
-/* Where client and daemon can share a processor a request costs less than through a ring (8 us
- * against 20 on the same machine): there it is to be asked for. */
-static bool wants_uring(const struct options *options)
-{
-    if (options->uring != CHOICE_DEFAULT)
-        return options->uring == CHOICE_ON;
-    return options->spin == CHOICE_OFF || !vigil_pairs();
-}
-
+/* The kernel's switch is off unless an administrator has turned it. */
 static bool uring_allowed(void)
 {
     char value = 'N';
@@ -329,7 +320,7 @@ static void settle_rules(const struct options *options, struct tree *tree, struc
     rules->unchecked =
         stack->recorded && is_alone() && !options->allow_other_set && !options->default_permissions;
     rules->acl = options->acl != CHOICE_OFF && !rules->unchecked;
-    rules->uring = wants_uring(options) && uring_allowed();
+    rules->uring = enabled(options->uring, true) && uring_allowed();
     /* A sealed layer cannot change and the upper is ours alone. */
     rules->timeout = options->timeout >= 0 ? options->timeout : 86400.0 * 365;
 }

@@ -9,9 +9,9 @@
 
 enum { ALONE = 8, STREAMS = 4, LARGE = 64 * 1024 };
 
-bool rhythm_is_waited_for(const struct fuse_in_header *request)
+static bool is_waited_for(uint32_t opcode)
 {
-    switch (request->opcode) {
+    switch (opcode) {
     case FUSE_FORGET:
     case FUSE_BATCH_FORGET:
     case FUSE_RELEASE:
@@ -23,30 +23,39 @@ bool rhythm_is_waited_for(const struct fuse_in_header *request)
     }
 }
 
-static bool is_large_read(const struct fuse_in_header *request)
+bool rhythm_is_large(uint64_t bytes)
 {
-    const struct fuse_read_in *read = (const struct fuse_read_in *)(request + 1);
-    return request->opcode == FUSE_READ && read->size >= LARGE;
+    return bytes >= LARGE;
 }
 
-static void count_streams(struct rhythm *rhythm, const struct fuse_in_header *request)
+struct beat rhythm_beat(const struct fuse_in_header *request)
 {
-    if (!is_large_read(request))
+    const struct fuse_read_in *read = (const struct fuse_read_in *)(request + 1);
+    return (struct beat){
+        .client = request->pid,
+        .awaited = is_waited_for(request->opcode),
+        .large = request->opcode == FUSE_READ && rhythm_is_large(read->size),
+    };
+}
+
+static void count_streams(struct rhythm *rhythm, const struct beat *beat)
+{
+    if (!beat->large)
         rhythm->streams = 0;
     else if (rhythm->streams < STREAMS)
         rhythm->streams++;
 }
 
-void rhythm_note(struct rhythm *rhythm, const struct fuse_in_header *request, bool close)
+void rhythm_note(struct rhythm *rhythm, const struct beat *beat, bool close)
 {
     if (!close)
         rhythm->alone /= 2;
-    if (!rhythm_is_waited_for(request))
+    if (!beat->awaited)
         return;
-    count_streams(rhythm, request);
-    if (request->pid != rhythm->client)
+    count_streams(rhythm, beat);
+    if (beat->client != rhythm->client)
         rhythm->alone /= 2;
-    rhythm->client = request->pid;
+    rhythm->client = beat->client;
     if (rhythm_is_stream(rhythm))
         rhythm->alone = 0;
     else if (close && rhythm->alone < ALONE)

@@ -11,6 +11,17 @@
 
 struct fuse_in_header;
 
+/* What a request says of who asks. */
+struct beat {
+    uint32_t client; /* the thread id; 0: nobody's */
+    bool awaited;    /* FORGET and RELEASE are sent and not waited for, and soon done */
+    bool large;      /* a read of so much that the page cache reads ahead by it */
+};
+
+/* Of `request`, which is all of it. */
+struct beat rhythm_beat(const struct fuse_in_header *request);
+bool rhythm_is_large(uint64_t bytes);
+
 /* Zero-initialized nothing is known yet. */
 struct rhythm {
     unsigned alone;   /* requests of one client, of late */
@@ -18,11 +29,8 @@ struct rhythm {
     uint32_t client;  /* the thread id of who asked last */
 };
 
-/* FORGET and RELEASE are sent and not waited for, and soon done. */
-bool rhythm_is_waited_for(const struct fuse_in_header *request);
-
-/* A request has come; `close`: soon after the answer to the one before. `request` is all of it. */
-void rhythm_note(struct rhythm *rhythm, const struct fuse_in_header *request, bool close);
+/* A request has come; `close`: soon after the answer to the one before. */
+void rhythm_note(struct rhythm *rhythm, const struct beat *beat, bool close);
 
 /* One client has asked for some time, and waits for each answer. */
 bool rhythm_is_alone(const struct rhythm *rhythm);

@@ -33,6 +33,7 @@
 #include "privileges.h"
 #include "ready.h"
 #include "rhythm.h"
+#include "rings.h"
 #include "vigil.h"
 
 #include <fcntl.h>
@@ -142,7 +143,8 @@ static const struct fuse_in_header *header_of(const struct parcel *parcel)
 static void note_request(struct session *session, const struct parcel *parcel, bool close)
 {
     struct rhythm *rhythm = &session->rhythm;
-    rhythm_note(rhythm, header_of(parcel), close);
+    const struct beat beat = rhythm_beat(header_of(parcel));
+    rhythm_note(rhythm, &beat, close);
     if (rhythm_is_stream(rhythm))
         vigil_end(session->vigil);
     else if (close && rhythm_is_alone(rhythm) && rhythm->client != 0 &&
@@ -323,7 +325,7 @@ static void lead(struct session *session)
         struct parcel *parcel = next_parcel(session);
         if (!parcel)
             break;
-        if (rhythm_is_waited_for(header_of(parcel)) && !is_alone(session, parcel))
+        if (rhythm_beat(header_of(parcel)).awaited && !is_alone(session, parcel))
             look_further(session, had);
         serve(session, parcel);
     }
@@ -440,15 +442,10 @@ static unsigned thread_count(const struct options *options)
     return count > THREADS_MAX ? THREADS_MAX : count;
 }
 
-/* With io_uring libfuse's own loop serves: it alone ends the threads of the rings. */
 static void *ring_worker(void *argument)
 {
     struct session *session = argument;
-    struct fuse_loop_config *config = fuse_loop_cfg_create();
-    if (config) {
-        (void)fuse_session_loop_mt(session->fuse, config);
-        fuse_loop_cfg_destroy(config);
-    }
+    rings_serve(session->fuse);
     finish_session(session);
     return NULL;
 }
@@ -563,7 +560,9 @@ static int serve_session(struct session *session, const struct options *options,
         return err;
     }
     session->vigil = session->spin ? vigil_start() : NULL;
+    mount->rings = session->rings && session->spin ? rings_watch(session->vigil) : NULL;
     serve_threads(session, options, signals);
+    rings_free(mount->rings);
     vigil_stop(session->vigil);
     if (guest)
         guest->end(guest->context);
@@ -585,7 +584,7 @@ static void make_room_for_descriptors(int any)
 int serve_run(const struct options *options, struct mount *mount, const struct serve_guest *guest)
 {
     struct session session = {.mount = mount, .rings = mount->rules.uring};
-    session.spin = !session.rings && may_spin(options);
+    session.spin = session.rings ? rings_may_spin(options) : may_spin(options);
     cleanup_fd int signals = ending_signals();
     if (signals < 0)
         return signals;

@@ -18,6 +18,7 @@ struct serving_target {
     const char *name; /* NULL: the node itself */
     uint64_t to;      /* 0: there is no second one */
     const char *to_name;
+    size_t length;   /* bytes that are to be read; else 0 */
     const char *act; /* the finer name of the operation: "chmod"; NULL: its own */
 };
 

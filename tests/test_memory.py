@@ -315,20 +315,43 @@ def test_of_two_processors_a_client_and_its_daemon_share_one(sandbox, profile):
         assert placed(pid) == (ours, set())
 
 
-def test_where_a_processor_can_be_shared_rings_are_to_be_asked_for(sandbox, profile):
+@contextlib.contextmanager
+def rings_offered():
     need_root()
     need(os.access(URING, os.W_OK), "needs FUSE over io_uring")
-    need_two_processors()
     before = URING.read_text()
     URING.write_text("Y")
     try:
-        for options, name in ((), "plyfs-vigil\n"), (["io_uring=on"], "fuse-ring-0\n"), (["spin=off"], "fuse-ring-0\n"):
+        yield
+    finally:
+        URING.write_text(before)
+
+
+def test_rings_are_taken_where_the_kernel_offers_them(sandbox, profile):
+    with rings_offered():
+        for options, taken in ((), True), (["spin=off"], True), (["io_uring=off"], False):
             with sandbox.plyfs([sandbox.directory("lower")], sandbox.directory("upper"),
                                sandbox.directory("work"), profile=profile, options=options) as mount:
                 pid, = daemons(mount.at)
-                wait_for(lambda: threads_named(pid, name), f"a thread {name} with {options}", 60)
-    finally:
-        URING.write_text(before)
+                (mount / "file").touch()
+                assert bool(threads_named(pid, "fuse-ring-0\n")) == taken, options
+
+
+def test_of_two_processors_a_client_stays_on_that_of_its_ring(sandbox, profile):
+    need_two_processors()
+    ours = os.sched_getaffinity(0)
+    with rings_offered(), mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
+        pid, = daemons(mount.at)
+        with asking(mount) as client:
+            for _ in whenever_it_went_on(client, 5):
+                wait_for(lambda: len(placed(pid)[0]) == 1, "the vigil on the other processor", 60)
+            second = subprocess.Popen([sys.executable, "-c", ASK, mount.at])
+            try:
+                wait_for(lambda: placed(pid)[0] == ours, "the vigil to leave two clients alone", 60)
+            finally:
+                second.kill()
+                second.wait()
+        wait_for(lambda: is_idle(pid), "half a second without a tick of processor time", 60)
 
 
 def test_a_vigil_gives_way_to_who_else_wants_its_processor(sandbox, profile):

@@ -15,15 +15,17 @@ struct request {
 static void ask(struct rhythm *rhythm, uint32_t client, uint32_t opcode, bool close)
 {
     const struct request request = {.header = {.opcode = opcode, .pid = client}};
-    rhythm_note(rhythm, &request.header, close);
+    const struct beat beat = rhythm_beat(&request.header);
+    rhythm_note(rhythm, &beat, close);
 }
 
 static void read_some(struct rhythm *rhythm, uint32_t size, unsigned times)
 {
     const struct request request = {.header = {.opcode = FUSE_READ, .pid = SOMEBODY},
                                     .read = {.size = size}};
+    const struct beat beat = rhythm_beat(&request.header);
     for (unsigned i = 0; i < times; i++)
-        rhythm_note(rhythm, &request.header, true);
+        rhythm_note(rhythm, &beat, true);
 }
 
 static struct rhythm of_somebody_alone(void)
@@ -75,7 +77,7 @@ static void what_nobody_waits_for_is_no_second_client(void **state)
     struct rhythm rhythm = of_somebody_alone();
     for (unsigned i = 0; i < sizeof(OPCODES) / sizeof(OPCODES[0]); i++) {
         const struct fuse_in_header header = {.opcode = OPCODES[i]};
-        assert_false(rhythm_is_waited_for(&header));
+        assert_false(rhythm_beat(&header).awaited);
         ask(&rhythm, 0, OPCODES[i], true);
         assert_true(rhythm_is_alone(&rhythm));
         assert_int_equal(rhythm.client, SOMEBODY);
