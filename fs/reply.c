@@ -132,6 +132,14 @@ void reply_bytes(fuse_req_t req, const void *data, size_t size)
     fuse_reply_buf(req, data, size);
 }
 
+void reply_piped(fuse_req_t req, int pipe, size_t size)
+{
+    struct fuse_bufvec data = FUSE_BUFVEC_INIT(size);
+    data.buf[0].flags = FUSE_BUF_IS_FD;
+    data.buf[0].fd = pipe;
+    fuse_reply_data(req, &data, 0);
+}
+
 void reply_written(fuse_req_t req, size_t size)
 {
     fuse_reply_write(req, size);

@@ -31,6 +31,8 @@ void reply_create(fuse_req_t req, struct validity valid, uint64_t id, const stru
 void reply_open(fuse_req_t req, const struct fuse_file_info *fi);
 void reply_link_target(fuse_req_t req, const char *target);
 void reply_bytes(fuse_req_t req, const void *data, size_t size);
+/* Exactly `size` bytes, which `pipe` holds and then no longer does. */
+void reply_piped(fuse_req_t req, int pipe, size_t size);
 void reply_written(fuse_req_t req, size_t size);
 void reply_xattr_size(fuse_req_t req, size_t size);
 void reply_statfs(fuse_req_t req, const struct statvfs *st);

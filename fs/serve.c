@@ -139,17 +139,21 @@ static const struct fuse_in_header *header_of(const struct parcel *parcel)
 }
 
 /* A lone client's thread and this one are to share a processor, if that is of use. A stream is
- * served on another one than that on which its client copies. */
+ * served on another one than that on which its client copies: left alone, the scheduler would wake
+ * this thread, again and again, where the client is that it could work beside. */
 static void note_request(struct session *session, const struct parcel *parcel, bool close)
 {
     struct rhythm *rhythm = &session->rhythm;
     const struct beat beat = rhythm_beat(header_of(parcel));
     rhythm_note(rhythm, &beat, close);
-    if (rhythm_is_stream(rhythm))
-        vigil_end(session->vigil);
-    else if (close && rhythm_is_alone(rhythm) && rhythm->client != 0 &&
-             pace_prefers_to_spin(&session->pace))
+    if (rhythm_is_stream(rhythm)) {
+        vigil_part(session->vigil, (pid_t)rhythm->client);
+        return;
+    }
+    if (close && rhythm_is_alone(rhythm) && rhythm->client != 0 &&
+        pace_prefers_to_spin(&session->pace))
         vigil_keep(session->vigil, (pid_t)rhythm->client);
+    vigil_join(session->vigil);
 }
 
 /* Gives the processor to others for a moment; the time then. Where that takes long there are others
@@ -193,7 +197,6 @@ static int receive_next(struct session *session, struct parcel *parcel)
         pace_note(&session->pace, spins, gap);
     if (size > 0)
         note_request(session, parcel, gap < CLOSE_NS);
-    vigil_join(session->vigil);
     return size;
 }
 
@@ -457,7 +460,7 @@ static void serve_threads(struct session *session, const struct options *options
     void *(*work)(void *) = session->rings ? ring_worker : worker;
     while (count < wanted && pthread_create(&threads[count], NULL, work, session) == 0)
         count++;
-    log_debug("%u threads, spinning %s, splice off", count, session->spin ? "on" : "off");
+    log_debug("%u threads, spinning %s", count, session->spin ? "on" : "off");
     if (count == 0)
         finish_session(session);
     ending_wait(options, session->done, signals, session->neighbour);

@@ -40,7 +40,10 @@ struct vigil {
     atomic_bool over;
 };
 
-static _Thread_local int bound = -1; /* the processor that this thread serves on; -1: any */
+/* Where this thread serves: on one processor; or anywhere but on one; or, both being -1, anywhere.
+ */
+static _Thread_local int bound = -1, avoided = -1;
+static _Thread_local int64_t parted; /* when it was last looked what to avoid */
 
 /* The processor that a thread was last on, or -1: field 39 of /proc/PID/stat, see proc(5). */
 static int processor_of(pid_t thread)
@@ -284,6 +287,24 @@ void vigil_end(struct vigil *vigil)
         atomic_store(&vigil->unwanted, true);
 }
 
+void vigil_part(struct vigil *vigil, pid_t client)
+{
+    const int64_t now = moment_steady();
+    vigil_end(vigil);
+    if (!vigil || (avoided >= 0 && now - parted < LOOK_NS))
+        return;
+    parted = now;
+    int processor = processor_of(client);
+    if (processor < 0 || processor >= CPU_SETSIZE || processor == avoided)
+        return;
+    cpu_set_t set = vigil->allowed;
+    CPU_CLR((size_t)processor, &set);
+    if (sched_setaffinity(0, sizeof(set), &set) < 0)
+        return;
+    bound = -1;
+    avoided = processor;
+}
+
 void vigil_keep(struct vigil *vigil, pid_t client)
 {
     if (!vigil)
@@ -302,12 +323,13 @@ static void serve_on(const struct vigil *vigil, int processor)
 {
     (void)go_to(vigil, processor);
     bound = processor;
+    avoided = -1;
 }
 
 void vigil_join(struct vigil *vigil)
 {
     int shared = vigil ? atomic_load_explicit(&vigil->shared, memory_order_relaxed) : -1;
-    if (shared != bound)
+    if (shared != bound || avoided >= 0)
         serve_on(vigil, shared);
 }
 
@@ -318,6 +340,6 @@ bool vigil_shares(void)
 
 void vigil_leave(struct vigil *vigil)
 {
-    if (bound >= 0)
+    if (bound >= 0 || avoided >= 0)
         serve_on(vigil, -1);
 }

@@ -38,8 +38,12 @@ void vigil_stop(struct vigil *vigil);
  * some milliseconds after the last such call. */
 void vigil_keep(struct vigil *vigil, pid_t client);
 
-/* Client and daemon are better off on two processors: the vigil ends at once. */
+/* The vigil ends at once. */
 void vigil_end(struct vigil *vigil);
+
+/* Client and daemon are better off on two processors: the vigil ends, and the calling thread, which
+ * answers, keeps away from the client's. To be called in the place of vigil_join(). */
+void vigil_part(struct vigil *vigil, pid_t client);
 
 /* To be called between two requests: the calling thread, which answers, goes to the processor that
  * it is to share with the client, or is free again. */

@@ -73,7 +73,7 @@ class Faults:
     @contextlib.contextmanager
     def strike(self, error, number=1, lasting=False, classes=None, under=None, part=0):
         """Call `number` from now on that may give `error` gives it; with `lasting`, every one after it
-        too, to the end of the block. With `part`, the call is a pread of DATA that gives so many bytes
+        too, to the end of the block. With `part`, the call is one that reads DATA and gives so many bytes
         first; the one after it fails. Yields the control block, whose `failed` tells how many did."""
         control = self.control
         control.armed = 0

@@ -52,7 +52,7 @@ struct control {
     uint32_t error;   /* with this errno */
     uint32_t seen;    /* calls of these classes since */
     uint32_t failed;  /* those that were made to fail */
-    uint32_t part;    /* not 0: a pread that fails gives so many bytes first, and the next fails */
+    uint32_t part;    /* not 0: a read that fails gives so many bytes first, and the next fails */
     char call[32];    /* the first of them */
     char under[960];  /* only calls beneath this directory; "" for all of DIRECTORY */
 };
@@ -99,6 +99,7 @@ static const struct rule RULES[] = {
     {SYS_read, "read", LOOK | DATA, 0, NO, NO},
     {SYS_pread64, "pread64", LOOK | DATA, 0, NO, NO},
     {SYS_preadv, "preadv", LOOK | DATA, 0, NO, NO},
+    {SYS_splice, "splice", LOOK | DATA, 0, NO, NO},
     {SYS_write, "write", CHANGE | ROOM, 0, NO, NO},
     {SYS_pwrite64, "pwrite64", CHANGE | ROOM, 0, NO, NO},
     {SYS_pwritev, "pwritev", CHANGE | ROOM, 0, NO, NO},
@@ -249,24 +250,62 @@ static unsigned classes_of(const struct seccomp_notif *call, const struct rule *
     return rule->classes;
 }
 
-/* What a disk does that cannot read on: gives a pread its first `part` bytes, which we read in the
+static int open_theirs(const struct seccomp_notif *call, uint64_t fd, int flags)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)call->pid, (int)fd);
+    return open(name, flags | O_CLOEXEC);
+}
+
+static bool write_theirs(const struct seccomp_notif *call, uint64_t at, const void *data,
+                         size_t size)
+{
+    const struct iovec here = {(void *)(uintptr_t)data, size};
+    const struct iovec there = {(void *)(uintptr_t)at, size};
+    return process_vm_writev((pid_t)call->pid, &here, 1, &there, 1, 0) == (ssize_t)size;
+}
+
+static bool read_part(const struct seccomp_notif *call, char *bytes, size_t part, off_t offset)
+{
+    int fd = open_theirs(call, call->data.args[0], O_RDONLY);
+    ssize_t got = fd < 0 ? -1 : pread(fd, bytes, part, offset);
+    if (fd >= 0)
+        close(fd);
+    return got == (ssize_t)part;
+}
+
+/* splice(2) from an offset into a pipe. */
+static bool splice_part(const struct seccomp_notif *call, char *bytes, size_t part)
+{
+    off_t offset;
+    const uint64_t at = call->data.args[1];
+    const struct iovec here = {&offset, sizeof(offset)};
+    const struct iovec there = {(void *)(uintptr_t)at, sizeof(offset)};
+    if (process_vm_readv((pid_t)call->pid, &here, 1, &there, 1, 0) != sizeof(offset) ||
+        !read_part(call, bytes, part, offset))
+        return false;
+    int pipe = open_theirs(call, call->data.args[2], O_WRONLY);
+    ssize_t put = pipe < 0 ? -1 : write(pipe, bytes, part);
+    if (pipe >= 0)
+        close(pipe);
+    offset += (off_t)part;
+    return put == (ssize_t)part && write_theirs(call, at, &offset, sizeof(offset));
+}
+
+/* What a disk does that cannot read on: gives a read its first `part` bytes, which we read in the
  * program's place. Returns how many it was given; 0 if the call is not such. */
 static int64_t give_part(const struct seccomp_notif *call, size_t part)
 {
     static char bytes[1 << 20];
-    char name[64];
-    if (call->data.nr != SYS_pread64 || call->data.args[2] <= part || part > sizeof(bytes))
+    bool given = false;
+    if (part > sizeof(bytes))
         return 0;
-    snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)call->pid, (int)call->data.args[0]);
-    int fd = open(name, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : pread(fd, bytes, part, (off_t)call->data.args[3]);
-    if (fd >= 0)
-        close(fd);
-    const struct iovec here = {bytes, part};
-    const struct iovec there = {(void *)(uintptr_t)call->data.args[1], part};
-    if (got != (ssize_t)part || process_vm_writev((pid_t)call->pid, &here, 1, &there, 1, 0) != got)
-        return 0;
-    return got;
+    if (call->data.nr == SYS_pread64 && call->data.args[2] > part)
+        given = read_part(call, bytes, part, (off_t)call->data.args[3]) &&
+                write_theirs(call, call->data.args[1], bytes, part);
+    else if (call->data.nr == SYS_splice && call->data.args[4] > part)
+        given = splice_part(call, bytes, part);
+    return given ? (int64_t)part : 0;
 }
 
 /* The errno that this call is to fail with; 0 to let it go on, or where it has been given `given`

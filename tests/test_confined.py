@@ -134,7 +134,7 @@ ENTRY = {"unlinkat", "mkdirat", "mknodat", "readlinkat", "renameat", "renameat2"
 # The path is the first argument, and its last name is not followed (l...) or it is a descriptor's.
 PATH_FIRST = {"lgetxattr", "lsetxattr", "llistxattr", "lremovexattr", "getxattr", "setxattr", "listxattr", "removexattr",
               "truncate", "chmod", "open", "readlink", "statfs", "lstat", "stat", "umount2"}
-BY_DESCRIPTOR = re.compile(r"f(get|set|list|remove)xattr|fstatfs|open_by_handle_at|setpriority|getdents64")
+BY_DESCRIPTOR = re.compile(r"f(get|set|list|remove)xattr|fstatfs|open_by_handle_at|setpriority|getdents64|(vm)?splice|pipe2")
 # fchmodat2(2), setxattrat(2) and its kin, which a strace may know by number alone, and where their flags are. (The
 # name cannot be seen then: it is one that fd.h and xattr.h are given, which take no path.)
 NUMBERED = {"syscall_0x1c4": 3, "syscall_0x1cf": 2, "syscall_0x1d0": 2, "syscall_0x1d1": 2, "syscall_0x1d2": 2}

@@ -315,6 +315,35 @@ def test_of_two_processors_a_client_and_its_daemon_share_one(sandbox, profile):
         assert placed(pid) == (ours, set())
 
 
+READ_AHEAD = """
+import os, sys
+os.sched_setaffinity(0, {int(sys.argv[2])})
+fd, room = os.open(sys.argv[1], os.O_RDONLY), [bytearray(1 << 20)]
+while True:
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.lseek(fd, 0, os.SEEK_SET)
+    while os.readv(fd, room):
+        pass
+"""
+
+
+def test_large_reads_are_served_on_another_processor_than_their_clients(sandbox, profile):
+    need_two_processors()
+    lower, (here, there) = sandbox.directory("lower"), sorted(os.sched_getaffinity(0))
+    (lower / "file").write_bytes(os.urandom(16 << 20))
+    with sandbox.plyfs([lower], sandbox.directory("upper"), sandbox.directory("work"), profile=profile,
+                       options=["passthrough=off"]) as mount:
+        pid, = daemons(mount.at)
+        client = subprocess.Popen([sys.executable, "-c", READ_AHEAD, mount / "file", str(here)])
+        try:
+            wait_for(lambda: placed(pid)[1] == {there}, "the daemon on the other processor", 60)
+        finally:
+            client.kill()
+            client.wait()
+        # Free again as soon as it is asked something else.
+        assert not os.path.lexists(mount / "absent") and placed(pid)[1] == set()
+
+
 @contextlib.contextmanager
 def rings_offered():
     need_root()

@@ -17,9 +17,9 @@ NO_LEDGER = str(ROOT / "build/no-ledger/plyfs")  # made by variant.sh
 PLYFS = os.environ.get("PLYFS", str(ROOT / "build" / "plyfs"))
 LEAST = str(ROOT / "build/tests/least")
 # What the least filesystem is asked for, to be the floor of (floors.py): reads and writes of one file. Of a
-# union, where it copies, only large writes: there its bytes cost what anybody's do. Small ones are gathered, or
-# waited for by spinning, by who does more; large reads go faster through a pipe.
-COPIED = ("write-1m",)
+# union, where it copies, only large ones: there its bytes cost what anybody's do. For small ones others wait by
+# spinning. Where the kernel gathers them, they are large again.
+COPIED, GATHERED = ("read-1m", "write-1m"), ("write-4k",)
 VOLUME_FILES = tuple(f"volume-{name}" for name in ("read-4k", "read-1m", "write-4k", "write-1m", "randread-4k",
                                                    "randwrite-4k", "sync-4k", "randsync-4k"))
 
@@ -93,6 +93,10 @@ def _bindfs_coherent(mount):
             mount.host, mount.at]
 
 
+def _by(least, workloads):
+    return tuple((workload, least) for workload in workloads)
+
+
 def _least(*options):
     def command(mount):
         return [LEAST, *options, mount.host, mount.at]
@@ -121,6 +125,7 @@ class Contender:
     cannot: tuple = ()   # names of workloads that it does not do, or not rightly
     only: tuple = ()     # names of those that it does; none: all others
     of_copy: bool = False  # it shows a directory with a copy of what the layers show
+    least: tuple = ()    # (workload, the contender that does that in the least way), ...
 
     def does(self, workload):
         if self.only and workload.name not in self.only:
@@ -167,21 +172,24 @@ class Family:
     client: int          # the user who works in every mount, and owns its directories
     on_host: bool        # what is shown is a host directory with a copy of the layers' files
     bare: str = ""       # the contender that does the same work without any request
-    least: str = ""      # the one that does the least a daemon can do
 
 
 FAMILIES = {
-    "union": Family("kernel", client=ROOT_USER, on_host=False, bare="kernel", least="least", contenders=(
+    "union": Family("kernel", client=ROOT_USER, on_host=False, bare="kernel", contenders=(
         Contender("native", None, "cp", cannot=("memory",)),  # the kernel's own memory is nobody's
         Contender("kernel", _kernel, "mount", cannot=("memory",)),
         Contender("least", _least("--copying"), LEAST, only=COPIED, of_copy=True),
-        Contender("plyfs-stateless", _plyfs("stateless"), PLYFS),
-        Contender("plyfs-writeback", _plyfs("stateless", "-o", "writeback=on"), PLYFS),
-        Contender("plyfs-tracked", _plyfs("tracked", *NO_PASSTHROUGH), PLYFS),
-        Contender("plyfs-passthrough", _plyfs("tracked"), PLYFS),
+        Contender("least-gathering", _least("--gathering"), LEAST, only=GATHERED, of_copy=True),
+        Contender("plyfs-stateless", _plyfs("stateless"), PLYFS, least=_by("least", COPIED)),
+        Contender("plyfs-writeback", _plyfs("stateless", "-o", "writeback=on"), PLYFS,
+                  least=_by("least-gathering", GATHERED)),
+        Contender("plyfs-tracked", _plyfs("tracked", *NO_PASSTHROUGH), PLYFS, least=_by("least", COPIED)),
+        # What it reads of lower files may be copied up meanwhile: those are not passed through.
+        Contender("plyfs-passthrough", _plyfs("tracked"), PLYFS, least=_by("least", ("read-1m",))),
         Contender("stateless-uring", _plyfs("stateless", *THROUGH_URING), PLYFS, uring=True),
         Contender("tracked-uring", _plyfs("tracked", *NO_PASSTHROUGH, *THROUGH_URING), PLYFS, uring=True),
-        Contender("passthrough-uring", _plyfs("tracked", *THROUGH_URING), PLYFS, uring=True),
+        Contender("passthrough-uring", _plyfs("tracked", *THROUGH_URING), PLYFS, uring=True,
+                  least=_by("least", ("read-1m",))),
         # Its deletion of 100,000 names takes a quarter of an hour: each reads the directory anew.
         Contender("fuse-overlayfs", _fuse_overlayfs("fuse-overlayfs"), "fuse-overlayfs", cannot=("directory",)),
         # chmod -R and chown -R lose their place in its directories when these are copied up; it knows no
@@ -197,10 +205,10 @@ FAMILIES = {
         Contender("named-without", _named(NO_LEDGER), NO_LEDGER),
         Contender("ledger", _named(PLYFS), PLYFS),
     )),
-    "volume": Family("bind", client=ORDINARY_USER, on_host=True, bare="bind", least="least", contenders=(
+    "volume": Family("bind", client=ORDINARY_USER, on_host=True, bare="bind", contenders=(
         Contender("bind", _bind, "mount"),
         Contender("least", _least(), LEAST, only=VOLUME_FILES),
-        Contender("plyfs-volume", _plyfs_volume(), PLYFS, inside=VOLUME),
+        Contender("plyfs-volume", _plyfs_volume(), PLYFS, inside=VOLUME, least=_by("least", VOLUME_FILES)),
         Contender("plyfs-volume-user", _plyfs_volume(), PLYFS, user=ORDINARY_USER, inside=VOLUME),
         # Lags up to a second behind the host, as bindfs does; the others show a change at once.
         Contender("plyfs-volume-cached", _plyfs_volume(":cached"), PLYFS, user=ORDINARY_USER,

@@ -44,9 +44,9 @@ def _all(names, contenders, most, peer="kernel"):
     return tuple(Promise(name, contender, most, peer) for contender in contenders for name in names)
 
 
-# Without privilege, and there with small writes gathered in the page cache; and as root, with what plyfs then takes
-# of what the kernel gives by itself.
-PLAIN, WRITEBACK, ROOT = ("plyfs-stateless",), ("plyfs-writeback",), ("plyfs-passthrough",)
+# Without privilege, and there with small writes gathered in the page cache; and as root, where plyfs has files passed
+# through, and requests through io_uring.
+PLAIN, WRITEBACK, ROOT = ("plyfs-stateless",), ("plyfs-writeback",), ("passthrough-uring",)
 OURS = PLAIN + ROOT
 REFLINKING = ("xfs", "btrfs")  # where a copy shares its blocks
 WARM = ("find/warm", "tar/warm", "grep/warm", "python/warm", "gcc")
