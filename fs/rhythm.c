@@ -40,8 +40,8 @@ struct beat rhythm_beat(const struct fuse_in_header *request)
 
 static void count_streams(struct rhythm *rhythm, const struct beat *beat)
 {
-    if (!beat->large)
-        rhythm->streams = 0;
+    if (!beat->large || beat->client != rhythm->client)
+        rhythm->streams = beat->large;
     else if (rhythm->streams < STREAMS)
         rhythm->streams++;
 }

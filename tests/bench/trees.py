@@ -130,7 +130,9 @@ def repository(folder, files):
     at.parent.mkdir(parents=True)
     shutil.move(f"{folder}.real/base/usr", at)
     shutil.rmtree(f"{folder}.real")
-    git = ["git", "-C", str(at), "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+    # Of many objects git would begin to tidy up behind our back, and go on when the layer is in use.
+    git = ["git", "-C", str(at), "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "gc.auto=0",
+           "-c", "maintenance.auto=false"]
     for words in (["init", "--quiet"], ["config", "core.checkStat", "minimal"], ["config", "core.trustctime", "false"],
                   ["add", "--force", "."], ["commit", "--quiet", "--message", "all"],
                   ["repack", "-a", "-d", "--quiet"], ["prune"]):

@@ -107,6 +107,17 @@ static void small_reads_are_none_and_anything_else_ends_it(void **state)
     assert_false(rhythm_is_stream(&rhythm));
 }
 
+static void large_reads_of_two_clients_are_no_stream(void **state)
+{
+    (void)state;
+    struct rhythm rhythm = {0};
+    for (uint32_t i = 0; i < 100; i++) {
+        const struct beat beat = {.client = 1 + i % 2, .awaited = true, .large = true};
+        rhythm_note(&rhythm, &beat, true);
+        assert_false(rhythm_is_stream(&rhythm));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +127,7 @@ int main(void)
         kit_test(what_nobody_waits_for_is_no_second_client),
         kit_test(large_reads_are_a_stream_and_no_lone_client),
         kit_test(small_reads_are_none_and_anything_else_ends_it),
+        kit_test(large_reads_of_two_clients_are_no_stream),
     };
     return kit_run("rhythm", tests, sizeof(tests) / sizeof(tests[0]));
 }
