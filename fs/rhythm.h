@@ -35,8 +35,8 @@ void rhythm_note(struct rhythm *rhythm, const struct beat *beat, bool close);
 /* One client has asked for some time, and waits for each answer. */
 bool rhythm_is_alone(const struct rhythm *rhythm);
 
-/* Large reads of one client follow each other: they are the page cache's, for a client that meanwhile copies what
- * came before. */
+/* Large reads of one client follow each other: they are the page cache's, for a client that
+ * meanwhile copies what came before. */
 bool rhythm_is_stream(const struct rhythm *rhythm);
 
 #endif
