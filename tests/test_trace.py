@@ -697,6 +697,8 @@ def test_stats_count_what_was_asked_for(store, web):
     for _ in range(7):
         assert refusal(os.mkdir, web / "etc/passwd/x") == "ENOTDIR"
     assert refusal(os.rmdir, web / "usr") == "ENOTEMPTY"
+    # What is answered is counted when it has ended, which may be after the answer.
+    wait_for(lambda: "rmdir" in operations(store), "the last of them to be counted")
     after = operations(store)
     assert after["mkdir"]["Requests"] - before.get("mkdir", {"Requests": 0})["Requests"] == 40
     assert (after["rmdir"]["Requests"], after["rmdir"]["Errors"]) == (1, 1)
