@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { LEAST = 64 * 1024, MOST = 512 * 1024 };
@@ -36,8 +37,17 @@ static void make_key(void)
     pthread_key_create(&key, close_ends);
 }
 
+static bool is_empty(const struct datapipe *pipe)
+{
+    int held = 0;
+    return ioctl(pipe->ends[0], FIONREAD, &held) == 0 && held == 0;
+}
+
+/* An empty one. What an answer that failed has left would be given as the next one's bytes. */
 static bool have_pipe(void)
 {
+    if (own.ends[0] >= 0 && !is_empty(&own))
+        close_ends(&own);
     if (own.ends[0] >= 0)
         return true;
     if (refused || pipe2(own.ends, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -80,7 +90,8 @@ int datapipe_fill(int fd, off_t offset, size_t size, size_t *got)
     ssize_t more = pread(fd, &next, 1, offset + (off_t)*got);
     if (more == 0 && *got > 0)
         return own.ends[0];
-    int err = more < 0 ? -errno : -EOPNOTSUPP;
-    close_ends(&own); /* with what it holds */
+    int err = more < 0 && errno != EINTR ? -errno : -EOPNOTSUPP;
+    if (*got > 0)
+        close_ends(&own); /* with what it holds */
     return err;
 }

@@ -15,10 +15,10 @@
 /* Whether it is of use for so many bytes: fewer are copied sooner, more do not fit. */
 bool datapipe_suits(size_t size);
 
-/* Fills the calling thread's pipe, which is empty, with `size` bytes from `offset` of a file, or
- * with those up to its end: how many, in `got`. The descriptor to read exactly those from, which
- * stays the pipe's own; -EOPNOTSUPP where it has to be done in another way, -errno as read(2) has
- * it, and then the pipe is empty. */
+/* Fills the calling thread's pipe with `size` bytes from `offset` of a file, or with those up to
+ * its end: how many, in `got`; whatever was left in it is dropped. The descriptor to read exactly
+ * those from, which stays the pipe's own; -EOPNOTSUPP where it has to be done in another way,
+ * -errno as read(2) has it. */
 must_check int datapipe_fill(int fd, off_t offset, size_t size, size_t *got);
 
 #endif

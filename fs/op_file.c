@@ -232,7 +232,7 @@ static void answer_by_copy(fuse_req_t req, int fd, size_t size, off_t offset)
     reply_bytes(req, buffer, got);
 }
 
-/* False where it is to be done in another way. */
+/* False where it is to be done in another way: into a ring libfuse copies it in any case. */
 static bool answer_by_pipe(fuse_req_t req, int fd, size_t size, off_t offset)
 {
     size_t got = 0;

@@ -11,6 +11,8 @@
 
 struct fuse_in_header;
 
+enum { RHYTHM_CLOSE_NS = 1000000 }; /* a request that comes within this is close */
+
 /* What a request says of who asks. */
 struct beat {
     uint32_t client; /* the thread id; 0: nobody's */

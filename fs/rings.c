@@ -12,19 +12,12 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { CLOSE_NS = 1000000 };
-
 struct rings {
     struct vigil *vigil;
     pthread_mutex_t lock; /* protects all below */
     struct rhythm rhythm;
     int64_t noted; /* when the last request was, on the steady clock */
 };
-
-bool rings_may_spin(const struct options *options)
-{
-    return options->spin != CHOICE_OFF && vigil_pairs();
-}
 
 void rings_serve(struct fuse_session *session)
 {
@@ -61,7 +54,7 @@ static bool is_awaited(enum meter_op op)
 static void note(struct rings *rings, const struct beat *beat)
 {
     const int64_t now = moment_steady();
-    const bool close = now - rings->noted < CLOSE_NS;
+    const bool close = now - rings->noted < RHYTHM_CLOSE_NS;
     rings->noted = now;
     rhythm_note(&rings->rhythm, beat, close);
     if (rhythm_is_stream(&rings->rhythm))

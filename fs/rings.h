@@ -9,7 +9,6 @@
 #define PLYFS_RINGS_H
 
 #include "meter.h"
-#include "options.h"
 #include "own.h"
 
 #include <stdbool.h>
@@ -19,10 +18,6 @@
 struct fuse_session;
 struct rings;
 struct vigil;
-
-/* Whether a vigil is of use beside rings: not where there are more processors than it can keep
- * busy, or where `options` say that nothing is to spin. */
-bool rings_may_spin(const struct options *options);
 
 /* Serves until the session ends, by libfuse's own loop: it alone ends the threads of the rings. */
 void rings_serve(struct fuse_session *session);

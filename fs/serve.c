@@ -47,7 +47,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
-enum { THREADS_MAX = 64, SPIN_NS = 50000, CLOSE_NS = 1000000, SLOW_NS = 2000000, SPARES_MAX = 16 };
+enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16 };
 enum { ROOM = 4096 }; /* of descriptors: those of the cache, and as many more */
 enum { LATE_NS = 1000000 };
 
@@ -196,7 +196,7 @@ static int receive_next(struct session *session, struct parcel *parcel)
     if (session->spin && !shares)
         pace_note(&session->pace, spins, gap);
     if (size > 0)
-        note_request(session, parcel, gap < CLOSE_NS);
+        note_request(session, parcel, gap < RHYTHM_CLOSE_NS);
     return size;
 }
 
@@ -563,7 +563,7 @@ static int serve_session(struct session *session, const struct options *options,
         return err;
     }
     session->vigil = session->spin ? vigil_start() : NULL;
-    mount->rings = session->rings && session->spin ? rings_watch(session->vigil) : NULL;
+    mount->rings = session->rings ? rings_watch(session->vigil) : NULL;
     serve_threads(session, options, signals);
     rings_free(mount->rings);
     vigil_stop(session->vigil);
@@ -587,7 +587,8 @@ static void make_room_for_descriptors(int any)
 int serve_run(const struct options *options, struct mount *mount, const struct serve_guest *guest)
 {
     struct session session = {.mount = mount, .rings = mount->rules.uring};
-    session.spin = session.rings ? rings_may_spin(options) : may_spin(options);
+    /* The threads of rings do not spin; of two processors the vigil keeps theirs the client's. */
+    session.spin = may_spin(options) && (!session.rings || vigil_pairs());
     cleanup_fd int signals = ending_signals();
     if (signals < 0)
         return signals;

@@ -145,7 +145,7 @@ static void on_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
     fuse_reply_data(req, &data, 0);
 }
 
-/* What the kernel gathered is stamped by it, and who writes must not be kept waiting for more. */
+/* The kernel stamps what it has gathered; the file has a time of its own. */
 static void on_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int which,
                        struct fuse_file_info *fi)
 {
