@@ -141,20 +141,33 @@ static int ask_for_link(struct mount *mount, const struct node_view *view, uint6
     return err ? err : promote_ask_node(mount, &promotion, view->index);
 }
 
+/* No path leads to the data of a file that has lost every name that is known of it, so it is
+ * brought up. One that lies in a layer has no count of its own that another name could raise (a
+ * lower inode whose names part when one is changed): it is gone, as find_fix_attr() tells, and as
+ * in the kernel. */
+static int prepare_unnamed(struct mount *mount, const struct node_view *view)
+{
+    if (!node_is(view, NODE_UPPER))
+        return -ENOENT;
+    return promote_data(mount, view->index, -1, "link");
+}
+
 /* A metacopy file with a second name is found by an absolute redirect, as the kernel has it. */
 static int prepare_link_source(struct mount *mount, uint64_t ino, uint64_t parent,
                                struct node_view *view)
 {
     int err = node_view(mount->nodes, ino, view);
-    if (!err && !node_is(view, NODE_ORPHAN))
+    if (!err && !node_is(view, NODE_ORPHAN)) {
         err = ask_for_link(mount, view, parent);
-    if (!err && !node_is(view, NODE_ORPHAN))
-        err = promote_meta(mount, view->index, "link");
-    if (err)
-        return err;
-    node_view_finish(view);
-    err = node_view(mount->nodes, ino, view);
-    if (!err && node_is(view, NODE_METACOPY) && !node_is(view, NODE_ORPHAN))
+        if (!err)
+            err = promote_meta(mount, view->index, "link");
+        node_view_finish(view);
+        if (!err)
+            err = node_view(mount->nodes, ino, view);
+    }
+    if (!err && node_is(view, NODE_ORPHAN))
+        err = prepare_unnamed(mount, view);
+    else if (!err && node_is(view, NODE_METACOPY))
         err = redirect_set(mount, view, false);
     return err ? err : promote_settle_links(mount, view->index);
 }

@@ -133,8 +133,8 @@ def tmpfile(root, files):
     files["tmp"] = os.open(root / "dir", os.O_TMPFILE | os.O_RDWR, 0o640)
 
 
-def named(root, files):
-    link_descriptor(files["tmp"], root / "dir/named")
+def naming(descriptor, new):
+    return lambda root, files: link_descriptor(files[descriptor], root / new)
 
 
 def mapped(root, files):
@@ -217,7 +217,8 @@ NAMES = [
     Case("make a fifo", [on_path(os.mkfifo, "dir/new")], synced=(1,)),
     Case("make a device", [on_path(os.mknod, "dir/new", stat.S_IFBLK | 0o600, os.makedev(240, 3))], synced=(1,)),
     Case("name a file without a name",
-         [tmpfile, on_file("tmp", os.pwrite, b"tmp", 0), on_file("tmp", os.fsync), named], synced=(1, 2, 3, 4)),
+         [tmpfile, on_file("tmp", os.pwrite, b"tmp", 0), on_file("tmp", os.fsync), naming("tmp", "dir/named")],
+         synced=(1, 2, 3, 4)),
     Case("unlink a lower file", [on_path(os.unlink, "dir/a")], synced=(1,)),
     Case("unlink a lower symlink", [on_path(os.unlink, "symlink")], synced=(1,)),
     Case("unlink a file that was copied up", [on_path(os.unlink, "file")], chmodded("file"), synced=(1,)),
@@ -343,6 +344,9 @@ METACOPY = [
          synced=(1, 3)),
     Case("rename a file whose data is below", [moving("file", "dir/moved")], chmodded("file"), synced=(1,)),
     Case("link a file whose data is below", [linking("file", "dir/again")], chmodded("file"), synced=(1,)),
+    Case("link the descriptor of a file whose data is below and whose name is gone",
+         [opening("link1", os.O_RDONLY), on_path(os.unlink, "link1"), naming("link1", "dir/again")], links=True,
+         dated="link2", synced=(2, 3)),
     Case("write to one of three names whose data is below",
          [opening("link2", os.O_WRONLY), on_file("link2", os.pwrite, b"W", 9), on_file("link2", os.fsync)],
          chmodded("link1"), links=True, dated="link2", synced=(3,)),

@@ -388,6 +388,30 @@ def test_redirect_of_a_child_of_a_renamed_directory_names_the_lower_path(full):
     assert attribute(full.upper / "d/sub", "redirect") == b"/d/dir/sub"
 
 
+def test_without_an_index_no_name_is_given_to_a_file_of_a_layer(sandbox, profile):
+    """Whose names part at copy-up, its file is gone with the name, as in the kernel. One more name in the
+    upper would be a way for writes into the layer."""
+    layer = sandbox.directory("layer")
+    (layer / "one").write_text("data")
+    os.link(layer / "one", layer / "two")
+    kinds = ["kernel"] * can_mount_kernel() + [OURS]
+    for kind in kinds:
+        home = sandbox.directory(kind)
+        for name in ("upper", "work"):
+            (home / name).mkdir()
+        with Mounted(sandbox, kind, [layer], home / "upper", home / "work", form="o", options=PLAIN,
+                     profile=profile if kind == "plyfs" else None) as union:
+            fd = os.open(union / "one", os.O_RDONLY)
+            os.unlink(union / "one")
+            try:
+                with pytest.raises(FileNotFoundError):
+                    kit.link_descriptor(fd, union / "three")
+            finally:
+                os.close(fd)
+            assert os.listdir(union) == ["two"]
+        assert (layer / "two").stat().st_nlink == 2
+
+
 def test_a_directory_rename_moves_no_data(full):
     with full.ours() as mount:
         os.rename(mount / "d/dir", mount / "d/moved")

@@ -15,6 +15,7 @@ import subprocess
 import pytest
 
 from harness import LIBC, Sandbox, need_root, run
+from layers_kit import link_descriptor
 from worlds import (OPAQUE, WHITEOUT, Symlink, as_user, attempt, disk_base, fill, get, name_of,
                     opened, put, same, syscall)
 
@@ -578,6 +579,19 @@ def test_link_counts_follow_unlink_and_link_of_lower_names(root):
     os.unlink(f"{root}/f")
     counts.append(os.stat(f"{root}/h").st_nlink)
     return counts, names(root)
+
+
+@same({"f": "lower", "d": {}}, prepare=linked)
+def test_a_file_is_linked_by_its_descriptor_when_the_name_it_was_opened_by_is_gone(root):
+    """Its other name is one that nobody has asked for yet."""
+    fd = os.open(f"{root}/f", os.O_RDONLY)
+    os.unlink(f"{root}/f")
+    try:
+        link_descriptor(fd, f"{root}/d/new")
+    finally:
+        os.close(fd)
+    one, two = os.stat(f"{root}/d/new"), os.stat(f"{root}/d/g")
+    return one.st_ino == two.st_ino, one.st_nlink, two.st_nlink, get(f"{root}/d/new"), names(root)
 
 
 @same({"f": "lower", "d": {}, "l": Symlink("nowhere")})
