@@ -12,12 +12,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The redirect that an upper object carries now, owned by the caller; NULL for none. */
+/* The redirect that an upper object carries now, owned by the caller; NULL for none. What a lower
+ * directory carries speaks to the layers beneath that one, not to those beneath the upper. */
 static int current(struct mount *mount, const struct node_view *view, char **redirect)
 {
     struct spot spot = {0};
     char value[PATH_MAX + 1];
     *redirect = NULL;
+    if (!node_is(view, NODE_UPPER))
+        return 0;
     ssize_t length = find_spot(mount, view, &spot);
     if (length == 0)
         length = ovlattr_get_owned(stack_upper_where(mount_stack(mount, view)), spot.ref->fd,

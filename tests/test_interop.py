@@ -388,6 +388,32 @@ def test_redirect_of_a_child_of_a_renamed_directory_names_the_lower_path(full):
     assert attribute(full.upper / "d/sub", "redirect") == b"/d/dir/sub"
 
 
+def test_redirect_of_a_file_follows_the_redirects_of_the_layers_from_above(sandbox):
+    """The path that it names is looked for from the topmost layer on, so a redirect that a directory of a
+    layer carries has no part in it."""
+    top, base, upper = sandbox.directory("top"), sandbox.directory("base"), sandbox.directory("upper")
+    (base / "before").mkdir()
+    (base / "before/kept").write_text("kept")
+    (top / "moved").mkdir()
+    os.setxattr(top / "moved", "trusted.overlay.redirect", b"/before")
+    (top / "moved/one").write_text("data")
+    (top / "other").mkdir()
+    os.link(top / "moved/one", top / "other/two")
+    union = sandbox.plyfs([top, base], upper, sandbox.directory("work"))
+    with union:
+        os.chmod(union / "other/two", 0o600)
+    with union:     # where the name without a redirect above it is the first that is asked for
+        assert (union / "moved/one").stat().st_mode & 0o777 == 0o600
+        os.link(union / "moved/one", union / "three")
+    assert attribute(upper / "three", "redirect") == b"/moved/one"
+    with union:
+        shown = listing(union)
+        assert [(union / name).read_text() for name in ("moved/one", "other/two", "three")] == ["data"] * 3
+    if can_mount_kernel():
+        with sandbox.kernel([top, base], upper, sandbox.path / "work", options=ALL) as native:
+            assert_same(shown, listing(native), "plyfs (left), the kernel (right)")
+
+
 def test_without_an_index_no_name_is_given_to_a_file_of_a_layer(sandbox, profile):
     """Whose names part at copy-up, its file is gone with the name, as in the kernel. One more name in the
     upper would be a way for writes into the layer."""
