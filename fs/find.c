@@ -260,9 +260,7 @@ static bool still_backed_by(struct mount *mount, const struct node_view *view)
            (now.flags & same) == (view->flags & same);
 }
 
-/* One more descriptor of a file that is open. Opening it again would ask its mode again, which may
- * be 0444 in a file that was just made: that is no obstacle to whoever made it. */
-static int open_once_more(const struct fdref *ref, bool write)
+int find_once_more(const struct fdref *ref, bool write)
 {
     if (write && !ref->writable)
         return fd_reopen(ref->fd, O_RDWR);
@@ -275,7 +273,7 @@ int find_hold(struct mount *mount, const struct node_view *view, bool write)
     const uint64_t key = fdkey(FDKIND_DATA, view->index);
     struct fdref *ref = fdcache_get(mount->fds, key);
     bool held = ref && ref->pinned && (ref->writable || !write);
-    int fd = held ? 0 : ref ? open_once_more(ref, write) : open_data(mount, view, write);
+    int fd = held ? 0 : ref ? find_once_more(ref, write) : open_data(mount, view, write);
     fdref_release(mount->fds, ref);
     if (held || fd < 0)
         return held ? 0 : fd;

@@ -35,6 +35,10 @@ struct fdref *find_data(struct mount *mount, const struct node_view *view, bool 
  * does to its name meanwhile changes nothing for who has it open. */
 must_check int find_hold(struct mount *mount, const struct node_view *view, bool write);
 
+/* One more descriptor of a file that is open. Opening it again would ask its mode again, which may
+ * be 0444 in a file that was just made: that is no obstacle to whoever made it. */
+must_check int find_once_more(const struct fdref *ref, bool write);
+
 /* Opens the node's own file at its spot, for reading, or for writing too. */
 must_check int find_open(struct mount *mount, const struct node_view *view, const struct spot *spot,
                          bool write);

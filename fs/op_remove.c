@@ -50,8 +50,8 @@ void op_settle_victim(struct mount *mount, const struct node_view *victim, bool 
         return;
     }
     growth_unnamed(mount, victim->tree, fd, false);
-    fdref_release(mount->fds, fdcache_pin(mount->fds, fdkey(FDKIND_ORPHAN, victim->index), fd,
-                                          writable && !node_is(victim, NODE_METACOPY)));
+    fdref_release(mount->fds,
+                  fdcache_pin(mount->fds, fdkey(FDKIND_ORPHAN, victim->index), fd, writable));
     fdcache_drop(mount->fds, fdkey(FDKIND_UPPER_DIR, victim->index));
     listings_drop(mount->listings, victim->index);
 }

@@ -426,8 +426,8 @@ static int complete(struct mount *mount, const struct node_view *view, struct pu
     names_read(mount);
     int err = find_spot(mount, view, &spot);
     cleanup_fd int fd = err          ? err
-                        : *spot.name ? fd_open_name(spot.ref->fd, spot.name, O_RDWR, 0)
-                                     : fd_reopen(spot.ref->fd, O_RDWR);
+                        : *spot.name ? find_open(mount, view, &spot, true)
+                                     : find_once_more(spot.ref, true);
     names_end(mount);
     spot_finish(mount, &spot);
     if (fd < 0)

@@ -13,6 +13,7 @@ import types
 import pytest
 
 from harness import (PLYFS, is_mounted, need, need_fuse, need_root, need_tool, run, umount)
+from layers_kit import link_descriptor
 from worlds import as_user, attempt, disk_base, fill, get, put
 
 NOBODY = pwd.getpwnam("nobody")
@@ -686,6 +687,33 @@ def test_an_ordinary_users_work_survives_a_remount(guest):
     assert as_guest(os.listdir, f"{guest.at}/moved") == listing == ["x"]
     assert as_guest(get, f"{guest.at}/f") == before[1]
     assert as_guest(os.path.lexists, f"{guest.at}/d") is False
+
+
+@pytest.mark.parametrize("name", ["kept", "gone"])
+def test_an_ordinary_user_writes_by_a_descriptor_to_what_became_read_only(guest, name):
+    """The mode is no obstacle to whoever opened it before, and none to the copy-up that this needs."""
+    os.link(guest.low / "f", guest.low / "d/again")
+    guest.box.regard(guest.low)
+    guest.mount(*guest.own(), **guest.who)
+
+    def act():
+        fd = os.open(guest.at / "f", os.O_RDWR)
+        try:
+            os.fchmod(fd, 0o444)
+            if name == "gone":
+                os.unlink(guest.at / "f")
+                link_descriptor(fd, guest.at / "new")
+            os.pwrite(fd, b"LOW", 0)
+            return os.pread(fd, 10, 0)
+        finally:
+            os.close(fd)
+
+    assert as_guest(act) == b"LOWer"
+    umount(guest.at)
+    guest.mount(*guest.own(), **guest.who)
+    for shown in ("d/again", "new" if name == "gone" else "f"):
+        assert as_guest(get, guest.at / shown) == b"LOWer"
+        assert as_guest(os.stat, guest.at / shown).st_mode & 0o7777 == 0o444
 
 
 def test_an_ordinary_users_own_overlay_xattrs_round_trip_and_are_escaped_on_disk(guest):
