@@ -42,22 +42,30 @@ int caller_ids(fuse_req_t req, uid_t *uid, gid_t *gid)
                : -EOVERFLOW;
 }
 
-void caller_begin(fuse_req_t req, uid_t uid, gid_t gid)
+static void take_umask(mode_t mask)
 {
-    const struct fuse_ctx *context = fuse_req_ctx(req);
     if (!apart) {
         apart = unshare(CLONE_FS) == 0;
-        current_umask = umask(context->umask);
+        current_umask = umask(mask);
     }
-    if (current_umask != context->umask) {
-        umask(context->umask);
-        current_umask = context->umask;
-    }
+    if (current_umask != mask)
+        umask(mask);
+    current_umask = mask;
+}
+
+void caller_begin(fuse_req_t req, uid_t uid, gid_t gid)
+{
+    take_umask(fuse_req_ctx(req)->umask);
     if (may_switch && (uid != 0 || gid != 0)) {
         setfsgid(gid);
         setfsuid(uid);
         switched = true;
     }
+}
+
+void caller_unmask(void)
+{
+    take_umask(0);
 }
 
 void caller_end(void)

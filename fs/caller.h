@@ -19,6 +19,9 @@ void caller_init(void);
  * namespace. */
 must_check int caller_ids(fuse_req_t req, uid_t *uid, gid_t *gid);
 
+/* What the thread makes has the very mode that it asks for, until it acts for a caller again. */
+void caller_unmask(void);
+
 /* The thread acts under these ids and with the caller's umask until caller_end(). */
 void caller_begin(fuse_req_t req, uid_t uid, gid_t gid);
 void caller_end(void);

@@ -264,8 +264,7 @@ int find_once_more(const struct fdref *ref, bool write)
 {
     if (write && !ref->writable)
         return fd_reopen(ref->fd, O_RDWR);
-    int fd = fcntl(ref->fd, F_DUPFD_CLOEXEC, 3);
-    return fd < 0 ? -errno : fd;
+    return fd_dup(ref->fd);
 }
 
 int find_hold(struct mount *mount, const struct node_view *view, bool write)
@@ -374,4 +373,40 @@ int find_attr(struct mount *mount, const struct node_view *view, struct stat *st
     if (!err)
         find_fix_attr(view, st);
     return err;
+}
+
+/* Whether a node says all that a lookup of its name would find out. A route leads elsewhere, and a
+ * plain tree is the host's to change; the count of an indexed file is not that of its name. */
+static bool node_says_all(struct mount *mount, const struct node_view *dir,
+                          const struct node_view *view)
+{
+    const unsigned elsewhere = NODE_WAY | NODE_ROUTE | NODE_STUB;
+    return node_is(view, NODE_UPPER) && !node_is(view, elsewhere) && view->tree == dir->tree &&
+           !(view->more && view->more->index_name) && !mount_is_plain(mount, view);
+}
+
+int find_again(struct mount *mount, const struct node_view *dir, const char *name,
+               struct node_view *view, struct stat *st)
+{
+    struct spot spot = {0};
+    int err = node_view_linked(mount->nodes, dir->index, name, view);
+    if (!err && !node_says_all(mount, dir, view))
+        err = -ENOENT;
+    if (err)
+        return err;
+    names_read(mount);
+    spot.ref = find_upper_dir(mount, dir->index, &err);
+    if (spot.ref)
+        err = stack_stat(mount_stack(mount, view), 0, spot.ref->fd, name, st);
+    /* Another object by now: another mount of the same files, or the host. */
+    if (!err && (st->st_ino != view->upper_ino || (st->st_mode & S_IFMT) != view->type))
+        err = -ENOENT;
+    if (!err)
+        fix_rare_attr(mount, view, &spot, st);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    if (err || !node_look_again(mount->nodes, dir->index, name, view->id))
+        return -ENOENT;
+    find_fix_attr(view, st);
+    return 0;
 }

@@ -54,6 +54,12 @@ must_check int find_metacopy_data(struct mount *mount, const struct node_view *v
 /* What stat(2) is to say of a node. mount.names is not held. */
 must_check int find_attr(struct mount *mount, const struct node_view *view, struct stat *st);
 
+/* A name that is known to be linked in the upper directory is not resolved anew: what lies beneath
+ * it, and what its attributes say of that, its node knows. Its node, with one more lookup, and what
+ * stat(2) is to say of it; -ENOENT where a lookup has to find out. mount.names is not held. */
+must_check int find_again(struct mount *mount, const struct node_view *dir, const char *name,
+                          struct node_view *view, struct stat *st);
+
 /* Turns the stat of a real object into what is shown: number, link count. */
 void find_fix_attr(const struct node_view *view, struct stat *st);
 

@@ -87,10 +87,10 @@ static int open_shown(const struct comparison *comparison, const char *beneath)
 {
     if (comparison->host < 0)
         return -ENOENT;
-    int fd = *beneath ? fd_open_beneath(comparison->host, beneath, O_PATH)
-                      : fcntl(comparison->host, F_DUPFD_CLOEXEC, 0);
+    int fd =
+        *beneath ? fd_open_beneath(comparison->host, beneath, O_PATH) : fd_dup(comparison->host);
     if (!*beneath)
-        return fd < 0 ? -errno : fd;
+        return fd;
     /* A file or a symlink where the union has a directory: nothing lies beneath it. */
     return fd == -ENOTDIR || fd == -ELOOP ? -ENOENT : fd;
 }

@@ -7,11 +7,13 @@
 
 #include "contents.h"
 #include "hash.h"
+#include "moment.h"
 #include "route.h"
 
 #include <string.h>
 
 enum { BUCKETS = 8192 };
+#define CURRENT_NS 1000000000 /* longer than that nobody waits between two readings in a row */
 
 struct listings {
     pthread_mutex_t lock;
@@ -194,6 +196,10 @@ static int fill(struct mount *mount, const struct node_view *view, struct buildi
 static struct listing *build_listing(struct mount *mount, const struct node_view *view, int *err)
 {
     struct building build = {.listing = calloc(1, sizeof(*build.listing))};
+    if (build.listing) {
+        build.listing->changes = atomic_load(&mount->names_changed);
+        build.listing->since = moment_steady();
+    }
     *err = build.listing ? fill(mount, view, &build) : -ENOMEM;
     if (*err) {
         listing_free(build.listing);
@@ -238,17 +244,26 @@ static void keep(struct listings *listings, struct listing *listing)
     pthread_mutex_unlock(&listings->lock);
 }
 
+/* A name that was changed through the mount is counted; what else may change, the host's files and
+ * what is routed, is read anew each time. */
+static bool is_current(struct mount *mount, const struct node_view *view,
+                       const struct listing *listing)
+{
+    return !node_is(view, NODE_WAY) && !mount_is_plain(mount, view) &&
+           listing->changes == atomic_load(&mount->names_changed) &&
+           moment_steady() - listing->since < CURRENT_NS;
+}
+
 struct listing *listing_get(struct mount *mount, const struct node_view *view, bool fresh, int *err)
 {
     struct listings *listings = mount->listings;
-    struct listing *listing = NULL;
-    if (!fresh) {
-        pthread_mutex_lock(&listings->lock);
-        listing = lookup(listings, view->index);
-        if (listing)
-            listing->users++;
-        pthread_mutex_unlock(&listings->lock);
-    }
+    pthread_mutex_lock(&listings->lock);
+    struct listing *listing = lookup(listings, view->index);
+    if (listing && fresh && !is_current(mount, view, listing))
+        listing = NULL;
+    if (listing)
+        listing->users++;
+    pthread_mutex_unlock(&listings->lock);
     if (listing)
         return listing;
     listing = build_listing(mount, view, err);

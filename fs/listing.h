@@ -12,15 +12,16 @@
 #include "nameset.h"
 #include "own.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 enum { LISTING_COOKIE_DOT = 1, LISTING_COOKIE_DOTDOT = 2, LISTING_COOKIE_FIRST = 3 };
 
 struct listing_entry {
     uint64_t cookie;
-    uint64_t ino;  /* as shown; 0 where only a lookup can tell */
-    uint32_t name; /* index in names */
-    uint8_t dtype; /* DT_* */
+    atomic_ullong ino; /* as shown; 0 where only a lookup can tell, and none has yet */
+    uint32_t name;     /* index in names */
+    uint8_t dtype;     /* DT_* */
 };
 
 struct listing {
@@ -30,6 +31,9 @@ struct listing {
     struct nameset names;
     struct listing_entry *at; /* sorted by cookie */
     uint32_t count;
+    atomic_uint told; /* so many, from the first, were told with attributes: the kernel has them */
+    uint32_t changes; /* mount.names_changed as it was before the directory was read */
+    int64_t since;    /* on the steady clock, when that was */
     struct listing *newer, *older, *chain;
 };
 
@@ -39,7 +43,8 @@ void listings_drop(struct listings *listings, uint32_t index);
 size_t listings_bytes(struct listings *listings);
 
 /* The listing of a directory, with one user. `fresh`: it is made anew when the directory can have
- * changed (a read from the beginning). NULL and *err. */
+ * changed (a read from the beginning). Who looks whether a directory is empty, and then reads it,
+ * as rm does, is given the same listing again. NULL and *err. */
 struct listing *listing_get(struct mount *mount, const struct node_view *view, bool fresh,
                             int *err);
 void listing_release(struct mount *mount, struct listing *listing);

@@ -4,6 +4,7 @@
  */
 #include "mount.h"
 
+#include "fd.h"
 #include "listing.h"
 #include "meter.h"
 #include "quota.h"
@@ -61,9 +62,9 @@ static void slow_is_fine(void)
  * goes by number 0, which no node has. */
 static int pin_directory(struct mount *mount, uint32_t index, int fd)
 {
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int own = fd_dup(fd);
     if (own < 0)
-        return -errno;
+        return own;
     struct fdref *ref = fdcache_pin(mount->fds, fdkey(FDKIND_UPPER_DIR, index), own, false);
     fdref_release(mount->fds, ref);
     return ref ? 0 : -ENOMEM;

@@ -76,6 +76,8 @@ struct mount {
     struct fdcache *fds;
     struct listings *listings;
     pthread_rwlock_t names;
+    atomic_uint
+        names_changed; /* how often what a directory shows has changed: see names_change() */
     struct rules rules;
     const struct idmap *map; /* whose is shown as whose; NULL: as it lies on disk. Borrowed */
     struct ledger *ledger; /* what it does is noted there; NULL: nowhere. Set before it is served */
@@ -165,6 +167,13 @@ static inline void names_write(struct mount *mount)
 static inline void names_end(struct mount *mount)
 {
     pthread_rwlock_unlock(&mount->names);
+}
+
+/* Said by whoever made, moved or removed a name, after that and before the reply: a listing that
+ * was begun before is not to serve whoever asks from then on. */
+static inline void names_change(struct mount *mount)
+{
+    atomic_fetch_add(&mount->names_changed, 1);
 }
 
 #endif

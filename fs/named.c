@@ -258,7 +258,7 @@ static int dress_root(const struct options *layers, int upper)
     if (err == -EPERM) /* an ordinary user cannot give it away */
         err = fchmod(upper, st.st_mode & 07777) < 0 ? -errno : 0;
     if (!err)
-        err = copymeta_xattrs(OVLSPACE_TRUSTED, top, "", upper, "");
+        err = copymeta_xattrs(OVLSPACE_TRUSTED, top, "", upper, "", NULL);
     return err ? err : copymeta_times(upper, "", &st);
 }
 

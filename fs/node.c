@@ -32,7 +32,8 @@ struct node {
     uint32_t target;    /* of an alias its node; of a lonely node the next such */
     uint32_t children;  /* names that have this as their parent */
     struct node_opens opens;
-    uint16_t layer, flags;
+    uint32_t flags;
+    uint16_t layer;
     uint8_t tree, type; /* type: S_IFMT >> 12 */
     union {
         struct sources *sources; /* of a directory */
@@ -350,7 +351,7 @@ static void ino_detach(struct node_table *table, uint32_t index)
     while (*at != index)
         at = &table->at[*at].ino_next;
     *at = node->ino_next;
-    node->flags &= (uint16_t)~NODE_BY_INO;
+    node->flags &= ~(unsigned)NODE_BY_INO;
     heads_shrunk(table, &table->by_ino);
 }
 
@@ -393,7 +394,7 @@ static unsigned bury_lonely(struct node_table *table, struct obituary *dead)
         uint32_t index = table->lonely;
         struct node *node = &table->at[index];
         table->lonely = node->target;
-        node->flags &= (uint16_t)~NODE_LONELY;
+        node->flags &= ~(unsigned)NODE_LONELY;
         if (node_is_held(node))
             continue;
         node_free(table, index);
@@ -446,7 +447,7 @@ static int node_fill(struct node *node, uint8_t tree, struct entry *entry)
     node->tree = tree;
     node->type = (uint8_t)(entry->st.st_mode >> 12);
     node->flags =
-        (uint16_t)((entry->layer == 0 ? NODE_UPPER : 0) | (entry->linked ? NODE_LINKED : 0) |
+        (unsigned)((entry->layer == 0 ? NODE_UPPER : 0) | (entry->linked ? NODE_LINKED : 0) |
                    (entry->metacopy ? NODE_METACOPY : 0) | (entry->indexed ? NODE_INDEXED : 0) |
                    (entry->impure ? NODE_IMPURE : 0) | (entry->stub ? NODE_STUB : 0));
     if (is_dir(node)) {
@@ -535,7 +536,7 @@ static uint32_t find_same(struct node_table *table, uint8_t tree, const struct e
     if (S_ISDIR(entry->st.st_mode) || (!entry_is_shared(entry) && entry->layer != 0))
         return NODE_NONE;
     uint32_t index = find_by_ino(table, tree, entry);
-    const uint16_t held = NODE_ORPHAN | NODE_UPPER;
+    const unsigned held = NODE_ORPHAN | NODE_UPPER;
     bool same = entry_is_shared(entry) || (table->at[index].flags & held) == held;
     return index && same ? index : NODE_NONE;
 }
@@ -547,7 +548,7 @@ static int add_alias(struct node_table *table, uint32_t index, uint32_t parent, 
     if (slot == NODE_NONE)
         return -ENOMEM;
     struct node *alias = &table->at[slot];
-    alias->flags = (uint16_t)(NODE_ALIAS | (linked ? NODE_LINKED : 0));
+    alias->flags = NODE_ALIAS | (linked ? (unsigned)NODE_LINKED : 0);
     alias->target = index;
     int err = name_attach(table, slot, parent, name);
     if (err) {
@@ -567,8 +568,8 @@ static int attach_any(struct node_table *table, uint32_t index, uint32_t parent,
         return add_alias(table, index, parent, name, linked);
     int err = name_attach(table, index, parent, name);
     if (!err)
-        node->flags =
-            (uint16_t)((node->flags & ~(NODE_ORPHAN | NODE_LINKED)) | (linked ? NODE_LINKED : 0));
+        node->flags = (node->flags & ~(unsigned)(NODE_ORPHAN | NODE_LINKED)) |
+                      (linked ? (unsigned)NODE_LINKED : 0);
     return err;
 }
 
@@ -586,7 +587,7 @@ static bool detach_any(struct node_table *table, uint32_t slot)
     }
     name_detach(table, slot);
     if (!entry->aliases) {
-        entry->flags = (uint16_t)((entry->flags | NODE_ORPHAN) & ~NODE_LINKED);
+        entry->flags = (entry->flags | NODE_ORPHAN) & ~(unsigned)NODE_LINKED;
         return true;
     }
     /* An alias becomes the primary name. */
@@ -597,7 +598,7 @@ static bool detach_any(struct node_table *table, uint32_t slot)
     unsigned linked = table->at[alias].flags & NODE_LINKED;
     entry->aliases = table->at[alias].aliases;
     alias_free(table, alias);
-    entry->flags = (uint16_t)((entry->flags & ~NODE_LINKED) | linked);
+    entry->flags = (entry->flags & ~(unsigned)NODE_LINKED) | linked;
     /* The room for it was given back just now, so this cannot fail. */
     return name_attach(table, slot, parent, name) != 0;
 }
@@ -710,6 +711,31 @@ int node_view_index(struct node_table *table, uint32_t index, struct node_view *
         fill_view(table, index, view);
     pthread_mutex_unlock(&table->lock);
     return live ? 0 : -ESTALE;
+}
+
+int node_view_linked(struct node_table *table, uint32_t parent, const char *name,
+                     struct node_view *view)
+{
+    view->sources = NULL;
+    view->more = NULL;
+    pthread_mutex_lock(&table->lock);
+    uint32_t slot = find_slot(table, parent, name);
+    bool linked = slot && (table->at[slot].flags & NODE_LINKED);
+    if (linked)
+        fill_view(table, slot_node(table, slot), view);
+    pthread_mutex_unlock(&table->lock);
+    return linked ? 0 : -ENOENT;
+}
+
+bool node_look_again(struct node_table *table, uint32_t parent, const char *name, uint64_t id)
+{
+    pthread_mutex_lock(&table->lock);
+    uint32_t index = slot_node(table, find_slot(table, parent, name));
+    bool same = index && slot_id(table, index) == id;
+    if (same)
+        table->at[index].lookups++;
+    pthread_mutex_unlock(&table->lock);
+    return same;
 }
 
 uint32_t node_find(struct node_table *table, uint32_t parent, const char *name)
@@ -863,7 +889,7 @@ void node_lock(struct node_table *table, uint32_t index)
 void node_unlock(struct node_table *table, uint32_t index)
 {
     pthread_mutex_lock(&table->lock);
-    table->at[index].flags &= (uint16_t)~NODE_BUSY;
+    table->at[index].flags &= ~(unsigned)NODE_BUSY;
     pthread_cond_broadcast(&table->unlocked[index % LOCK_SHARDS]);
     node_let_go(table, index);
     table_leave(table);
@@ -873,7 +899,16 @@ void node_set_flags(struct node_table *table, uint32_t index, unsigned set, unsi
 {
     pthread_mutex_lock(&table->lock);
     struct node *node = &table->at[index];
-    node->flags = (uint16_t)((node->flags | set) & ~clear);
+    node->flags = (node->flags | set) & ~clear;
+    pthread_mutex_unlock(&table->lock);
+}
+
+void node_found_bare(struct node_table *table, uint32_t index)
+{
+    pthread_mutex_lock(&table->lock);
+    struct node *node = &table->at[index];
+    if (!(node->flags & NODE_DRESSED))
+        node->flags |= NODE_BARE;
     pthread_mutex_unlock(&table->lock);
 }
 
@@ -882,7 +917,7 @@ void node_promoted(struct node_table *table, uint32_t index, unsigned set, unsig
 {
     pthread_mutex_lock(&table->lock);
     struct node *node = &table->at[index];
-    node->flags = (uint16_t)((node->flags | set | NODE_UPPER) & ~clear);
+    node->flags = (node->flags | set | NODE_UPPER) & ~clear;
     node->layer = 0;
     node->upper_ino = upper_ino;
     pthread_mutex_unlock(&table->lock);

@@ -46,6 +46,8 @@ enum node_flag {
     NODE_ROUTE = 1 << 13,      /* the root of a routed tree: route.h */
     NODE_WAY = 1 << 14,        /* a directory on the way to a route */
     NODE_STUB = 1 << 15,       /* shown for the sake of a route beneath: no layer has it yet */
+    NODE_BARE = 1 << 16,       /* it showed no extended attribute, and was given none since */
+    NODE_DRESSED = 1 << 17,    /* it showed some, or is being given one: it is never bare again */
 };
 
 /* What a node that is not a directory needs beyond its layer; immutable and counted. */
@@ -104,6 +106,14 @@ must_check int node_view_index(struct node_table *table, uint32_t index, struct 
 must_check int node_intern(struct node_table *table, uint32_t parent, const char *name,
                            uint8_t tree, struct entry *entry, uint64_t *id);
 
+/* The snapshot of the node that (parent, name), a link in the upper directory, leads to; -ENOENT
+ * when no such name is known. */
+must_check int node_view_linked(struct node_table *table, uint32_t parent, const char *name,
+                                struct node_view *view);
+/* One more lookup of node `id`, if (parent, name) still leads to it. */
+must_check bool node_look_again(struct node_table *table, uint32_t parent, const char *name,
+                                uint64_t id);
+
 /* Makes a node without a name (O_TMPFILE), with one lookup. */
 must_check int node_make_orphan(struct node_table *table, uint8_t tree, const struct entry *entry,
                                 uint64_t *id);
@@ -126,6 +136,9 @@ void node_promoted(struct node_table *table, uint32_t index, unsigned set, unsig
 /* The node is shown under another inode number from now on. */
 void node_set_ino(struct node_table *table, uint32_t index, uint64_t ino);
 void node_set_flags(struct node_table *table, uint32_t index, unsigned set, unsigned clear);
+
+/* It shows no extended attribute: NODE_BARE, unless it is NODE_DRESSED by now. */
+void node_found_bare(struct node_table *table, uint32_t index);
 
 /* Replaces what a file keeps beyond its layer (takes the reference; NULL clears it), or the sources
  * of a directory. */

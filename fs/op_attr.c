@@ -329,15 +329,43 @@ static bool only_dates_unlinked(struct mount *mount, const struct node_view *vie
            st.st_mtim.tv_sec == attr->st_mtim.tv_sec && st.st_mtim.tv_nsec == attr->st_mtim.tv_nsec;
 }
 
+/* Whether it is chmod(2) of what is to be copied up for it, and nothing else. A symlink's mode, and
+ * what stands for a device, are not the copy-up's to choose. */
+static bool is_chmod_below(const struct node_view *view, int valid)
+{
+    return (valid & (META | FUSE_SET_ATTR_SIZE)) == FUSE_SET_ATTR_MODE &&
+           !node_is(view, NODE_UPPER | NODE_ORPHAN | NODE_STUB) &&
+           (S_ISREG(view->type) || S_ISDIR(view->type));
+}
+
+/* *wish: what is known of the node afterwards. */
 static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
-                        uid_t caller)
+                        uid_t caller, struct promote_mode *wish)
 {
     cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (err || only_dates_unlinked(mount, &view, attr, valid))
         return err;
-    err = promote_meta(mount, view.index, setattr_cause(valid));
-    return err ? err : set_meta(mount, ino, attr, valid, caller);
+    wish->mode = attr->st_mode & 07777;
+    if (is_chmod_below(&view, valid))
+        err = promote_with_mode(mount, view.index, wish, setattr_cause(valid));
+    else
+        err = promote_meta(mount, view.index, setattr_cause(valid));
+    if (err || !wish->done)
+        return err ? err : set_meta(mount, ino, attr, valid, caller);
+    if (wish->mode & (S_ISUID | S_ISGID))
+        node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
+    return 0;
+}
+
+/* What was found out on the way, or as it is now. */
+static void reply_changed_attr(fuse_req_t req, uint64_t ino, const struct promote_mode *wish)
+{
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
+    if (!wish->known || node_view(mount->nodes, ino, &view) != 0)
+        return reply_current_attr(req, ino);
+    reply_attr(req, mount_attr_validity(mount, &view), &wish->st);
 }
 
 /* The new owner as it is on disk; nobody can be given what has no id there, as in a user namespace
@@ -356,14 +384,15 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
                 struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
+    struct promote_mode wish = {0};
     int err = map_owner(mount, attr, valid);
     if (!err && (valid & FUSE_SET_ATTR_SIZE))
         err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_SUID);
     if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE)))
-        err = set_but_size(mount, ino, attr, valid, fuse_req_ctx(req)->uid);
+        err = set_but_size(mount, ino, attr, valid, fuse_req_ctx(req)->uid, &wish);
     if (err)
         return reply_error(req, err);
-    reply_current_attr(req, ino);
+    reply_changed_attr(req, ino, &wish);
 }
 
 /* Of a tree with a limit, what is left of that, if the filesystem has as much. */

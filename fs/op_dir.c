@@ -37,8 +37,8 @@ static int hold_directory(struct mount *mount, const struct node_view *view)
         fdref_release(mount->fds, ref);
         return err;
     }
-    int fd = fcntl(ref->fd, F_DUPFD_CLOEXEC, 3);
-    err = fd < 0 ? -errno : 0;
+    int fd = fd_dup(ref->fd);
+    err = fd < 0 ? fd : 0;
     fdref_release(mount->fds, ref);
     ref = fd < 0 ? NULL : fdcache_pin(mount->fds, key, fd, false);
     fdref_release(mount->fds, ref);
@@ -162,26 +162,39 @@ static bool add_unresolved(struct page *page, const struct listing_entry *listed
                       listed_type(page, listed), (off_t)listed->cookie);
 }
 
+static void add_node(struct page *page, struct listing_entry *listed, const char *name,
+                     const struct node_view *view, const struct stat *st)
+{
+    struct fuse_entry_param record;
+    atomic_store_explicit(&listed->ino, view->ino, memory_order_relaxed);
+    reply_fill_entry(page->mount, mount_validity(page->mount, view), view->id, st, &record);
+    page->used += add_plus(page, name, &record, (off_t)listed->cookie);
+}
+
 /* A record with attributes is a lookup: it is counted only when it has found room. */
-static bool add_looked_up(struct page *page, const struct listing_entry *listed, const char *name)
+static bool add_looked_up(struct page *page, struct listing_entry *listed, const char *name)
 {
     cleanup_view struct node_view view = {0};
     struct shown shown;
+    struct stat st;
     size_t need = fuse_add_direntry_plus(page->req, NULL, 0, name, NULL, 0);
     if (need > page->size - page->used)
         return false;
+    if (find_again(page->mount, page->dir, name, &view, &st) == 0) {
+        add_node(page, listed, name, &view, &st);
+        return true;
+    }
+    node_view_finish(&view);
     int err = shown_find(page->mount, page->dir, name, &shown);
-    struct stat st = shown.entry.st;
+    st = shown.entry.st;
     bool found = !err && shown.entry.present;
     if (found)
         err = shown_intern(page->mount, page->dir, name, &shown, &view);
     shown_finish(page->mount, &shown);
     if (!found || err)
         return add_unresolved(page, listed, name, err);
-    struct fuse_entry_param record;
     find_fix_attr(&view, &st);
-    reply_fill_entry(page->mount, mount_validity(page->mount, &view), view.id, &st, &record);
-    page->used += add_plus(page, name, &record, (off_t)listed->cookie);
+    add_node(page, listed, name, &view, &st);
     return true;
 }
 
@@ -197,15 +210,25 @@ static uint64_t shown_ino(struct page *page, const char *name, int *err)
 
 /* What is not to outlast the answer is not worth a lookup: such a record has no attributes. Nor
  * have those of a large directory beyond its first names: who lists it may want no more than names.
+ * Nor those that were told already from this very listing.
  */
-static bool add_listed(struct page *page, const struct listing *listing, uint32_t at)
+static bool is_bare(const struct page *page, const struct listing *listing, uint32_t at)
+{
+    return at >= PLUS_MOST || at < atomic_load(&listing->told) ||
+           mount_is_strict(page->mount, page->dir);
+}
+
+static bool add_listed(struct page *page, struct listing *listing, uint32_t at)
 {
     int err = 0;
-    const struct listing_entry *listed = &listing->at[at];
+    struct listing_entry *listed = &listing->at[at];
     const char *name = listing_name(listing, at);
-    bool bare = at >= PLUS_MOST || mount_is_strict(page->mount, page->dir);
-    if (page->plus && !bare)
-        return add_looked_up(page, listed, name);
+    if (page->plus && !is_bare(page, listing, at)) {
+        bool room = add_looked_up(page, listed, name);
+        if (room)
+            atomic_store(&listing->told, at + 1);
+        return room;
+    }
     uint64_t ino = listed->ino ? listed->ino : shown_ino(page, name, &err);
     if (ino == 0)
         return add_unresolved(page, listed, name, err);

@@ -83,6 +83,7 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
     err = begin_making(req, mount_stack(mount, &target->view), making);
     if (!err)
         err = edit_make(mount_stack(mount, &target->view), &target->dir, name, making, fd);
+    names_change(mount);
     caller_end();
     if (!err && S_ISDIR(making->mode))
         ledger_note_hidden(mount, &target->view, name, EVENT_OPAQUE, S_IFDIR, "mkdir");
@@ -196,6 +197,7 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
         linked = !err;
         if (!err && node_is(&view, NODE_ORPHAN))
             growth_unnamed(mount, view.tree, spot.ref->fd, true);
+        names_change(mount);
         names_end(mount);
         spot_finish(mount, &spot);
     }

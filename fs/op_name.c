@@ -27,6 +27,9 @@ void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char 
     cleanup_view struct node_view view = {0};
     struct shown shown;
     struct stat st;
+    if (find_again(mount, parent, name, &view, &st) == 0)
+        return reply_entry(req, mount_validity(mount, &view), view.id, &st);
+    node_view_finish(&view);
     int err = shown_find(mount, parent, name, &shown);
     bool present = !err && shown.entry.present;
     if (present) {

@@ -19,6 +19,25 @@
 #include <fcntl.h>
 #include <string.h>
 
+/* Opens what has to be held for as much as can be: it is read and written from then on. A file that
+ * was written just now may be open already. */
+static int open_victim(struct mount *mount, const struct node_view *victim, const struct spot *spot,
+                       bool *writable)
+{
+    struct fdref *open = fdcache_get(mount->fds, fdkey(FDKIND_DATA, victim->index));
+    *writable = node_is(victim, NODE_UPPER);
+    int fd = -ENOENT;
+    if (*writable)
+        fd = open && open->writable && !mount_is_plain(mount, victim)
+                 ? fd_dup(open->fd)
+                 : find_open(mount, victim, spot, true);
+    fdref_release(mount->fds, open);
+    if (fd >= 0)
+        return fd;
+    *writable = false;
+    return find_open(mount, victim, spot, false);
+}
+
 int op_hold_victim(struct mount *mount, const struct node_view *victim, int *fd, bool *writable)
 {
     struct spot spot = {0};
@@ -27,16 +46,10 @@ int op_hold_victim(struct mount *mount, const struct node_view *victim, int *fd,
     int err = find_spot(mount, victim, &spot);
     if (err)
         return err;
-    /* What is held is read and written from then on, so it is opened for as much as can be. */
-    if (S_ISREG(victim->type) && node_is(victim, NODE_UPPER)) {
-        *fd = find_open(mount, victim, &spot, true);
-        *writable = *fd >= 0;
-    }
-    if (*fd < 0 && S_ISREG(victim->type))
-        *fd = find_open(mount, victim, &spot, false);
+    if (S_ISREG(victim->type))
+        *fd = open_victim(mount, victim, &spot, writable);
     if (*fd < 0)
-        *fd = *spot.name ? fd_open_name(spot.ref->fd, spot.name, O_PATH, 0)
-                         : fd_reopen(spot.ref->fd, O_PATH);
+        *fd = *spot.name ? fd_open_name(spot.ref->fd, spot.name, O_PATH, 0) : fd_dup(spot.ref->fd);
     err = *fd < 0 ? *fd : 0;
     spot_finish(mount, &spot);
     return err;
@@ -70,36 +83,80 @@ void op_drop_index(struct mount *mount, const struct node_view *victim)
         unlinkat(stack->index, name, 0);
 }
 
-/* Takes the name out of the union and out of the table. The victim's lock is held. */
-static int remove_locked(struct mount *mount, const struct node_view *dir, const char *name,
-                         const struct node_view *victim, bool is_dir)
+struct removal {
+    const struct node_view *dir, *victim; /* the victim may be NULL: no node speaks of it */
+    const char *name;
+    bool is_dir;
+    bool unseen; /* a directory that nobody has looked into */
+};
+
+/* What the upper directory has of the name. What a node is known to be linked as is there, except
+ * in a plain tree, where the host may have been faster. */
+static int look_for(struct mount *mount, const struct removal *removal, int upper)
 {
-    struct stack *stack = mount_stack(mount, dir);
     struct stat st;
+    const struct node_view *dir = removal->dir;
+    if (removal->victim && !mount_is_plain(mount, dir) &&
+        node_name_is_linked(mount->nodes, dir->index, removal->name))
+        return UPPER_OBJECT;
+    int look = upper_look(mount_stack(mount, dir), upper, removal->name, &st);
+    return look == UPPER_WHITEOUT ? -ENOENT : look;
+}
+
+static int remove_on_disk(struct mount *mount, const struct removal *removal, int upper, int look)
+{
+    const struct stack *stack = mount_stack(mount, removal->dir);
+    const struct editdir place = {.upper = upper, .sources = removal->dir->sources};
+    return removal->unseen
+               ? edit_remove_unseen(stack, &place, removal->name)
+               : edit_remove(stack, &place, removal->name, look == UPPER_OBJECT, removal->is_dir);
+}
+
+static void tell_removal(struct mount *mount, const struct removal *removal)
+{
+    mode_t type = removal->victim ? removal->victim->type : removal->is_dir ? S_IFDIR : 0;
+    ledger_note_hidden(mount, removal->dir, removal->name, EVENT_WHITEOUT, type,
+                       removal->is_dir ? "rmdir" : "unlink");
+}
+
+/* Takes the name out of the union and out of the table. The victim's lock is held. */
+static int remove_locked(struct mount *mount, const struct removal *removal)
+{
+    const struct node_view *dir = removal->dir, *victim = removal->victim;
     int err = 0, held = -1;
     bool writable = false;
     names_write(mount);
     struct fdref *upper = find_upper_dir(mount, dir->index, &err);
-    int look = upper ? upper_look(stack, upper->fd, name, &st) : err;
-    if (look == UPPER_WHITEOUT)
-        look = -ENOENT;
+    int look = upper ? look_for(mount, removal, upper->fd) : err;
     err = look < 0 ? look : victim ? op_hold_victim(mount, victim, &held, &writable) : 0;
-    if (!err) {
-        const struct editdir place = {.upper = upper->fd, .sources = dir->sources};
-        err = edit_remove(stack, &place, name, look == UPPER_OBJECT, is_dir);
-    }
-    bool orphan = !err && node_drop_name(mount->nodes, dir->index, name);
+    if (!err)
+        err = remove_on_disk(mount, removal, upper->fd, look);
+    bool orphan = !err && node_drop_name(mount->nodes, dir->index, removal->name);
+    names_change(mount);
     names_end(mount);
     fdref_release(mount->fds, upper);
     if (victim)
         op_settle_victim(mount, victim, orphan, held, writable);
     if (!err)
-        ledger_note_hidden(mount, dir, name, EVENT_WHITEOUT,
-                           victim   ? victim->type
-                           : is_dir ? S_IFDIR
-                                    : 0,
-                           is_dir ? "rmdir" : "unlink");
+        tell_removal(mount, removal);
     return err;
+}
+
+/* Of a directory that lies in the upper alone rmdir(2) itself tells whether it is empty. Where
+ * something lies beneath, or it may hold whiteouts, its names have to be read. */
+static int remove_dir(struct mount *mount, struct removal *removal)
+{
+    const struct node_view *victim = removal->victim;
+    if (mount_is_plain(mount, removal->dir))
+        return remove_locked(mount, removal);
+    removal->unseen =
+        node_is(victim, NODE_UPPER) && !victim->sources && !node_is(victim, NODE_WAY | NODE_STUB);
+    int err = removal->unseen ? remove_locked(mount, removal) : -ENOTEMPTY;
+    if (err != -ENOTEMPTY)
+        return err;
+    removal->unseen = false;
+    int empty = listing_is_empty(mount, victim);
+    return empty < 0 ? empty : empty ? remove_locked(mount, removal) : -ENOTEMPTY;
 }
 
 /* A lower file with several names is copied up before one of them goes, so that the count of the
@@ -135,17 +192,15 @@ static int remove_name(struct mount *mount, uint64_t parent, const char *name, b
         return err;
     dir.flags |= NODE_UPPER;
     uint32_t index = node_find(mount->nodes, dir.index, name);
+    struct removal removal = {.dir = &dir, .name = name, .is_dir = is_dir};
     if (index == NODE_NONE)
-        return remove_locked(mount, &dir, name, NULL, is_dir);
+        return remove_locked(mount, &removal);
     cleanup_view struct node_view victim = {0};
+    removal.victim = &victim;
     node_lock(mount->nodes, index);
     err = node_view_index(mount->nodes, index, &victim);
-    if (!err && is_dir && !mount_is_plain(mount, &dir)) {
-        int empty = listing_is_empty(mount, &victim);
-        err = empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
-    }
     if (!err)
-        err = remove_locked(mount, &dir, name, &victim, is_dir);
+        err = is_dir ? remove_dir(mount, &removal) : remove_locked(mount, &removal);
     if (!err)
         op_drop_index(mount, &victim);
     node_unlock(mount->nodes, index);

@@ -26,6 +26,11 @@ static bool is_acl(const char *name)
     return strncmp(name, "system.posix_acl_", 17) == 0;
 }
 
+static bool is_capability(const char *name)
+{
+    return strcmp(name, "security.capability") == 0;
+}
+
 /* Whether the caller is in the group that is shown. */
 static bool is_in_group(fuse_req_t req, gid_t group)
 {
@@ -119,6 +124,8 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
         err = node_view(mount->nodes, ino, &view);
     if (err)
         return err;
+    if (value) /* before it is there: whoever has found none meanwhile does not say so any more */
+        node_set_flags(mount->nodes, view.index, NODE_DRESSED, NODE_BARE);
     names_read(mount);
     err = find_spot(mount, &view, &spot);
     if (!err)
@@ -160,8 +167,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *v
     if (!err)
         err = change(req, ino, name, value, size, flags);
     cleanup_view struct node_view view = {0};
-    if (node_view(mount->nodes, ino, &view) == 0 && !err &&
-        strcmp(name, "security.capability") == 0)
+    if (node_view(mount->nodes, ino, &view) == 0 && !err && is_capability(name))
         node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
     reply_error(req, err);
 }
@@ -207,7 +213,7 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     if (err == -ENODATA && is_acl(name))
         err = 0; /* to the VFS that is an ACL that says no more than the mode, and it was set */
     cleanup_view struct node_view view = {0};
-    if (node_view(mount->nodes, ino, &view) == 0 && strcmp(name, "security.capability") == 0)
+    if (node_view(mount->nodes, ino, &view) == 0 && is_capability(name))
         node_set_flags(mount->nodes, view.index, err ? 0 : NODE_UNCAPPED, 0);
     reply_error(req, err);
 }
@@ -233,33 +239,6 @@ static void tell_provenance(fuse_req_t req, uint64_t ino, const char *name, size
         got = -E2BIG;
     else if (size > 0 && got > (ssize_t)size)
         got = -ERANGE;
-    answer(req, value, got, size);
-}
-
-void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
-{
-    if (provenance_is(name))
-        return tell_provenance(req, ino, name, size);
-    struct mount *mount = ops_mount(req);
-    cleanup_view struct node_view view = {0};
-    char disk[XATTR_NAME_MAX + 1];
-    cleanup_free char *value = size ? malloc(size) : NULL;
-    if (size && !value)
-        return reply_error(req, -ENOMEM);
-    int err = find_attribute(mount, ino, name, &view, disk);
-    if (err == -EOPNOTSUPP && !is_acl(name))
-        err = -ENODATA; /* a name that is too long once it is escaped was never set */
-    if (err)
-        return reply_error(req, err);
-    ssize_t got = read_value(mount, &view, name, disk, value, size);
-    /* A layer's filesystem may know no ACLs; the kernel, which was told that there may be some,
-     * takes that for a failure of its check (fs/fuse/acl.c, __fuse_get_acl). */
-    if (got == -EOPNOTSUPP && is_acl(name))
-        got = -ENODATA;
-    if (got > 0 && size > 0 && mount->map) {
-        err = idmap_show_attr(mount->map, name, value, (size_t)got);
-        got = err ? err : got;
-    }
     answer(req, value, got, size);
 }
 
@@ -292,36 +271,91 @@ static size_t show_names(const struct stack *stack, enum ovlwhere where, char *n
 static ssize_t list_names(const struct spot *spot, char *names, size_t size)
 {
     ssize_t length = xattr_list(spot->ref->fd, spot->name, names, NAMES_MOSTLY);
-    return length == -ERANGE ? xattr_list(spot->ref->fd, spot->name, names, size) : length;
+    return length == -ERANGE && size > NAMES_MOSTLY
+               ? xattr_list(spot->ref->fd, spot->name, names, size)
+               : length;
+}
+
+/* The names that a node shows; -ERANGE when there are more than fit. What was found out once stays
+ * true of a node that is not a plain tree's: attributes change through us alone. */
+static ssize_t shown_names(struct mount *mount, const struct node_view *view, char *names,
+                           size_t size)
+{
+    struct spot spot = {0};
+    const struct stack *stack = mount_stack(mount, view);
+    const bool plain = mount_is_plain(mount, view);
+    if (node_is(view, NODE_BARE))
+        return 0;
+    names_read(mount);
+    ssize_t length = find_spot(mount, view, &spot);
+    if (length == 0)
+        length = list_names(&spot, names, size);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    if (length < 0)
+        return length == -ENODATA ? 0 : length; /* a stub has none */
+    enum ovlwhere where = plain             ? OVLWHERE_PLAIN
+                          : view->layer > 0 ? OVLWHERE_SEALED
+                                            : ovlwhere_upper(stack->able.space);
+    length = (ssize_t)show_names(stack, where, names, (size_t)length);
+    if (length > 0)
+        node_set_flags(mount->nodes, view->index, NODE_DRESSED, 0);
+    else if (!plain)
+        node_found_bare(mount->nodes, view->index);
+    return length;
+}
+
+/* The kernel asks for capabilities before each write and each change of owner. That there is not
+ * one attribute answers this question, and it need not be asked of the layer again. */
+static bool is_bare(struct mount *mount, const struct node_view *view)
+{
+    char names[NAMES_MOSTLY];
+    return !mount_is_plain(mount, view) && !node_is(view, NODE_DRESSED) &&
+           shown_names(mount, view, names, sizeof(names)) == 0;
+}
+
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+    if (provenance_is(name))
+        return tell_provenance(req, ino, name, size);
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
+    char disk[XATTR_NAME_MAX + 1];
+    cleanup_free char *value = size ? malloc(size) : NULL;
+    if (size && !value)
+        return reply_error(req, -ENOMEM);
+    int err = find_attribute(mount, ino, name, &view, disk);
+    if (err == -EOPNOTSUPP && !is_acl(name))
+        err = -ENODATA; /* a name that is too long once it is escaped was never set */
+    if (!err && is_capability(name) && is_bare(mount, &view))
+        err = -ENODATA;
+    if (err)
+        return reply_error(req, err);
+    ssize_t got = read_value(mount, &view, name, disk, value, size);
+    /* A layer's filesystem may know no ACLs; the kernel, which was told that there may be some,
+     * takes that for a failure of its check (fs/fuse/acl.c, __fuse_get_acl). */
+    if (got == -EOPNOTSUPP && is_acl(name))
+        got = -ENODATA;
+    if (got > 0 && size > 0 && mount->map) {
+        err = idmap_show_attr(mount->map, name, value, (size_t)got);
+        got = err ? err : got;
+    }
+    answer(req, value, got, size);
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
-    struct spot spot = {0};
     char names[XATTR_LIST_MAX];
-    int err = node_view(mount->nodes, ino, &view);
-    if (err)
-        return reply_error(req, err);
-    names_read(mount);
-    ssize_t length = find_spot(mount, &view, &spot);
+    ssize_t length = node_view(mount->nodes, ino, &view);
     if (length == 0)
-        length = list_names(&spot, names, sizeof(names));
-    names_end(mount);
-    spot_finish(mount, &spot);
-    if (length == -ENODATA)
-        length = 0; /* of a stub */
+        length = shown_names(mount, &view, names, sizeof(names));
     if (length < 0)
         return reply_error(req, (int)length);
-    const struct stack *stack = mount_stack(mount, &view);
-    enum ovlwhere where = mount_is_plain(mount, &view) ? OVLWHERE_PLAIN
-                          : view.layer > 0             ? OVLWHERE_SEALED
-                                                       : ovlwhere_upper(stack->able.space);
-    size_t shown = show_names(stack, where, names, (size_t)length);
     if (size == 0)
-        return reply_xattr_size(req, shown);
-    if (shown > size)
+        return reply_xattr_size(req, (size_t)length);
+    if ((size_t)length > size)
         return reply_error(req, -ERANGE);
-    reply_bytes(req, names, shown);
+    reply_bytes(req, names, (size_t)length);
 }

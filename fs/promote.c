@@ -6,6 +6,7 @@
  */
 #include "promote.h"
 
+#include "caller.h"
 #include "copyup.h"
 #include "edit.h"
 #include "fd.h"
@@ -38,11 +39,12 @@ struct purpose {
     const char *cause;
     int64_t began; /* on the steady clock */
     uint64_t moved;
+    struct promote_mode *wish; /* or NULL */
 };
 
-static struct purpose purpose_begin(const char *cause)
+static struct purpose purpose_begin(const char *cause, struct promote_mode *wish)
 {
-    return (struct purpose){.cause = cause, .began = moment_steady()};
+    return (struct purpose){.cause = cause, .began = moment_steady(), .wish = wish};
 }
 
 /* As people count layers the lowest is 1. */
@@ -93,9 +95,26 @@ int promote_mark_impure(struct mount *mount, uint32_t index)
     return err == -EOPNOTSUPP || err == -EPERM ? 0 : err;
 }
 
+/* What a wish came to. The blocks of a metacopy are those of its data below; of one of several
+ * names the count is not that of the object (find_attr). */
+static void grant(struct mount *mount, const struct node_view *view, const struct copyup *job,
+                  struct promote_mode *wish)
+{
+    cleanup_view struct node_view now = {0};
+    wish->done = true;
+    wish->known =
+        job->known && !job->index_name && node_view_index(mount->nodes, view->index, &now) == 0;
+    if (!wish->known)
+        return;
+    wish->st = job->after;
+    if (job->meta_only)
+        wish->st.st_blocks = job->src.st_blocks;
+    find_fix_attr(&now, &wish->st);
+}
+
 /* Finds the lower object of a view and its place in the upper; runs `copy`; tells the node. */
 static int copy_to_place(struct mount *mount, const struct node_view *view, struct copyup *job,
-                         int (*copy)(struct copyup *))
+                         struct promote_mode *wish, int (*copy)(struct copyup *))
 {
     int err = promote_mark_impure(mount, view->parent);
     if (err)
@@ -114,8 +133,10 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
         job->src_layer = view->layer;
         job->dst_dir = place->fd;
         job->dst_name = view->name;
+        job->mode = wish ? &wish->mode : NULL;
         err = stack_stat(job->stack, view->layer, spot.ref->fd, spot.name, &job->src);
     }
+    caller_unmask();
     if (!err)
         err = copy(job);
     if (!err) {
@@ -124,8 +145,12 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
         node_promoted(mount->nodes, view->index, set, clear, job->made);
         /* As in the kernel's overlayfs (ovl_getattr): the lower number stays with the other names.
          */
-        if (job->torn)
+        if (job->torn) {
             node_set_ino(mount->nodes, view->index, stack_ino(job->stack, 0, job->made));
+            names_change(mount);
+        }
+        if (wish)
+            grant(mount, view, job, wish);
     }
     fdref_release(mount->fds, place);
     spot_finish(mount, &spot);
@@ -155,15 +180,17 @@ static int make_stub(struct mount *mount, const struct node_view *view)
         err = fd_stat(place->fd, view->name, &st);
     if (!err)
         node_promoted(mount->nodes, view->index, NODE_LINKED, NODE_STUB, st.st_ino);
+    names_change(mount);
     fdref_release(mount->fds, place);
     return err;
 }
 
-static int promote_dir_itself(struct mount *mount, uint32_t index, const char *cause)
+static int promote_dir_itself(struct mount *mount, uint32_t index, const char *cause,
+                              struct promote_mode *wish)
 {
     cleanup_view struct node_view view = {0};
     struct copyup job = {.src_data = -1, .limit = -1};
-    struct purpose purpose = purpose_begin(cause);
+    struct purpose purpose = purpose_begin(cause, wish);
     node_lock(mount->nodes, index);
     int err = node_view_index(mount->nodes, index, &view);
     if (!err && node_is(&view, NODE_ORPHAN))
@@ -171,7 +198,7 @@ static int promote_dir_itself(struct mount *mount, uint32_t index, const char *c
     if (!err && node_is(&view, NODE_STUB)) {
         err = make_stub(mount, &view);
     } else if (!err && !node_is(&view, NODE_UPPER)) {
-        err = copy_to_place(mount, &view, &job, copyup_dir);
+        err = copy_to_place(mount, &view, &job, wish, copyup_dir);
         if (!err)
             tell(mount, &view, view.parent, view.name, &job, &purpose);
     }
@@ -181,7 +208,8 @@ static int promote_dir_itself(struct mount *mount, uint32_t index, const char *c
 
 /* The directory and all above it, without asking: their copy-up follows from what was asked about.
  */
-static int bring_dir(struct mount *mount, uint32_t index, const char *cause)
+static int bring_dir(struct mount *mount, uint32_t index, const char *cause,
+                     struct promote_mode *wish)
 {
     /* From the nearest directory that is up already, downwards. Each round copies the topmost that
      * is missing; paths are short and this happens once for each directory. */
@@ -201,7 +229,7 @@ static int bring_dir(struct mount *mount, uint32_t index, const char *cause)
         }
         if (missing == NODE_NONE)
             return 0;
-        int err = promote_dir_itself(mount, missing, cause);
+        int err = promote_dir_itself(mount, missing, cause, missing == index ? wish : NULL);
         if (err)
             return err;
     }
@@ -352,7 +380,7 @@ int promote_dir(struct mount *mount, uint32_t index, const char *cause)
 {
     struct promotion promotion = {.cause = cause};
     int err = promote_ask_node(mount, &promotion, index);
-    return err ? err : bring_dir(mount, index, cause);
+    return err ? err : bring_dir(mount, index, cause, NULL);
 }
 
 static int take(struct mount *mount, const struct question *question)
@@ -399,6 +427,7 @@ static int promote_orphan(struct mount *mount, const struct node_view *view,
     job.src_dir = old->fd;
     job.src_data = node_is(view, NODE_METACOPY) ? find_metacopy_data(mount, view) : -1;
     job.src_layer = view->layer;
+    caller_unmask();
     int fd = stack_stat(job.stack, view->layer, old->fd, "", &job.src);
     if (fd == 0)
         fd = copyup_orphan(&job);
@@ -496,7 +525,7 @@ static int copy_file(struct mount *mount, const struct node_view *view, bool dat
     if (!err)
         err = remember_data(mount, view, &job, path);
     if (!err)
-        err = copy_to_place(mount, view, &job, copyup_object);
+        err = copy_to_place(mount, view, &job, purpose->wish, copyup_object);
     if (err)
         return err;
     fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
@@ -545,7 +574,7 @@ static void lock_to_promote(struct mount *mount, const struct node_view *view, b
 }
 
 static int promote_file(struct mount *mount, uint32_t index, bool data, off_t limit,
-                        const char *cause)
+                        const char *cause, struct promote_mode *wish)
 {
     cleanup_view struct node_view view = {0};
     int err = node_view_index(mount->nodes, index, &view);
@@ -558,10 +587,10 @@ static int promote_file(struct mount *mount, uint32_t index, bool data, off_t li
     struct promotion promotion = {.cause = cause};
     err = ask_node(mount, &view, data, limit, &promotion);
     if (!err && !node_is(&view, NODE_UPPER) && !node_is(&view, NODE_ORPHAN))
-        err = bring_dir(mount, view.parent, cause);
+        err = bring_dir(mount, view.parent, cause, NULL);
     if (err)
         return err;
-    struct purpose purpose = purpose_begin(cause);
+    struct purpose purpose = purpose_begin(cause, wish);
     lock_to_promote(mount, &view, data, limit);
     err = promote_locked(mount, index, data, limit, &purpose);
     node_unlock(mount->nodes, index);
@@ -575,12 +604,25 @@ int promote_meta(struct mount *mount, uint32_t index, const char *cause)
     if (err)
         return err;
     return S_ISDIR(view.type) ? promote_dir(mount, index, cause)
-                              : promote_file(mount, index, false, -1, cause);
+                              : promote_file(mount, index, false, -1, cause, NULL);
+}
+
+int promote_with_mode(struct mount *mount, uint32_t index, struct promote_mode *wish,
+                      const char *cause)
+{
+    cleanup_view struct node_view view = {0};
+    wish->done = wish->known = false;
+    int err = node_view_index(mount->nodes, index, &view);
+    if (err || !S_ISDIR(view.type))
+        return err ? err : promote_file(mount, index, false, -1, cause, wish);
+    struct promotion promotion = {.cause = cause};
+    err = promote_ask_node(mount, &promotion, index);
+    return err ? err : bring_dir(mount, index, cause, wish);
 }
 
 int promote_data(struct mount *mount, uint32_t index, off_t limit, const char *cause)
 {
-    return promote_file(mount, index, true, limit, cause);
+    return promote_file(mount, index, true, limit, cause, NULL);
 }
 
 /* Links an indexed inode at a name that so far only a lower layer has. */
@@ -628,11 +670,11 @@ int promote_settle_links(struct mount *mount, uint32_t index)
 static int bring_name(struct mount *mount, uint32_t index, uint32_t parent, const char *name,
                       const char *cause)
 {
-    int err = bring_dir(mount, parent, cause);
+    int err = bring_dir(mount, parent, cause, NULL);
     if (err)
         return err;
     cleanup_view struct node_view view = {0};
-    struct purpose purpose = purpose_begin(cause);
+    struct purpose purpose = purpose_begin(cause, NULL);
     node_lock(mount->nodes, index);
     err = node_view_index(mount->nodes, index, &view);
     if (!err && !node_name_is_linked(mount->nodes, parent, name))

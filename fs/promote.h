@@ -23,6 +23,16 @@ must_check int promote_dir(struct mount *mount, uint32_t index, const char *caus
  * inode it is enough that it is in the index. */
 must_check int promote_meta(struct mount *mount, uint32_t index, const char *cause);
 
+/* chmod(2) as the cause of a copy-up: what comes up has its new mode from the start. */
+struct promote_mode {
+    mode_t mode; /* the new permissions */
+    bool done;   /* they are set, for it was copied up; else it is there, and they are not */
+    bool known;  /* done, and `st` tells what stat(2) says of it now */
+    struct stat st;
+};
+must_check int promote_with_mode(struct mount *mount, uint32_t index, struct promote_mode *wish,
+                                 const char *cause);
+
 /* The regular file with the first `limit` bytes of its data (-1: all). */
 must_check int promote_data(struct mount *mount, uint32_t index, off_t limit, const char *cause);
 

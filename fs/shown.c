@@ -4,6 +4,7 @@
  */
 #include "shown.h"
 
+#include "fd.h"
 #include "find.h"
 #include "hash.h"
 #include "resolve.h"
@@ -89,9 +90,9 @@ static int pin_root(struct mount *mount, const struct node_view *view)
     const uint64_t key = fdkey(FDKIND_UPPER_DIR, view->index);
     struct fdref *ref = fdcache_get(mount->fds, key);
     if (!ref) {
-        int fd = fcntl(mount_stack(mount, view)->layers[0].root, F_DUPFD_CLOEXEC, 3);
+        int fd = fd_dup(mount_stack(mount, view)->layers[0].root);
         if (fd < 0)
-            return -errno;
+            return fd;
         ref = fdcache_pin(mount->fds, key, fd, false);
     }
     fdref_release(mount->fds, ref);

@@ -119,14 +119,9 @@ static int take_single_lower(void *context, int dir, const struct dirent *entry)
 
 static int show_single_lower(struct reading *reading)
 {
-    int err = 0;
     const struct source *source = &reading->sources->at[0];
-    struct fdref *ref = stack_lower_dir(reading->stack, source->layer, source->path, &err);
-    if (!ref)
-        return err;
-    err = dirents_each(ref->fd, take_single_lower, reading);
-    fdref_release(reading->stack->fds, ref);
-    return err;
+    return stack_read_lower(reading->stack, source->layer, source->path, take_single_lower,
+                            reading);
 }
 
 static int show_merged_lowers(struct reading *reading)

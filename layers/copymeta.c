@@ -39,12 +39,14 @@ static bool is_access_list(const char *attr)
 }
 
 int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,
-                    const char *dst_name)
+                    const char *dst_name, bool *any)
 {
     const struct object src = {src_dir, src_name}, dst = {dst_dir, dst_name};
     const char *access_list = NULL;
     cleanup_free char *names = NULL;
     ssize_t length = xattr_list_all(src_dir, src_name, &names);
+    if (any)
+        *any = length > 0;
     if (length <= 0)
         return length == -EOPNOTSUPP || length == -ENOSYS ? 0 : (int)length;
     cleanup_free char *value = malloc(XATTR_SIZE_MAX);
@@ -91,7 +93,7 @@ int copymeta_look(enum ovlspace space, int src_dir, const char *src_name, int ds
     if (!err)
         err = copymeta_owner(dst_dir, dst_name, &now, want);
     if (!err)
-        err = copymeta_xattrs(space, src_dir, src_name, dst_dir, dst_name);
+        err = copymeta_xattrs(space, src_dir, src_name, dst_dir, dst_name, NULL);
     return err ? err : copymeta_mode(dst_dir, dst_name, &now, want);
 }
 

@@ -108,7 +108,7 @@ static int copy_attributes(enum treekind kind, const struct walk_step *step, int
         kind == TREEKIND_PLAIN ? 0 : ovlattr_list(OVLWHERE_SEALED, step->dir, step->name, &had);
     /* In no namespace nothing is private: all is copied as it lies there. */
     if (!err)
-        err = copymeta_xattrs(OVLSPACE_NONE, step->dir, step->name, dir, name);
+        err = copymeta_xattrs(OVLSPACE_NONE, step->dir, step->name, dir, name, NULL);
     if (!err && had)
         err = ovlattr_list(OVLWHERE_SEALED, dir, name, &has);
     if (err || !had)

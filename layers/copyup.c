@@ -27,6 +27,7 @@ struct staged {
     char temp[UPPER_TEMP_MAX];
     bool named;
     struct stat made; /* what it looked like when it had just been made */
+    struct stat look; /* what it is to look like: the source, but for a mode that is wished */
 };
 
 /* How the *at calls reach a staged object. */
@@ -48,15 +49,15 @@ static void staged_finish(const struct copyup *job, struct staged *staged)
 }
 
 /* The mode to make it with: its own, which need not be set then, where its owner may work on it. */
-static mode_t first_mode(const struct copyup *job, mode_t least)
+static mode_t first_mode(const struct copyup *job, const struct staged *staged, mode_t least)
 {
-    mode_t mode = job->src.st_mode & 0777;
+    mode_t mode = staged->look.st_mode & 0777;
     return (mode & least) == least && !job->stack->layers[0].record ? mode : least;
 }
 
 static int make_regular(const struct copyup *job, struct staged *staged)
 {
-    const mode_t mode = first_mode(job, 0600);
+    const mode_t mode = first_mode(job, staged, 0600);
     if (job->stack->able.tmpfile) {
         staged->fd = openat(job->stack->stage, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
         return staged->fd < 0 ? -errno : 0;
@@ -94,7 +95,7 @@ static int make_by_type(const struct copyup *job, struct staged *staged)
     case S_IFLNK:
         return make_symlink(job, staged);
     case S_IFDIR:
-        if (mkdirat(job->stack->stage, staged->temp, first_mode(job, 0700)) < 0)
+        if (mkdirat(job->stack->stage, staged->temp, first_mode(job, staged, 0700)) < 0)
             return -errno;
         break;
     default:
@@ -108,7 +109,9 @@ static int make_by_type(const struct copyup *job, struct staged *staged)
 
 static int make_staged(const struct copyup *job, struct staged *staged)
 {
-    *staged = (struct staged){.fd = -1};
+    *staged = (struct staged){.fd = -1, .look = job->src};
+    if (job->mode)
+        staged->look.st_mode = (job->src.st_mode & S_IFMT) | (*job->mode & 07777);
     upper_temp_name(staged->temp);
     int err = make_by_type(job, staged);
     return err ? err : fd_stat(staged_dir(job, staged), staged_name(staged), &staged->made);
@@ -211,17 +214,22 @@ static int set_look(const struct copyup *job, const struct staged *staged)
     const char *name = staged_name(staged);
     const struct layer *layers = job->stack->layers;
     const char *record = layers[0].record, *source_record = layers[job->src_layer].record;
-    int err = record ? 0 : copymeta_owner(dir, name, &staged->made, &job->src);
+    bool any = false;
+    int err = record ? 0 : copymeta_owner(dir, name, &staged->made, &staged->look);
     if (!err)
-        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name);
+        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name, &any);
     if (!err && source_record) {
         err = xattr_remove(dir, name, source_record);
         err = err == -ENODATA || err == -EOPNOTSUPP || err == -EPERM ? 0 : err;
     }
     if (err)
         return err;
-    return record ? record_write(record, dir, name, &job->src)
-                  : copymeta_mode(dir, name, &staged->made, &job->src);
+    if (record)
+        return record_write(record, dir, name, &staged->look);
+    /* An access list that came along has brought the mode of the source. */
+    if (any && job->mode)
+        return fd_chmod(dir, name, staged->look.st_mode & 07777);
+    return copymeta_mode(dir, name, &staged->made, &staged->look);
 }
 
 static int dress(const struct copyup *job, const struct staged *staged)
@@ -267,12 +275,13 @@ static int publish_at(const struct copyup *job, struct staged *staged, int dir, 
  * rewritten: one that is read-only is its owner's to write until it is in its place. */
 static int publish_read_only_dir(const struct copyup *job, struct staged *staged)
 {
-    int err = fd_chmod(job->stack->stage, staged->temp, (job->src.st_mode & 07777) | S_IWUSR);
+    const mode_t mode = staged->look.st_mode & 07777;
+    int err = fd_chmod(job->stack->stage, staged->temp, mode | S_IWUSR);
     if (!err)
         err = publish_at(job, staged, job->dst_dir, job->dst_name);
     if (err)
         return err;
-    err = fd_chmod(job->dst_dir, job->dst_name, job->src.st_mode & 07777);
+    err = fd_chmod(job->dst_dir, job->dst_name, mode);
     if (err) /* it must not stay with a mode that nobody asked for */
         unlinkat(job->dst_dir, job->dst_name, AT_REMOVEDIR);
     return err;
@@ -311,7 +320,7 @@ static int publish(const struct copyup *job, struct staged *staged)
     if (fstat(job->dst_dir, &before) < 0)
         return -errno;
     int err = publish_at(job, staged, job->dst_dir, job->dst_name);
-    if (err == -EACCES && S_ISDIR(job->src.st_mode) && !(job->src.st_mode & S_IWUSR) &&
+    if (err == -EACCES && S_ISDIR(job->src.st_mode) && !(staged->look.st_mode & S_IWUSR) &&
         !job->stack->layers[0].record)
         err = publish_read_only_dir(job, staged);
     if (!err)
@@ -319,10 +328,18 @@ static int publish(const struct copyup *job, struct staged *staged)
     return err;
 }
 
+static void look_after(struct copyup *job, const struct staged *staged)
+{
+    bool open = staged->fd >= 0;
+    job->known = stack_stat(job->stack, 0, open ? staged->fd : job->dst_dir,
+                            open ? "" : job->dst_name, &job->after) == 0;
+}
+
 static int run(struct copyup *job)
 {
     struct staged staged;
     job->copied = (struct copied){0};
+    job->known = false;
     job->torn = !S_ISDIR(job->src.st_mode) && job->src.st_nlink > 1 && !job->index_name;
     int err = make_staged(job, &staged);
     job->made = err ? 0 : staged.made.st_ino;
@@ -332,6 +349,8 @@ static int run(struct copyup *job)
         err = dress(job, &staged);
     if (!err)
         err = publish(job, &staged);
+    if (!err && job->mode)
+        look_after(job, &staged);
     staged_finish(job, &staged);
     return err;
 }

@@ -31,10 +31,13 @@ struct copyup {
     const char
         *redirect; /* for meta_only: where the data is, when its name does not tell; or NULL */
     const char *index_name; /* hex name in the index of a hard-linked object; or NULL */
+    const mode_t *mode;     /* the permissions that it is to have; NULL: those of the source */
     /* the result */
     struct copied copied;
     ino_t made; /* its number in the upper filesystem */
     bool torn; /* one of several names, and no index holds them together: it is a file of its own */
+    bool known; /* `after` is filled: that was asked for with `mode`, and could be found out */
+    struct stat after; /* what it looks like in its place */
 };
 
 /* Copies up any object that is not a directory. -EEXIST when the place is taken. */

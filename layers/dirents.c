@@ -11,13 +11,10 @@
 
 enum { PIECE = 32768 };
 
-int dirents_each(int dir, int (*each)(void *context, int fd, const struct dirent *entry),
+int dirents_read(int fd, int (*each)(void *context, int fd, const struct dirent *entry),
                  void *context)
 {
     _Alignas(struct dirent) char piece[PIECE];
-    cleanup_fd int fd = fd_open_name(dir, ".", O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return fd;
     for (;;) {
         ssize_t size = getdents64(fd, piece, sizeof(piece));
         if (size <= 0)
@@ -30,4 +27,11 @@ int dirents_each(int dir, int (*each)(void *context, int fd, const struct dirent
             at += entry->d_reclen;
         }
     }
+}
+
+int dirents_each(int dir, int (*each)(void *context, int fd, const struct dirent *entry),
+                 void *context)
+{
+    cleanup_fd int fd = fd_open_name(dir, ".", O_RDONLY | O_DIRECTORY, 0);
+    return fd < 0 ? fd : dirents_read(fd, each, context);
 }

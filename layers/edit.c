@@ -313,6 +313,16 @@ int edit_remove(const struct stack *stack, const struct editdir *dir, const char
                  : upper_remove(stack, dir->upper, name, is_dir);
 }
 
+int edit_remove_unseen(const struct stack *stack, const struct editdir *dir, const char *name)
+{
+    int shows = resolve_lower_shows(stack, dir->sources, name);
+    if (shows)
+        return shows < 0 ? shows : -ENOTEMPTY;
+    if (unlinkat(dir->upper, name, AT_REMOVEDIR) == 0)
+        return 0;
+    return errno == EEXIST ? -ENOTEMPTY : -errno;
+}
+
 /* ---- rename ---- */
 
 /* Replaces an upper directory, empty in the union but full of whiteouts, by one without any. */

@@ -52,6 +52,11 @@ must_check int edit_link(const struct stack *stack, int from_dir, const char *fr
 must_check int edit_remove(const struct stack *stack, const struct editdir *dir, const char *name,
                            bool in_upper, bool is_dir);
 
+/* Removes a directory of the upper that nothing lies beneath, without a look into it: -ENOTEMPTY
+ * when something does, or when it has as much as a whiteout in it. The caller looks then. */
+must_check int edit_remove_unseen(const struct stack *stack, const struct editdir *dir,
+                                  const char *name);
+
 struct renaming {
     const struct editdir *from, *to;
     const char *from_name, *to_name;

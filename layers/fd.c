@@ -71,6 +71,12 @@ int fd_reopen(int fd, int flags)
     return again < 0 ? -errno : again;
 }
 
+int fd_dup(int fd)
+{
+    int more = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return more < 0 ? -errno : more;
+}
+
 char *fd_real_path(int fd)
 {
     char link[FD_PATH_MAX], path[PATH_MAX + 1];

@@ -27,6 +27,9 @@ must_check int fd_open_name(int dir, const char *name, int flags, mode_t mode);
 /* A second, independent open of what `fd` (O_PATH too) stands for. */
 must_check int fd_reopen(int fd, int flags);
 
+/* One more descriptor of the same open file (dup(2)); never one of the standard three. */
+must_check int fd_dup(int fd);
+
 /* The path by which this process finds what `fd` stands for, the caller's to free; NULL when it
  * cannot be told. */
 char *fd_real_path(int fd);

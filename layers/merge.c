@@ -203,14 +203,9 @@ static int apply_whites(struct building *build, unsigned source)
 static int read_source(struct building *build, unsigned source)
 {
     const struct source *from = &build->sources->at[source];
-    int err = 0;
-    struct fdref *ref = stack_lower_dir(build->stack, from->layer, from->path, &err);
-    if (!ref)
-        return err;
     nameset_finish(&build->whites);
     build->source = source;
-    err = dirents_each(ref->fd, read_entry, build);
-    fdref_release(build->stack->fds, ref);
+    int err = stack_read_lower(build->stack, from->layer, from->path, read_entry, build);
     return err ? err : apply_whites(build, source);
 }
 

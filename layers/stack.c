@@ -248,11 +248,16 @@ int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlse
     return err;
 }
 
+/* Sixty-one bits of hash stand for (layer, path): a collision among the directories that are open
+ * at once is less likely than a broken memory cell, and none can be made on purpose. */
+static uint64_t lower_key(const struct stack *stack, unsigned layer, const char *path)
+{
+    return fdkey(FDKIND_LOWER_DIR, hash_bytes(path, strlen(path), stack->secret + layer));
+}
+
 struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const char *path, int *err)
 {
-    /* Sixty-one bits of hash stand for (layer, path): a collision among the directories that are
-     * open at once is less likely than a broken memory cell, and none can be made on purpose. */
-    uint64_t key = fdkey(FDKIND_LOWER_DIR, hash_bytes(path, strlen(path), stack->secret + layer));
+    uint64_t key = lower_key(stack, layer, path);
     struct fdref *ref = fdcache_get(stack->fds, key);
     *err = 0;
     if (ref)
@@ -265,4 +270,25 @@ struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const c
     ref = fdcache_put(stack->fds, key, fd, false);
     *err = ref ? 0 : -ENOMEM;
     return ref;
+}
+
+/* One that is not open yet is opened for reading, and kept like that: what is read is looked at
+ * next, as a rule. */
+int stack_read_lower(const struct stack *stack, unsigned layer, const char *path,
+                     int (*each)(void *context, int fd, const struct dirent *entry), void *context)
+{
+    uint64_t key = lower_key(stack, layer, path);
+    struct fdref *ref = fdcache_get(stack->fds, key);
+    if (ref) {
+        int err = dirents_each(ref->fd, each, context);
+        fdref_release(stack->fds, ref);
+        return err;
+    }
+    int fd = fd_open_beneath(stack->layers[layer].root, path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0)
+        return fd;
+    int err = dirents_read(fd, each, context);
+    ref = fdcache_put(stack->fds, key, fd, false);
+    fdref_release(stack->fds, ref);
+    return err ? err : ref ? 0 : -ENOMEM;
 }

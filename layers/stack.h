@@ -6,6 +6,7 @@
 #ifndef PLYFS_STACK_H
 #define PLYFS_STACK_H
 
+#include "dirents.h"
 #include "fdcache.h"
 #include "origin.h"
 #include "ovlattr.h"
@@ -122,5 +123,10 @@ must_check int stack_origin_stat(const struct stack *stack, int dir, const char 
 /* The directory `path` of `layer`, from the cache or opened beneath its root. NULL and *err. */
 struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const char *path,
                               int *err);
+
+/* Reads it, as dirents_each() does; whoever asks for it next has it from the cache. */
+must_check int stack_read_lower(const struct stack *stack, unsigned layer, const char *path,
+                                int (*each)(void *context, int fd, const struct dirent *entry),
+                                void *context);
 
 #endif

@@ -108,7 +108,7 @@ static int take_look(int dir, int from, const struct stat *look)
     int err = copymeta_owner_mode(dir, "", look);
     if (err == -EPERM)
         return 0;
-    return err ? err : copymeta_xattrs(OVLSPACE_NONE, from, "", dir, "");
+    return err ? err : copymeta_xattrs(OVLSPACE_NONE, from, "", dir, "", NULL);
 }
 
 /* Moving changes the times on both sides: they are taken before, and given at the end. */

@@ -15,7 +15,7 @@ import subprocess
 import pytest
 
 from harness import LIBC, Sandbox, need_root, run
-from layers_kit import link_descriptor
+from layers_kit import link_descriptor, set_acl
 from worlds import (OPAQUE, WHITEOUT, Symlink, as_user, attempt, disk_base, fill, get, name_of,
                     opened, put, same, syscall)
 
@@ -24,6 +24,8 @@ RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT = 1, 2, 4
 KEEP_SIZE, PUNCH_HOLE, COLLAPSE_RANGE, ZERO_RANGE, INSERT_RANGE = 1, 2, 8, 16, 32
 FS_IOC_GETFLAGS, FS_IOC_SETFLAGS = 0x80086601, 0x40086602
 FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR = 0x801C581F, 0x401C5820
+ACCESS = "system.posix_acl_access"
+CAPABILITY = struct.pack("<IIIII", 0x02000001, 0x400, 0, 0, 0)  # cap_net_bind_service
 FS_IMMUTABLE_FL, FS_APPEND_FL, FS_NODUMP_FL, FS_NOATIME_FL = 0x10, 0x20, 0x40, 0x80
 
 LIBC.renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p,
@@ -137,6 +139,71 @@ def test_rmdir_of_a_merged_directory_with_visible_names_is_refused(root):
         os.rmdir, f"{root}/d"), names(root)
 
 
+@same({"d": {"x": "1"}})
+def test_rmdir_of_what_lies_in_the_upper_alone(root):
+    os.makedirs(f"{root}/new/sub")
+    put(f"{root}/new/sub/f", "1")
+    seen = [attempt(os.rmdir, f"{root}/new/sub"), attempt(os.rmdir, f"{root}/new")]
+    os.rename(f"{root}/d/x", f"{root}/new/x")
+    os.remove(f"{root}/new/sub/f")
+    seen += [attempt(os.rmdir, f"{root}/new/sub"), attempt(os.rmdir, f"{root}/new"), names(f"{root}/new")]
+    os.remove(f"{root}/new/x")
+    held = os.open(f"{root}/new", os.O_RDONLY)
+    seen += [attempt(os.rmdir, f"{root}/new"), os.listdir(held), stat.S_ISDIR(os.fstat(held).st_mode)]
+    seen += [attempt(os.mkdir, "below", dir_fd=held), attempt(os.rmdir, f"{root}/d")]
+    os.close(held)
+    os.mkdir(f"{root}/d")
+    return seen, names(f"{root}/d"), attempt(os.rmdir, f"{root}/d"), names(root)
+
+
+def begin_to_list(path):
+    """Whoever looks whether a directory is empty reads no further than the first names."""
+    with os.scandir(path) as entries:
+        return next(entries, None) is not None
+
+
+CHANGES = {
+    "create": lambda d: put(f"{d}/new", "1"), "mkdir": lambda d: os.mkdir(f"{d}/new"),
+    "symlink": lambda d: os.symlink("to", f"{d}/new"), "mknod": lambda d: os.mkfifo(f"{d}/new"),
+    "link": lambda d: os.link(f"{d}/a", f"{d}/new"), "unlink": lambda d: os.remove(f"{d}/a"),
+    "rmdir": lambda d: os.rmdir(f"{d}/e"), "rename": lambda d: os.rename(f"{d}/a", f"{d}/b"),
+    "move in": lambda d: os.rename(f"{d}/../out", f"{d}/new"), "move out": lambda d: os.rename(f"{d}/a", f"{d}/../new"),
+    "exchange": lambda d: rename2(f"{d}/a", f"{d}/../out", RENAME_EXCHANGE),
+}
+
+
+@same({"out": "o", **{what: {"a": "1", "b": "2", "e": {}} for what in CHANGES}})
+def test_what_changes_between_two_readings_shows_in_the_second(root):
+    seen = {}
+    for what, change in CHANGES.items():
+        begun = begin_to_list(f"{root}/{what}")
+        change(f"{root}/{what}")
+        seen[what] = begun, names(f"{root}/{what}"), begin_to_list(f"{root}/{what}"), names(f"{root}/{what}")
+        put(f"{root}/out", "o")
+        if os.path.lexists(f"{root}/new"):
+            os.remove(f"{root}/new")
+    return seen
+
+
+@same({"f": "lower", "d": {}})
+def test_an_attribute_is_seen_though_there_was_none_before(root):
+    seen = []
+    put(f"{root}/new", "n")
+    for path in (f"{root}/f", f"{root}/new", f"{root}/d"):
+        note, caps = "user.note", "security.capability"
+        seen += [attempt(os.getxattr, path, caps), os.listxattr(path), attempt(os.getxattr, path, note)]
+        os.setxattr(path, note, b"set")
+        seen += [os.listxattr(path), os.getxattr(path, note), attempt(os.getxattr, path, caps)]
+        if path != f"{root}/d":
+            os.setxattr(path, caps, CAPABILITY)
+            seen += [os.getxattr(path, caps), sorted(os.listxattr(path))]
+            os.chown(path, 5, 6)
+            seen += [attempt(os.getxattr, path, caps), os.listxattr(path)]
+        os.removexattr(path, note)
+        seen += [os.listxattr(path), attempt(os.getxattr, path, note)]
+    return seen
+
+
 @same({"f": "lower", "d": {}})
 def test_removing_the_wrong_kind_is_refused(root):
     return (attempt(os.rmdir, f"{root}/f"), attempt(os.unlink, f"{root}/d"),
@@ -190,6 +257,45 @@ def test_copied_up_parents_keep_mode_owner_times_and_xattrs_exactly(root):
 def test_chmod_changes_the_mode_and_nothing_else(root):
     os.chmod(f"{root}/a/b/c/f", 0o604)
     return times(f"{root}/a/b/c/f"), get(f"{root}/a/b/c/f")
+
+
+CHMODS = {"f": "a file", "d": {"in": "it"}, "e": {}}
+
+
+@same(CHMODS)
+def test_chmod_that_copies_up_leaves_the_very_mode(root):
+    seen = []
+    for mode in (0o644, 0o755, 0, 0o444, 0o777, 0o200, 0o4711, 0o2755, 0o1777, 0o7777):
+        file, directory = f"{root}/f{mode:o}", f"{root}/d{mode:o}"
+        put(file, "made")
+        os.mkdir(directory)
+        for path in (file, directory):
+            os.chmod(path, mode)
+            seen.append(oct(os.lstat(path).st_mode))
+    for path, mode in (("f", 0o6754), ("d", 0o3703), ("e", 0)):
+        before = os.lstat(f"{root}/{path}")
+        os.chmod(f"{root}/{path}", mode)
+        after = os.lstat(f"{root}/{path}")
+        seen.append((oct(after.st_mode), before.st_size if path == "f" else 0, after.st_mtime_ns == before.st_mtime_ns,
+                     after.st_ino == before.st_ino, after.st_ctime_ns > before.st_ctime_ns,
+                     after.st_blocks == before.st_blocks or path != "f"))
+    return seen, get(f"{root}/f"), names(f"{root}/d"), names(f"{root}/e")
+
+
+def access_lists(root):
+    for path in ("f", "d"):
+        set_acl(f"{root}/{path}", "access", [("u", 7, None), ("user", 6, 1234), ("g", 5, None), ("mask", 7, None),
+                                             ("o", 4, None)])
+    set_acl(f"{root}/d", "default", [("u", 7, None), ("g", 5, None), ("o", 0, None)])
+
+
+@same(CHMODS, prepare=access_lists)
+def test_chmod_that_copies_up_changes_the_mask_of_an_access_list(root):
+    seen = []
+    for path, mode in (("f", 0o640), ("d", 0o711)):
+        os.chmod(f"{root}/{path}", mode)
+        seen.append((oct(os.lstat(f"{root}/{path}").st_mode), attempt(os.getxattr, f"{root}/{path}", ACCESS)))
+    return seen
 
 
 @same(PARENTS, prepare=modes)

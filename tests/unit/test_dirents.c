@@ -50,6 +50,21 @@ static void every_entry_of_a_large_directory_is_told_once(void **state)
         assert_int_equal(told.known[i], 1);
 }
 
+static void a_directory_opened_for_reading_is_read_once(void **state)
+{
+    (void)state;
+    struct told told = {0};
+    kit_tree("f d/name1, f d/name2");
+    cleanup_fd int dir = kit_open("d", O_RDONLY | O_DIRECTORY);
+    assert_int_equal(dirents_read(dir, take, &told), 0);
+    assert_int_equal(told.count, 2);
+    assert_int_equal(dirents_read(dir, take, &told), 0);
+    assert_int_equal(told.count, 2);
+    told.count = 0;
+    assert_int_equal(dirents_each(dir, take, &told), 0);
+    assert_int_equal(told.count, 2);
+}
+
 static void an_empty_directory_has_no_entry(void **state)
 {
     (void)state;
@@ -81,6 +96,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         kit_test(every_entry_of_a_large_directory_is_told_once),
+        kit_test(a_directory_opened_for_reading_is_read_once),
         kit_test(an_empty_directory_has_no_entry),
         kit_test(what_the_taker_returns_ends_the_reading),
         kit_test(what_is_no_directory_is_refused),

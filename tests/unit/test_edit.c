@@ -224,6 +224,37 @@ static void a_removal_leaves_what_the_table_says(void **state)
     }
 }
 
+/* ---- rmdir of what nobody has looked into ---- */
+
+struct unseen {
+    const char *claim, *words;
+    int err;
+};
+
+static const struct unseen UNSEEN[] = {
+    {"an_empty_directory_of_the_upper_goes_unseen", "d u/x", 0},
+    {"an_empty_opaque_directory_goes_unseen", "d u/x, f 1/y", 0},
+    {"a_directory_with_a_file_does_not_go_unseen", "f u/x/y", -ENOTEMPTY},
+    {"a_directory_with_a_whiteout_does_not_go_unseen", "o u/x, w u/x/y", -ENOTEMPTY},
+    {"a_directory_over_another_does_not_go_unseen", "o u/x, d 1/x", -ENOTEMPTY},
+    {"a_directory_over_a_lower_file_does_not_go_unseen", "o u/x, f 1/x", -ENOTEMPTY},
+    {"a_file_does_not_go_as_a_directory", "f u/x", -ENOTDIR},
+    {"a_name_that_is_not_there_does_not_go_unseen", "d u", -ENOENT},
+};
+
+static void an_unseen_directory_goes_where_the_table_says(void **state)
+{
+    const struct unseen *row = *state;
+    struct scene scene;
+    struct stat st;
+    open_scene(&scene, row->words, WHITEFORM_DEVICE);
+    int before = upper_look(&scene.all.stack, scene.dir.upper, "x", &st);
+    assert_int_equal(edit_remove_unseen(&scene.all.stack, &scene.dir, "x"), row->err);
+    int look = upper_look(&scene.all.stack, scene.dir.upper, "x", &st);
+    assert_int_equal(look, row->err ? before : UPPER_NOTHING);
+    close_scene(&scene);
+}
+
 /* ---- rename ---- */
 
 struct move {
@@ -330,6 +361,7 @@ int main(void)
 {
     /* cmocka wants the state writable; nothing writes it. */
     static struct removal removals[COUNT(REMOVALS)];
+    static struct unseen unseen[COUNT(UNSEEN)];
     static struct move moves[COUNT(MOVES)];
     const struct CMUnitTest single[] = {
         kit_test(every_kind_of_object_is_made),
@@ -345,13 +377,18 @@ int main(void)
         kit_test(a_rename_without_rename_whiteout_covers_the_old_name_all_the_same),
         kit_test(a_directory_that_is_not_empty_is_not_replaced_by_a_file),
     };
-    struct CMUnitTest tests[COUNT(single) + COUNT(REMOVALS) + COUNT(MOVES)];
+    struct CMUnitTest tests[COUNT(single) + COUNT(REMOVALS) + COUNT(UNSEEN) + COUNT(MOVES)];
     memcpy(tests, single, sizeof(single));
     size_t count = COUNT(single);
     for (size_t i = 0; i < COUNT(REMOVALS); i++) {
         removals[i] = REMOVALS[i];
         tests[count++] =
             kit_test_of(removals[i].claim, a_removal_leaves_what_the_table_says, &removals[i]);
+    }
+    for (size_t i = 0; i < COUNT(UNSEEN); i++) {
+        unseen[i] = UNSEEN[i];
+        tests[count++] =
+            kit_test_of(unseen[i].claim, an_unseen_directory_goes_where_the_table_says, &unseen[i]);
     }
     for (size_t i = 0; i < COUNT(MOVES); i++) {
         moves[i] = MOVES[i];

@@ -536,6 +536,49 @@ static void a_copied_up_node_is_in_the_upper_and_keeps_its_number(void **state)
     assert_int_equal(intern_entry(NODE_ROOT, "f", upper), id);
 }
 
+static void a_linked_name_is_found_without_an_entry_and_counted_once_more(void **state)
+{
+    (void)state;
+    struct node_view view;
+    struct entry upper = entry_of(S_IFREG, 99, 0);
+    upper.linked = true;
+    uint64_t id = intern_entry(NODE_ROOT, "up", upper);
+    uint64_t low = intern_entry(NODE_ROOT, "low", entry_of(S_IFREG, 10, 3));
+    assert_int_equal(node_view_linked(table, NODE_ROOT, "low", &view), -ENOENT);
+    assert_int_equal(node_view_linked(table, NODE_ROOT, "absent", &view), -ENOENT);
+    assert_int_equal(node_view_linked(table, NODE_ROOT, "up", &view), 0);
+    assert_int_equal(view.id, id);
+    node_view_finish(&view);
+    assert_true(node_look_again(table, NODE_ROOT, "up", id));
+    assert_false(node_look_again(table, NODE_ROOT, "low", id));
+    node_forget(table, id, 1);
+    assert_true(lives(id));
+    node_move_name(table, NODE_ROOT, "up", NODE_ROOT, "moved");
+    assert_false(node_look_again(table, NODE_ROOT, "up", id));
+    node_forget(table, id, 1);
+    assert_false(lives(id));
+    node_forget(table, low, 1);
+}
+
+static unsigned flags_of(uint64_t id)
+{
+    struct node_view view;
+    assert_int_equal(node_view(table, id, &view), 0);
+    node_view_finish(&view);
+    return view.flags & (NODE_BARE | NODE_DRESSED);
+}
+
+static void what_was_given_an_attribute_is_not_found_bare_by_who_looked_before(void **state)
+{
+    (void)state;
+    uint64_t id = intern(NODE_ROOT, "f", S_IFREG, 10);
+    node_found_bare(table, index_of(id));
+    assert_int_equal(flags_of(id), NODE_BARE);
+    node_set_flags(table, index_of(id), NODE_DRESSED, NODE_BARE);
+    node_found_bare(table, index_of(id));
+    assert_int_equal(flags_of(id), NODE_DRESSED);
+}
+
 #define node_test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -569,6 +612,8 @@ int main(void)
         node_test(a_node_lock_lets_one_in_at_a_time),
         node_test(the_last_close_hands_the_backing_back),
         node_test(a_copied_up_node_is_in_the_upper_and_keeps_its_number),
+        node_test(a_linked_name_is_found_without_an_entry_and_counted_once_more),
+        node_test(what_was_given_an_attribute_is_not_found_bare_by_who_looked_before),
     };
     return cmocka_run_group_tests_name("node", tests, NULL, NULL);
 }
