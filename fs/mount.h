@@ -88,6 +88,7 @@ struct mount {
     struct timespec since;    /* when it was made: what stubs are dated */
     atomic_uint gone;         /* nodes that died since memory was last given back to the kernel */
     struct rings *rings;      /* told who asks through rings; NULL: that is of no use */
+    atomic_bool ringing;      /* requests do come through them */
     /* A request that is about to take long says so, so that another thread takes the next ones. */
     void (*will_be_slow)(void);
     /* The kernel is to forget what (directory, name) led to. Not to be called by one who serves a

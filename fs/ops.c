@@ -21,6 +21,7 @@
         op_##operation arguments;                                                                  \
         probe_request_end(#operation);                                                             \
         serving_end(&serving);                                                                     \
+        rest(serving.mount, METER_##word);                                                         \
     }
 
 static void begin(fuse_req_t req, struct serving *serving, enum meter_op op,
@@ -30,7 +31,17 @@ static void begin(fuse_req_t req, struct serving *serving, enum meter_op op,
     struct mount *mount = ops_mount(req);
     if (mount->rings)
         rings_note(mount->rings, ctx->pid, op, about->length);
+    if (rings_carry(req))
+        atomic_store_explicit(&mount->ringing, true, memory_order_relaxed);
     serving_begin(serving, mount, op, ctx->pid, ctx->uid, about);
+}
+
+/* Where requests come through io_uring a FORGET still comes by the device, whose thread would be
+ * woken for each. Nobody waits for it: some may gather, which the kernel then hands out as one. */
+static void rest(struct mount *mount, enum meter_op op)
+{
+    if (op == METER_FORGET && atomic_load_explicit(&mount->ringing, memory_order_relaxed))
+        rings_let_gather();
 }
 
 SERVED(LOOKUP, lookup, (fuse_req_t req, fuse_ino_t parent, const char *name), (req, parent, name),

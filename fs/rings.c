@@ -11,6 +11,7 @@
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct rings {
     struct vigil *vigil;
@@ -18,6 +19,24 @@ struct rings {
     struct rhythm rhythm;
     int64_t noted; /* when the last request was, on the steady clock */
 };
+
+bool rings_carry(struct fuse_req *request)
+{
+#ifdef HAVE_REQ_IS_URING
+    return fuse_req_is_uring(request);
+#else
+    (void)request;
+    return false;
+#endif
+}
+
+enum { GATHER_NS = 1000000 };
+
+void rings_let_gather(void)
+{
+    const struct timespec moment = {.tv_nsec = GATHER_NS};
+    nanosleep(&moment, NULL);
+}
 
 void rings_serve(struct fuse_session *session)
 {

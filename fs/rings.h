@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct fuse_req;
 struct fuse_session;
 struct rings;
 struct vigil;
@@ -30,5 +31,11 @@ void rings_free(struct rings *rings);
 /* The calling thread begins to serve `op` for `client`, a thread id or 0, who wants to read
  * `length` bytes. Any thread may call this. */
 void rings_note(struct rings *rings, pid_t client, enum meter_op op, size_t length);
+
+/* Whether a request has come through a ring. */
+bool rings_carry(struct fuse_req *request);
+
+/* The calling thread, which read the device last, waits for a moment before it does so again. */
+void rings_let_gather(void);
 
 #endif

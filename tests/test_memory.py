@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the daemon holds, and that it lets go: memory, descriptors, its process, its work directory."""
 import contextlib
+import json
 import os
 import pathlib
 import resource
@@ -364,6 +365,25 @@ def test_rings_are_taken_where_the_kernel_offers_them(sandbox, profile):
                 pid, = daemons(mount.at)
                 (mount / "file").touch()
                 assert bool(threads_named(pid, "fuse-ring-0\n")) == taken, options
+
+
+def test_with_rings_files_that_are_gone_are_forgotten_many_at_once(store, sandbox):
+    with rings_offered():
+        at = sandbox.directory("mnt")
+        store.plyfs("create", "--name", "web", "--lower", sandbox.directory("lower"))
+        store.watched.append(at)
+        store.plyfs("mount", "web", at)
+        pids = daemons(at)
+        before = descriptors(pids)
+        for i in range(2_000):
+            (at / f"file{i}").touch()
+        for i in range(2_000):
+            (at / f"file{i}").unlink()
+        # What was unlinked is held until the kernel has said that nobody has it open.
+        wait_for(lambda: descriptors(pids) < before + 100, "all to be forgotten", 60)
+        asked = {row["Operation"]: row["Requests"] for row in
+                 map(json.loads, store.plyfs("stats", "--json", "web").stdout.splitlines())}
+        assert asked["unlink"] == 2_000 and asked["forget"] < 1_000, asked
 
 
 def test_of_two_processors_a_client_stays_on_that_of_its_ring(sandbox, profile):
