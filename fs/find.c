@@ -7,6 +7,7 @@
 #include "find.h"
 
 #include "fd.h"
+#include "glance.h"
 #include "linkindex.h"
 #include "resolve.h"
 
@@ -373,6 +374,23 @@ int find_attr(struct mount *mount, const struct node_view *view, struct stat *st
     if (!err)
         find_fix_attr(view, st);
     return err;
+}
+
+static bool is_sealed(const struct mount *mount, const struct node_view *view)
+{
+    const unsigned open = NODE_UPPER | NODE_ORPHAN | NODE_STUB | NODE_WAY | NODE_ROUTE;
+    return !node_is(view, open) && !mount_is_plain(mount, view);
+}
+
+void find_keep(struct mount *mount, const struct node_view *view, const struct stat *st)
+{
+    if (is_sealed(mount, view))
+        glance_keep(mount->glances, view->id, st);
+}
+
+bool find_kept(struct mount *mount, const struct node_view *view, struct stat *st)
+{
+    return is_sealed(mount, view) && glance_get(mount->glances, view->id, mount->rules.timeout, st);
 }
 
 /* Whether a node says all that a lookup of its name would find out. A route leads elsewhere, and a

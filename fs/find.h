@@ -54,6 +54,12 @@ must_check int find_metacopy_data(struct mount *mount, const struct node_view *v
 /* What stat(2) is to say of a node. mount.names is not held. */
 must_check int find_attr(struct mount *mount, const struct node_view *view, struct stat *st);
 
+/* What a node that lies in a sealed layer, which does not change, was shown as when it was looked
+ * at last: kept, and told again as long as the kernel may rely on it too. Of others nothing is
+ * kept, and false told. */
+void find_keep(struct mount *mount, const struct node_view *view, const struct stat *st);
+must_check bool find_kept(struct mount *mount, const struct node_view *view, struct stat *st);
+
 /* A name that is known to be linked in the upper directory is not resolved anew: what lies beneath
  * it, and what its attributes say of that, its node knows. Its node, with one more lookup, and what
  * stat(2) is to say of it; -ENOENT where a lookup has to find out. mount.names is not held. */

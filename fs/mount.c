@@ -5,6 +5,7 @@
 #include "mount.h"
 
 #include "fd.h"
+#include "glance.h"
 #include "listing.h"
 #include "meter.h"
 #include "quota.h"
@@ -107,11 +108,12 @@ int mount_init(struct mount *mount)
     mount->meter = meter_create();
     mount->fds = make_fdcache();
     mount->listings = listings_create(32u << 20);
+    mount->glances = glances_create();
     mount->nodes = node_table_create(node_is_gone, mount);
     mount->routes = routes_create();
     mount->trees[0] = calloc(1, sizeof(*mount->trees[0]));
-    if (!mount->meter || !mount->fds || !mount->listings || !mount->nodes || !mount->routes ||
-        !mount->trees[0])
+    if (!mount->meter || !mount->fds || !mount->listings || !mount->glances || !mount->nodes ||
+        !mount->routes || !mount->trees[0])
         return -ENOMEM;
     mount->trees[0]->stack.stage = mount->trees[0]->stack.index = -1;
     return 0;
@@ -181,6 +183,7 @@ void mount_finish(struct mount *mount)
 {
     node_table_destroy(mount->nodes);
     listings_destroy(mount->listings);
+    glances_destroy(mount->glances);
     fdcache_destroy(mount->fds);
     for (unsigned i = 0; i < TREES_MAX; i++)
         tree_destroy(mount->trees[i]);

@@ -65,6 +65,7 @@ struct rules {
     bool coherent;  /* there are routes, or may be: cached pages are checked against attributes */
 };
 
+struct glances;
 struct listings;
 struct rings;
 struct routes;
@@ -75,6 +76,7 @@ struct mount {
     struct node_table *nodes;
     struct fdcache *fds;
     struct listings *listings;
+    struct glances *glances;
     pthread_rwlock_t names;
     atomic_uint
         names_changed; /* how often what a directory shows has changed: see names_change() */

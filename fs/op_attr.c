@@ -27,10 +27,14 @@ static void reply_current_attr(fuse_req_t req, uint64_t ino)
     cleanup_view struct node_view view = {0};
     struct stat st;
     int err = node_view(mount->nodes, ino, &view);
-    if (!err)
-        err = find_attr(mount, &view, &st);
     if (err)
         return reply_error(req, err);
+    if (!find_kept(mount, &view, &st)) {
+        err = find_attr(mount, &view, &st);
+        if (err)
+            return reply_error(req, err);
+        find_keep(mount, &view, &st);
+    }
     reply_attr(req, mount_attr_validity(mount, &view), &st);
 }
 

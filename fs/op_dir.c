@@ -194,6 +194,7 @@ static bool add_looked_up(struct page *page, struct listing_entry *listed, const
     if (!found || err)
         return add_unresolved(page, listed, name, err);
     find_fix_attr(&view, &st);
+    find_keep(page->mount, &view, &st);
     add_node(page, listed, name, &view, &st);
     return true;
 }

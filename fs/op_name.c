@@ -46,6 +46,7 @@ void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char 
     if (node_is(&view, NODE_ROUTE))
         serving_crossed(mount, parent, name, view.tree, view.type);
     find_fix_attr(&view, &st);
+    find_keep(mount, &view, &st);
     reply_entry(req, mount_validity(mount, &view), view.id, &st);
 }
 

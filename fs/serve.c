@@ -285,12 +285,12 @@ static void look_further(struct session *session, bool had)
 }
 
 /* A client that is the only one for some time waits for its answer: there is no second request,
- * unless this is one of those that the page cache sends several of. Were there one now, it would be
- * seen as soon as this is answered, or by the watch. */
-static bool is_alone(const struct session *session, const struct parcel *parcel)
+ * unless this is one of those that the page cache sends several of, reading ahead or writing back
+ * (in nobody's name). Were there one now, it would be seen as soon as this is answered, or by the
+ * watch. */
+static bool is_alone(const struct session *session, const struct beat *beat)
 {
-    const uint32_t opcode = header_of(parcel)->opcode;
-    return rhythm_is_alone(&session->rhythm) && opcode != FUSE_READ && opcode != FUSE_WRITE;
+    return rhythm_is_alone(&session->rhythm) && !beat->large && beat->client != 0;
 }
 
 /* An INTERRUPT needs no answer (kernel document fuse.rst), and no operation here looks for one;
@@ -328,7 +328,8 @@ static void lead(struct session *session)
         struct parcel *parcel = next_parcel(session);
         if (!parcel)
             break;
-        if (rhythm_beat(header_of(parcel)).awaited && !is_alone(session, parcel))
+        const struct beat beat = rhythm_beat(header_of(parcel));
+        if (beat.awaited && !is_alone(session, &beat))
             look_further(session, had);
         serve(session, parcel);
     }
