@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Duty: slabs of 64 KiB, each for names of one size class (multiples of 16 bytes). A slab with free
- * room is on its class's list; an empty one gives its memory back and may serve any class.
+ * room is on its class's list; an empty one gives its memory back and may serve any class, unless
+ * its class has no other with room: the next name would only ask for it again.
  * Cost: a name costs its length rounded up to 16; adding and removing are constant.
  */
 #include "names.h"
@@ -145,7 +146,8 @@ void names_remove(struct names *names, nameref ref)
     slab->free = (uint16_t)(ref % SLAB_UNITS + 1);
     if (was_full)
         list_add(names, at);
-    if (--slab->used > 0)
+    const bool alone = slab->newer == NONE && slab->older == NONE;
+    if (--slab->used > 0 || alone)
         return;
     list_remove(names, at);
     madvise(base, SLAB, MADV_DONTNEED);

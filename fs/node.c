@@ -56,6 +56,7 @@ struct node_table {
     struct node *at;
     struct chunk *chunks;
     uint32_t chunk_count, lowest; /* no chunk below `lowest` has room */
+    uint32_t spare;               /* the chunk that was emptied last; it may be in use again */
     uint32_t next_generation;
     uint32_t in_tree[UINT8_MAX + 1]; /* nodes of each tree */
     uint32_t lonely; /* nodes that nobody may hold any more, looked at before the lock is left */
@@ -198,6 +199,14 @@ static uint32_t slot_take(struct node_table *table)
     return index;
 }
 
+static void chunk_give_back(struct node_table *table, uint32_t at)
+{
+    table->chunks[at] = (struct chunk){0};
+    madvise(&table->at[at * CHUNK], CHUNK * sizeof(struct node), MADV_DONTNEED);
+}
+
+/* The chunk that was emptied last keeps its memory: a node that comes and goes, as that of a
+ * temporary file, would have it given back and taken again each time. */
 static void slot_give(struct node_table *table, uint32_t index)
 {
     uint32_t at = index / CHUNK;
@@ -206,10 +215,11 @@ static void slot_give(struct node_table *table, uint32_t index)
     chunk->free = index;
     if (at < table->lowest)
         table->lowest = at;
-    if (--chunk->used == 0) {
-        *chunk = (struct chunk){0};
-        madvise(&table->at[at * CHUNK], CHUNK * sizeof(struct node), MADV_DONTNEED);
-    }
+    if (--chunk->used > 0)
+        return;
+    if (table->spare != at && table->chunks[table->spare].used == 0)
+        chunk_give_back(table, table->spare);
+    table->spare = at;
 }
 
 /* ---- the two hashes ---- */

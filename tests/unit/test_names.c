@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static size_t resident_bytes(void)
@@ -105,6 +106,25 @@ static void memory_of_removed_names_goes_back(void **state)
     names_destroy(names);
 }
 
+static long faults(void)
+{
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_minflt;
+}
+
+static void a_name_that_comes_and_goes_takes_its_memory_once(void **state)
+{
+    (void)state;
+    struct names *names = names_create();
+    names_remove(names, names_add(names, "temporary"));
+    long before = faults();
+    for (int i = 0; i < 1000; i++)
+        names_remove(names, names_add(names, "temporary"));
+    assert_true(faults() < before + 500);
+    names_destroy(names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +133,7 @@ int main(void)
         cmocka_unit_test(the_room_of_a_removed_name_is_used_again),
         cmocka_unit_test(names_survive_while_others_come_and_go),
         cmocka_unit_test(memory_of_removed_names_goes_back),
+        cmocka_unit_test(a_name_that_comes_and_goes_takes_its_memory_once),
     };
     return cmocka_run_group_tests_name("names", tests, NULL, NULL);
 }

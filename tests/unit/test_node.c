@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static struct node_table *table;
@@ -479,6 +480,31 @@ static void memory_of_forgotten_nodes_goes_back(void **state)
     free(ids);
 }
 
+static long faults(void)
+{
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_minflt;
+}
+
+/* Wherever the slots in use end. */
+static void a_node_that_comes_and_goes_takes_its_memory_once(void **state)
+{
+    (void)state;
+    char name[64];
+    long most = 0;
+    for (int i = 0; i < 1100; i++) {
+        snprintf(name, sizeof(name), "a file that stays %d", i);
+        intern(NODE_ROOT, name, S_IFREG, 1000 + (uint64_t)i);
+        long before = faults();
+        for (int again = 0; again < 20; again++)
+            node_forget(table, intern(NODE_ROOT, "temporary", S_IFREG, 10), 1);
+        long took = faults() - before;
+        most = took > most ? took : most;
+    }
+    assert_true(most < 15);
+}
+
 /* ---- locks and opens ---- */
 
 static int shared_value;
@@ -609,6 +635,7 @@ int main(void)
         node_test(a_locked_node_is_buried_when_its_lock_is_given_back),
         node_test(an_index_is_not_used_again_before_its_owner_was_told),
         node_test(memory_of_forgotten_nodes_goes_back),
+        node_test(a_node_that_comes_and_goes_takes_its_memory_once),
         node_test(a_node_lock_lets_one_in_at_a_time),
         node_test(the_last_close_hands_the_backing_back),
         node_test(a_copied_up_node_is_in_the_upper_and_keeps_its_number),
