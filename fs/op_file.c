@@ -486,6 +486,13 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     reply_error(req, err);
 }
 
+/* Callers ask for more than there is; cp(1) always does. */
+static bool copies_much(int from, off_t offset, size_t length)
+{
+    struct stat st;
+    return length > COPY_IS_QUICK && (fstat(from, &st) < 0 || st.st_size - offset > COPY_IS_QUICK);
+}
+
 void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
                         struct fuse_file_info *in_fi, fuse_ino_t out, off_t out_offset,
                         struct fuse_file_info *out_fi, size_t length, int flags)
@@ -498,7 +505,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
     struct fdref *from = to ? readable_data(mount, in, &err) : NULL;
     ssize_t done = -1;
     if (from) {
-        mount->will_be_slow();
+        if (copies_much(from->fd, in_offset, length))
+            mount->will_be_slow();
         struct growth growth;
         off_t most;
         const struct held_time time = hold_time(mount, out, to->fd);

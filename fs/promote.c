@@ -558,14 +558,24 @@ static int promote_locked(struct mount *mount, uint32_t index, bool data, off_t 
     return err;
 }
 
-/* Takes the node's lock. Another thread takes the lead where it must be waited for, or where data
- * is copied: metadata alone is quick, and giving the lead away costs more. */
+/* Whether more data is copied than is soon done. What cannot be looked at is not copied either. */
+static bool copies_much(struct mount *mount, const struct node_view *view, bool data, off_t limit)
+{
+    struct stat st;
+    bool copies = S_ISREG(view->type) && (limit != 0 || node_is(view, NODE_UPPER)) &&
+                  (data || !wants_metacopy(mount_stack(mount, view), view));
+    if (!copies || (limit >= 0 && limit <= COPY_IS_QUICK && !node_is(view, NODE_UPPER)))
+        return false;
+    return (find_kept(mount, view, &st) || find_attr(mount, view, &st) == 0) &&
+           st.st_size > COPY_IS_QUICK;
+}
+
+/* Takes the node's lock. Another thread takes the lead where it must be waited for, or where much
+ * data is copied. */
 static void lock_to_promote(struct mount *mount, const struct node_view *view, bool data,
                             off_t limit)
 {
-    bool copies = S_ISREG(view->type) && (limit != 0 || node_is(view, NODE_UPPER)) &&
-                  (data || !wants_metacopy(mount_stack(mount, view), view));
-    if (copies)
+    if (copies_much(mount, view, data, limit))
         mount->will_be_slow();
     if (node_try_lock(mount->nodes, view->index))
         return;
