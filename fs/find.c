@@ -28,8 +28,18 @@ static int open_upper_child(struct mount *mount, const struct node_view *view, i
     return st.st_ino == view->upper_ino ? steal_fd(&fd) : -ESTALE;
 }
 
+/* For reading, where it is the last of a chain and to be read, and may be. */
+static int open_upper_step(struct mount *mount, const struct node_view *view, int dir, bool *unread)
+{
+    if (!unread || mount_is_plain(mount, view))
+        return open_upper_child(mount, view, dir);
+    int fd = fd_open_name(dir, view->name, O_RDONLY | O_DIRECTORY, 0);
+    *unread = fd >= 0;
+    return fd == -EACCES ? open_upper_child(mount, view, dir) : fd;
+}
+
 /* Opens an upper directory by way of its parents; `chain` are the nodes still to be opened. */
-struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
+struct fdref *find_upper_dir_to_read(struct mount *mount, uint32_t index, bool *unread, int *err)
 {
     struct fdref *ref = fdcache_get(mount->fds, fdkey(FDKIND_UPPER_DIR, index));
     *err = 0;
@@ -73,12 +83,17 @@ struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
         uint32_t next = chain.at[--chain.used];
         int fd = node_view_index(mount->nodes, next, &view);
         if (fd == 0)
-            fd = open_upper_child(mount, &view, ref->fd);
+            fd = open_upper_step(mount, &view, ref->fd, chain.used == 0 ? unread : NULL);
         fdref_release(mount->fds, ref);
         ref = fd < 0 ? NULL : fdcache_put(mount->fds, fdkey(FDKIND_UPPER_DIR, next), fd, false);
         *err = fd < 0 ? fd : ref ? 0 : -ENOMEM;
     }
     return ref;
+}
+
+struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
+{
+    return find_upper_dir_to_read(mount, index, NULL, err);
 }
 
 void spot_finish(struct mount *mount, struct spot *spot)

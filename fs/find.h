@@ -27,6 +27,10 @@ void spot_finish(struct mount *mount, struct spot *spot);
  * for a directory that has no upper part or was removed. */
 struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err);
 
+/* The same, to be read. *unread: it was opened for that just now, so that the caller, and nobody
+ * else, may read the descriptor itself. */
+struct fdref *find_upper_dir_to_read(struct mount *mount, uint32_t index, bool *unread, int *err);
+
 /* The data of a regular file, open for reading, or for writing too (the node is in the upper with
  * all its data then). mount.names is not held. NULL and *err. */
 struct fdref *find_data(struct mount *mount, const struct node_view *view, bool write, int *err);

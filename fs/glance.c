@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 enum { PLACES = 32768, LOCKS = 64 };
 
@@ -21,22 +22,43 @@ struct glance {
 
 struct glances {
     pthread_mutex_t locks[LOCKS];
-    struct glance at[PLACES];
+    struct glance *at;
 };
+
+enum { SIZE = PLACES * sizeof(struct glance) };
 
 struct glances *glances_create(void)
 {
     struct glances *glances = calloc(1, sizeof(*glances));
-    for (int i = 0; glances && i < LOCKS; i++)
+    if (!glances)
+        return NULL;
+    glances->at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (glances->at == MAP_FAILED) {
+        free(glances);
+        return NULL;
+    }
+    for (int i = 0; i < LOCKS; i++)
         pthread_mutex_init(&glances->locks[i], NULL);
     return glances;
 }
 
 void glances_destroy(struct glances *glances)
 {
-    for (int i = 0; glances && i < LOCKS; i++)
+    if (!glances)
+        return;
+    for (int i = 0; i < LOCKS; i++)
         pthread_mutex_destroy(&glances->locks[i]);
+    munmap(glances->at, SIZE);
     free(glances);
+}
+
+void glances_drop(struct glances *glances)
+{
+    for (int i = 0; i < LOCKS; i++)
+        pthread_mutex_lock(&glances->locks[i]);
+    madvise(glances->at, SIZE, MADV_DONTNEED);
+    for (int i = 0; i < LOCKS; i++)
+        pthread_mutex_unlock(&glances->locks[i]);
 }
 
 void glance_keep(struct glances *glances, uint64_t id, const struct stat *st)

@@ -20,6 +20,9 @@ struct glances;
 must_check struct glances *glances_create(void);
 void glances_destroy(struct glances *glances);
 
+/* Forgets everything, and gives the memory back. */
+void glances_drop(struct glances *glances);
+
 /* Node `id` is shown as *st, since just now. */
 void glance_keep(struct glances *glances, uint64_t id, const struct stat *st);
 

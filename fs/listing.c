@@ -175,6 +175,7 @@ static int fill_ways(struct mount *mount, const struct node_view *view, struct b
 static int fill(struct mount *mount, const struct node_view *view, struct building *build)
 {
     int err = 0;
+    bool unread = false;
     struct fdref *upper = NULL;
     if (node_is(view, NODE_ORPHAN))
         return 0;
@@ -183,11 +184,12 @@ static int fill(struct mount *mount, const struct node_view *view, struct buildi
         return err;
     if (node_is(view, NODE_UPPER)) {
         names_read(mount);
-        upper = find_upper_dir(mount, view->index, &err);
+        upper = find_upper_dir_to_read(mount, view->index, &unread, &err);
         names_end(mount);
     }
+    const struct upperpart part = {.fd = upper ? upper->fd : -1, .unread = unread};
     if (!err)
-        err = contents_shown(mount_stack(mount, view), upper ? upper->fd : -1, view->sources,
+        err = contents_shown(mount_stack(mount, view), &part, view->sources,
                              !node_is(view, NODE_IMPURE), add_name, build);
     fdref_release(mount->fds, upper);
     return err;

@@ -193,8 +193,9 @@ static int read_union(struct listing *listing)
         return listing->dir;
     if (listing->dir < 0)
         listing->dir = -1;
-    return contents_shown(listing->look->stack, listing->dir, found->entry.sources, false,
-                          take_name, listing);
+    const struct upperpart upper = {.fd = listing->dir};
+    return contents_shown(listing->look->stack, &upper, found->entry.sources, false, take_name,
+                          listing);
 }
 
 static int by_name(const void *left, const void *right, void *names)

@@ -44,12 +44,14 @@ static void node_is_gone(void *context, uint32_t index, uint8_t tree)
     listings_drop(mount->listings, index);
 }
 
-/* malloc keeps what each thread freed below the top of that thread's arena, for ever. */
+/* What is kept of nodes goes with many of them; malloc keeps what each thread freed below the top
+ * of that thread's arena, for ever. */
 void mount_trim(struct mount *mount, unsigned least)
 {
     if (atomic_load_explicit(&mount->gone, memory_order_relaxed) < least)
         return;
     atomic_store(&mount->gone, 0);
+    glances_drop(mount->glances);
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif

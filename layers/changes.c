@@ -73,9 +73,10 @@ static int read_names(const struct walk *walk, struct level *level)
     bool same = level->sources && same_sources(level->sources, level->below);
     if (same && !walk->links_apart)
         return level->upper < 0 ? 0 : contents_upper(stack, level->upper, take_name, &level->names);
-    int err = contents_shown(stack, level->upper, level->sources, false, take_name, &level->names);
+    const struct upperpart upper = {.fd = level->upper}, none = {.fd = -1};
+    int err = contents_shown(stack, &upper, level->sources, false, take_name, &level->names);
     if (!err && level->below)
-        err = contents_shown(stack, -1, level->below, false, take_name, &level->names);
+        err = contents_shown(stack, &none, level->below, false, take_name, &level->names);
     return err;
 }
 

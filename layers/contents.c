@@ -59,11 +59,21 @@ static int take_upper(void *context, int dir, const struct dirent *entry)
     return tell(reading, name, entry->d_ino, dtype, false);
 }
 
+static int read_part(const struct stack *stack, const struct upperpart *upper,
+                     int (*each)(void *context, const struct content *content), void *context)
+{
+    struct reading reading = {.stack = stack, .each = each, .context = context};
+    if (upper->fd < 0)
+        return 0;
+    return upper->unread ? dirents_read(upper->fd, take_upper, &reading)
+                         : dirents_each(upper->fd, take_upper, &reading);
+}
+
 int contents_upper(const struct stack *stack, int upper,
                    int (*each)(void *context, const struct content *content), void *context)
 {
-    struct reading reading = {.stack = stack, .each = each, .context = context};
-    return dirents_each(upper, take_upper, &reading);
+    const struct upperpart part = {.fd = upper};
+    return read_part(stack, &part, each, context);
 }
 
 /* ---- what is shown ---- */
@@ -141,15 +151,16 @@ static int show_merged_lowers(struct reading *reading)
     return err;
 }
 
-int contents_shown(const struct stack *stack, int upper, const struct sources *sources, bool pure,
+int contents_shown(const struct stack *stack, const struct upperpart *upper,
+                   const struct sources *sources, bool pure,
                    int (*each)(void *context, const struct content *content), void *context)
 {
     struct reading reading = {
         .stack = stack, .sources = sources, .pure = pure, .each = each, .context = context};
     struct stat st;
     if (stack->plain)
-        reading.foreign = fstat(upper, &st) < 0 || st.st_dev != stack->backings[0].dev;
-    int err = upper >= 0 ? contents_upper(stack, upper, show_upper, &reading) : 0;
+        reading.foreign = fstat(upper->fd, &st) < 0 || st.st_dev != stack->backings[0].dev;
+    int err = read_part(stack, upper, show_upper, &reading);
     if (!err && sources)
         err = sources->count == 1 ? show_single_lower(&reading) : show_merged_lowers(&reading);
     nameset_finish(&reading.covered);

@@ -25,11 +25,18 @@ must_check int contents_upper(const struct stack *stack, int upper,
                               int (*each)(void *context, const struct content *content),
                               void *context);
 
-/* Calls `each` once for every name that is shown, in no order: those of the upper directory `upper`
- * (-1: it has no upper part), then those of the sealed sources that it does not cover. `pure`: it
- * holds nothing that was copied up, so that the numbers of its entries are their own. */
-must_check int contents_shown(const struct stack *stack, int upper, const struct sources *sources,
-                              bool pure, int (*each)(void *context, const struct content *content),
+/* The upper part of a directory. */
+struct upperpart {
+    int fd;      /* -1: it has none */
+    bool unread; /* it was opened for reading just now, and is read itself, not opened anew */
+};
+
+/* Calls `each` once for every name that is shown, in no order: those of the upper part, then those
+ * of the sealed sources that it does not cover. `pure`: it holds nothing that was copied up, so
+ * that the numbers of its entries are their own. */
+must_check int contents_shown(const struct stack *stack, const struct upperpart *upper,
+                              const struct sources *sources, bool pure,
+                              int (*each)(void *context, const struct content *content),
                               void *context);
 
 #endif

@@ -12,7 +12,9 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 static char base[4096], here[4200];
 static int here_fd = -1;
@@ -289,4 +291,21 @@ void kit_union_close(struct kit_union *all)
     fdcache_destroy(all->fds);
     own_close(&all->locks[0]);
     own_close(&all->locks[1]);
+}
+
+size_t kit_resident_bytes(void)
+{
+    long total = 0, resident = 0;
+    FILE *statm = fopen("/proc/self/statm", "re");
+    assert_non_null(statm);
+    assert_int_equal(fscanf(statm, "%ld %ld", &total, &resident), 2);
+    fclose(statm);
+    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+long kit_page_faults(void)
+{
+    struct rusage usage;
+    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_minflt;
 }

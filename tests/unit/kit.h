@@ -67,6 +67,10 @@ void kit_assert_text(const char *path, const char *text);
 /* How many names a directory holds. */
 unsigned kit_entries(const char *path);
 
+/* The memory that this process has now, in bytes, and how often it took a page so far. */
+size_t kit_resident_bytes(void);
+long kit_page_faults(void);
+
 /* A stack over directories of the kit, the topmost first. */
 struct kit_union {
     struct fdcache *fds;

@@ -65,11 +65,31 @@ static void as_many_nodes_as_there_are_places_do_not_meet(void **state)
     glances_destroy(glances);
 }
 
+static void what_is_dropped_is_not_told_and_takes_no_memory(void **state)
+{
+    (void)state;
+    struct stat told;
+    struct glances *glances = glances_create();
+    assert_non_null(glances);
+    size_t before = kit_resident_bytes();
+    for (uint32_t i = 1; i <= INDICES; i++) {
+        const struct stat st = looks(i);
+        glance_keep(glances, id_of(1, i), &st);
+    }
+    assert_true(kit_resident_bytes() > before + 4000000);
+    glances_drop(glances);
+    assert_true(kit_resident_bytes() < before + 1000000);
+    for (uint32_t i = 1; i <= INDICES; i++)
+        assert_false(glance_get(glances, id_of(1, i), 1000, &told));
+    glances_destroy(glances);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         kit_test(what_was_kept_is_told_for_as_long_as_is_asked),
         kit_test(an_index_that_is_used_again_is_another_node),
+        kit_test(what_is_dropped_is_not_told_and_takes_no_memory),
         kit_test(as_many_nodes_as_there_are_places_do_not_meet),
     };
     return kit_run("glance", tests, sizeof(tests) / sizeof(tests[0]));

@@ -5,18 +5,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
-static size_t resident_bytes(void)
-{
-    long total = 0, resident = 0;
-    FILE *statm = fopen("/proc/self/statm", "re");
-    assert_non_null(statm);
-    assert_int_equal(fscanf(statm, "%ld %ld", &total, &resident), 2);
-    fclose(statm);
-    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
-}
 
 static void names_of_every_length_are_kept(void **state)
 {
@@ -91,26 +79,19 @@ static void memory_of_removed_names_goes_back(void **state)
     nameref *refs = calloc(COUNT, sizeof(*refs));
     char name[64];
     memset(refs, 1, COUNT * sizeof(*refs)); /* resident before it is measured */
-    size_t before = resident_bytes();
+    size_t before = kit_resident_bytes();
     for (int i = 0; i < COUNT; i++) {
         snprintf(name, sizeof(name), "a name of about forty bytes: %010d", i);
         refs[i] = names_add(names, name);
     }
-    assert_true(resident_bytes() > before + 8000000);
+    assert_true(kit_resident_bytes() > before + 8000000);
     assert_true(names_bytes(names) > 8000000);
     for (int i = 0; i < COUNT; i++)
         names_remove(names, refs[i]);
-    assert_true(resident_bytes() < before + 1000000);
+    assert_true(kit_resident_bytes() < before + 1000000);
     assert_int_equal(names_bytes(names), 0);
     free(refs);
     names_destroy(names);
-}
-
-static long faults(void)
-{
-    struct rusage usage;
-    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
-    return usage.ru_minflt;
 }
 
 static void a_name_that_comes_and_goes_takes_its_memory_once(void **state)
@@ -118,10 +99,10 @@ static void a_name_that_comes_and_goes_takes_its_memory_once(void **state)
     (void)state;
     struct names *names = names_create();
     names_remove(names, names_add(names, "temporary"));
-    long before = faults();
+    long before = kit_page_faults();
     for (int i = 0; i < 1000; i++)
         names_remove(names, names_add(names, "temporary"));
-    assert_true(faults() < before + 500);
+    assert_true(kit_page_faults() < before + 500);
     names_destroy(names);
 }
 

@@ -6,8 +6,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 static struct node_table *table;
 static unsigned freed_count;
@@ -447,16 +445,6 @@ static void an_index_is_not_used_again_before_its_owner_was_told(void **state)
     assert_int_not_equal(reborn, 0);
 }
 
-static size_t resident_bytes(void)
-{
-    long total = 0, resident = 0;
-    FILE *statm = fopen("/proc/self/statm", "re");
-    assert_non_null(statm);
-    assert_int_equal(fscanf(statm, "%ld %ld", &total, &resident), 2);
-    fclose(statm);
-    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 static void memory_of_forgotten_nodes_goes_back(void **state)
 {
     (void)state;
@@ -464,27 +452,20 @@ static void memory_of_forgotten_nodes_goes_back(void **state)
     uint64_t *ids = calloc(COUNT, sizeof(*ids));
     char name[64];
     memset(ids, 1, COUNT * sizeof(*ids)); /* resident before it is measured */
-    size_t before = resident_bytes();
+    size_t before = kit_resident_bytes();
     for (int i = 0; i < COUNT; i++) {
         snprintf(name, sizeof(name), "a file of many %d", i);
         ids[i] = intern(NODE_ROOT, name, S_IFREG, 1000 + (uint64_t)i);
     }
     assert_int_equal(alive(), COUNT);
-    assert_true(resident_bytes() > before + 16000000);
+    assert_true(kit_resident_bytes() > before + 16000000);
     for (int i = 0; i < COUNT; i++)
         node_forget(table, ids[i], 1);
     assert_int_equal(alive(), 0);
     assert_int_equal(freed_count, COUNT);
     /* The sanitizers keep freed hashes back for a while. */
-    assert_true(resident_bytes() < before + 8000000);
+    assert_true(kit_resident_bytes() < before + 8000000);
     free(ids);
-}
-
-static long faults(void)
-{
-    struct rusage usage;
-    assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
-    return usage.ru_minflt;
 }
 
 /* Wherever the slots in use end. */
@@ -496,10 +477,10 @@ static void a_node_that_comes_and_goes_takes_its_memory_once(void **state)
     for (int i = 0; i < 1100; i++) {
         snprintf(name, sizeof(name), "a file that stays %d", i);
         intern(NODE_ROOT, name, S_IFREG, 1000 + (uint64_t)i);
-        long before = faults();
+        long before = kit_page_faults();
         for (int again = 0; again < 20; again++)
             node_forget(table, intern(NODE_ROOT, "temporary", S_IFREG, 10), 1);
-        long took = faults() - before;
+        long took = kit_page_faults() - before;
         most = took > most ? took : most;
     }
     assert_true(most < 15);
