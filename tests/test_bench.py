@@ -171,6 +171,35 @@ def test_a_run_tells_every_round_and_draws_it(tmp_path):
     assert "native" in done.stdout
 
 
+def test_a_run_in_parts_is_one_run(tmp_path):
+    words = ["--contenders", f"kernel,{OURS}", "--minutes", "0", "find", "chmod", "request"]
+    done, first = bench(tmp_path, *words)
+    assert first["done"] == ["find"] and "left: chmod request" in done.stdout
+    done, second = bench(tmp_path, "--continue", *words)
+    assert second["done"] == ["find", "chmod"] and "left: request" in done.stdout
+    done, last = bench(tmp_path, "--continue", *words)
+    assert last["done"] == ["find", "chmod", "request"] and "left:" not in done.stdout
+    assert {m: last["measures"][m][OURS]["seconds"] for m in first["measures"]} == {
+        m: by[OURS]["seconds"] for m, by in first["measures"].items()}
+    assert last["measures"]["chmod"][OURS]["requests"] == second["measures"]["chmod"][OURS]["requests"]
+    assert last["measures"]["chmod"][OURS]["floor"] > 0, "an empty request was asked in the last part"
+    assert len(last["dates"]) == 3 and not last["wrong"]
+
+
+def test_another_run_is_not_continued(tmp_path):
+    words = ["--contenders", f"kernel,{OURS}", "find"]
+    _, told = bench(tmp_path, *words)
+    for more in (["--rounds", "3"], ["--files", "31"], ["--contenders", "kernel"]):
+        done, left = bench(tmp_path, "--continue", *words, *more, check=False)
+        assert done.returncode == 1 and "cannot be continued" in done.stderr and left == told, more
+    (tmp_path / "bench.json").write_text(json.dumps({**told, "programs": {OURS: "another build"}}))
+    done, _ = bench(tmp_path, "--continue", *words, check=False)
+    assert done.returncode == 1 and "of programs" in done.stderr
+    (tmp_path / "bench.json").write_text("{}")
+    done, _ = bench(tmp_path, "--continue", *words, check=False)
+    assert done.returncode == 1 and "begin without --continue" in done.stderr
+
+
 def test_steps_of_one_workload_are_checked_apart(tmp_path):
     need_tool("fio")
     _, told = bench(tmp_path, "--contenders", f"native,kernel,{OURS}", "read-1m", "request")

@@ -23,6 +23,7 @@ import time
 import backings
 import chart
 import contenders as table
+import parts as parts_of
 import promises
 import recorded
 import report
@@ -135,6 +136,10 @@ def arguments():
     parser.add_argument("--against", type=pathlib.Path, metavar="FILE",
                         help="status 1 if a ratio to kernel overlayfs is worse by half than FILE has it")
     parser.add_argument("--record", type=pathlib.Path, metavar="FILE", help="write the ratios for --against")
+    parser.add_argument("--minutes", type=float, metavar="N",
+                        help="begin no further workload after so long: what is left is for --continue")
+    parser.add_argument("--continue", action="store_true", dest="continues",
+                        help="go on with the run that --output has: the next part")
     parser.add_argument("--output", type=pathlib.Path, default=table.ROOT / "build" / "bench.json",
                         help="the results; a chart goes beside it, as .svg")
     options = parser.parse_args()
@@ -165,17 +170,35 @@ def chosen(options):
 class Run:
     """The workloads that were run, on layers that stay the same, and what came of it by family."""
 
-    def __init__(self, options, contenders, scratch):
+    def __init__(self, options, contenders, scratch, about):
         self.options, self.contenders, self.scratch = options, contenders, scratch
+        self.about, self.parts = about, parts_of.Parts(about["date"])
+        self.what = {"backing": options.backing, "files": options.files, "large_mib": options.large,
+                     "rounds": options.rounds, "versions": report.versions(contenders),
+                     "programs": report.programs(contenders)}
         self.by_family = {name: Results(family, options.backing) for name, family in table.FAMILIES.items()}
-        self.tree_set, self.wrong = trees.Trees(scratch, options.files, options.large << 20), []
+        self.tree_set = trees.Trees(scratch, options.files, options.large << 20)
+        if options.continues:
+            self.parts = parts_of.continued(options.output, about, self.what, self.by_family, WORKLOADS)
 
     def add(self, chosen_workloads):
         for workload in chosen_workloads:
             print(f"{workload.name} ...", file=sys.stderr, flush=True)
             results = self.by_family[workload.family]
             count = min(self.options.rounds, workload.most_rounds or self.options.rounds)
-            self.wrong += rounds(workload, among(self.contenders, results), self.tree_set, self.scratch, results, count)
+            self.parts.wrong += rounds(workload, among(self.contenders, results), self.tree_set, self.scratch, results, count)
+
+    def left(self):
+        return [workload for workload in self.options.workloads if workload.name not in self.parts.done]
+
+    def add_what_is_left(self):
+        """As far as this part goes: one workload at least."""
+        began = time.monotonic()
+        for workload in self.left():
+            self.add([workload])
+            self.parts.done.append(workload.name)
+            if self.options.minutes is not None and time.monotonic() - began >= 60 * self.options.minutes:
+                break
 
     def confirm(self, path):
         """Runs again what seems to be slower than recorded: a busy machine is slow now and then."""
@@ -188,23 +211,26 @@ class Run:
         return [results for results in self.by_family.values() if results.values]
 
     def end(self):
-        self.wrong += [f"lower layers were changed: {name}" for name in self.tree_set.changed()]
+        self.parts.wrong += [f"lower layers were changed: {name}" for name in self.tree_set.changed()]
 
 
 def among(contenders, results):
     return [contender for contender in contenders if contender in results.family.contenders]
 
 
-def tell(options, about, sizes, measured, contenders, wrong):
+def tell(options, made):
+    about, measured = made.about, made.measured()
     for results in measured:
-        report.print_table(results, among(contenders, results))
-        report.print_requests(results, among(contenders, results))
-    report.write_json(options.output, about, sizes, measured, contenders, wrong)
+        report.print_table(results, among(made.contenders, results))
+        report.print_requests(results, among(made.contenders, results))
+    report.write_json(options.output, about, made.what, measured, made.parts)
     chart.write(options.output.with_suffix(".svg"),
-                f"{about['processor']}, {about['cores']} cores, Linux {about['kernel']}, {about['date']}: medians of "
+                f"{about['processor']}, {about['cores']} cores, Linux {about['kernel']}, {made.parts.dates[0]}: medians of "
                 f"{options.rounds} rounds, {options.files} files, on {options.backing}",
-                [(results, among(contenders, results)) for results in measured])
+                [(results, among(made.contenders, results)) for results in measured])
     print(f"\n{options.output} and {options.output.with_suffix('.svg')}")
+    if made.left():
+        print(f"left: {' '.join(workload.name for workload in made.left())}; the same with --continue goes on")
 
 
 def against(path, sizes, results):
@@ -238,16 +264,16 @@ def run(options, scratch):
     sizes = {"backing": options.backing, "files": options.files, "large_mib": options.large}
     report.print_head(about, contenders, [c for c in wanted if c not in contenders])
     print(f"  {options.files} files, {options.rounds} rounds, all on {options.backing}")
-    made = Run(options, contenders, scratch)
-    made.add(options.workloads)
+    made = Run(options, contenders, scratch, about)
+    made.add_what_is_left()
     if options.against and not recorded.differences(options.against, sizes):
         made.confirm(options.against)
     made.end()
-    tell(options, about, sizes, made.measured(), contenders, made.wrong)
+    tell(options, made)
     kept = verdicts(options, sizes, made.measured())
-    for text in made.wrong:
+    for text in made.parts.wrong:
         print(f"wrong: {text}", file=sys.stderr)
-    return 0 if kept and not made.wrong else 1
+    return 0 if kept and not made.parts.wrong else 1
 
 
 def open_fuse_to_all(scratch):

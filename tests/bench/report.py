@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What is told of a run: the machine, tables for people, JSON for programs."""
+import hashlib
 import json
 import os
+import pathlib
+import shutil
 import time
 
 from floors import floor, request_cost
@@ -87,11 +90,23 @@ def _measure(results, name, contender):
             "ratio": results.ratio(name, contender, results.family.reference)}
 
 
-def write_json(path, about, sizes, measured, contenders, wrong):
+def versions(contenders):
+    return {contender.name: contender.version() for contender in contenders}
+
+
+def programs(contenders):
+    """What tells one build of a version from another."""
+    paths = {contender.name: shutil.which(contender.program) for contender in contenders if contender.is_fuse()}
+    return {name: hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() for name, path in paths.items() if path}
+
+
+def write_json(path, about, run, measured, parts):
+    """run: sizes, rounds and the programs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     measures = {name: {contender: _measure(results, name, contender) for contender in by}
                 for results in measured for name, by in results.values.items()}
     kept = [[verdict.words, verdict.kept] for verdict in verdicts(measured)]
-    text = json.dumps({"machine": about, **sizes, "versions": {c.name: c.version() for c in contenders},
-                       "measures": measures, "wrong": wrong, "promises": kept}, indent=1)
+    calls = {name: number for results in measured for name, number in results.calls.items()}
+    text = json.dumps({"machine": about, **run, "measures": measures, "calls": calls, "wrong": parts.wrong,
+                       "done": parts.done, "dates": parts.dates, "promises": kept}, indent=1)
     path.write_text(text + "\n")

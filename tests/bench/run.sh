@@ -5,7 +5,10 @@
 #
 # sh tests/bench/run.sh [--quick] [--rounds N] [--files N] [--large MIB] [--backing tmpfs|ext4|xfs|btrfs]
 #     [--contenders NAME,...] [--peer NAME=PATH]... [--promises] [--against FILE] [--record FILE]
-#     [--output FILE.json] [WORKLOAD...]
+#     [--output FILE.json] [--minutes N] [--continue] [WORKLOAD...]
+#
+# All of it takes hours: with --minutes a run ends after the workload it is at, and the same with --continue
+# goes on with what is left.
 #
 # It prints tables, and writes build/bench.json and a chart, build/bench.svg. Whoever is not here is named and
 # left out; whoever does other work than the rest is named at the end, and the status is 1. --peer adds a
