@@ -162,40 +162,21 @@ static bool add_unresolved(struct page *page, const struct listing_entry *listed
                       listed_type(page, listed), (off_t)listed->cookie);
 }
 
-static void add_node(struct page *page, struct listing_entry *listed, const char *name,
-                     const struct node_view *view, const struct stat *st)
-{
-    struct fuse_entry_param record;
-    atomic_store_explicit(&listed->ino, view->ino, memory_order_relaxed);
-    reply_fill_entry(page->mount, mount_validity(page->mount, view), view->id, st, &record);
-    page->used += add_plus(page, name, &record, (off_t)listed->cookie);
-}
-
 /* A record with attributes is a lookup: it is counted only when it has found room. */
 static bool add_looked_up(struct page *page, struct listing_entry *listed, const char *name)
 {
     cleanup_view struct node_view view = {0};
-    struct shown shown;
+    struct fuse_entry_param record;
     struct stat st;
     size_t need = fuse_add_direntry_plus(page->req, NULL, 0, name, NULL, 0);
     if (need > page->size - page->used)
         return false;
-    if (find_again(page->mount, page->dir, name, &view, &st) == 0) {
-        add_node(page, listed, name, &view, &st);
-        return true;
-    }
-    node_view_finish(&view);
-    int err = shown_find(page->mount, page->dir, name, &shown);
-    st = shown.entry.st;
-    bool found = !err && shown.entry.present;
-    if (found)
-        err = shown_intern(page->mount, page->dir, name, &shown, &view);
-    shown_finish(page->mount, &shown);
-    if (!found || err)
-        return add_unresolved(page, listed, name, err);
-    find_fix_attr(&view, &st);
-    find_keep(page->mount, &view, &st);
-    add_node(page, listed, name, &view, &st);
+    int found = shown_look_up(page->mount, page->dir, name, &view, &st);
+    if (found <= 0)
+        return add_unresolved(page, listed, name, found);
+    atomic_store_explicit(&listed->ino, view.ino, memory_order_relaxed);
+    reply_fill_entry(page->mount, mount_validity(page->mount, &view), view.id, &st, &record);
+    page->used += add_plus(page, name, &record, (off_t)listed->cookie);
     return true;
 }
 
@@ -211,8 +192,7 @@ static uint64_t shown_ino(struct page *page, const char *name, int *err)
 
 /* What is not to outlast the answer is not worth a lookup: such a record has no attributes. Nor
  * have those of a large directory beyond its first names: who lists it may want no more than names.
- * Nor those that were told already from this very listing.
- */
+ * Nor have those that were told already from this very listing. */
 static bool is_bare(const struct page *page, const struct listing *listing, uint32_t at)
 {
     return at >= PLUS_MOST || at < atomic_load(&listing->told) ||

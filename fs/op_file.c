@@ -205,7 +205,7 @@ static char *read_buffer(void)
     static _Thread_local char *buffer;
     if (!buffer) {
         pthread_once(&buffer_once, make_buffer_key);
-        buffer = aligned_alloc(4096, READ_MAX);
+        buffer = aligned_alloc(PAGE, READ_MAX);
         pthread_setspecific(buffer_key, buffer);
     }
     return buffer;

@@ -25,28 +25,16 @@ void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char 
 {
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
-    struct shown shown;
     struct stat st;
-    if (find_again(mount, parent, name, &view, &st) == 0)
-        return reply_entry(req, mount_validity(mount, &view), view.id, &st);
-    node_view_finish(&view);
-    int err = shown_find(mount, parent, name, &shown);
-    bool present = !err && shown.entry.present;
-    if (present) {
-        st = shown.entry.st;
-        err = shown_intern(mount, parent, name, &shown, &view);
-    }
-    shown_finish(mount, &shown);
-    if (err && changed)
+    int found = shown_look_up(mount, parent, name, &view, &st);
+    if (found < 0 && changed)
         op_made_in_vain(mount, parent->id, changed);
-    if (err)
-        return reply_error(req, err);
-    if (!present)
+    if (found < 0)
+        return reply_error(req, found);
+    if (!found)
         return reply_negative(req, mount_is_plain(mount, parent) ? 0 : mount->rules.timeout);
     if (node_is(&view, NODE_ROUTE))
         serving_crossed(mount, parent, name, view.tree, view.type);
-    find_fix_attr(&view, &st);
-    find_keep(mount, &view, &st);
     reply_entry(req, mount_validity(mount, &view), view.id, &st);
 }
 

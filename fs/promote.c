@@ -114,8 +114,9 @@ static void grant(struct mount *mount, const struct node_view *view, const struc
 
 /* Finds the lower object of a view and its place in the upper; runs `copy`; tells the node. */
 static int copy_to_place(struct mount *mount, const struct node_view *view, struct copyup *job,
-                         struct promote_mode *wish, int (*copy)(struct copyup *))
+                         const struct purpose *purpose, int (*copy)(struct copyup *))
 {
+    struct promote_mode *wish = purpose->wish;
     int err = promote_mark_impure(mount, view->parent);
     if (err)
         return err;
@@ -198,7 +199,7 @@ static int promote_dir_itself(struct mount *mount, uint32_t index, const char *c
     if (!err && node_is(&view, NODE_STUB)) {
         err = make_stub(mount, &view);
     } else if (!err && !node_is(&view, NODE_UPPER)) {
-        err = copy_to_place(mount, &view, &job, wish, copyup_dir);
+        err = copy_to_place(mount, &view, &job, &purpose, copyup_dir);
         if (!err)
             tell(mount, &view, view.parent, view.name, &job, &purpose);
     }
@@ -376,11 +377,17 @@ int promote_ask_name(struct mount *mount, struct promotion *promotion, uint32_t 
     return err ? err : ask(mount, &view, false, &question, promotion);
 }
 
-int promote_dir(struct mount *mount, uint32_t index, const char *cause)
+static int ask_and_bring_dir(struct mount *mount, uint32_t index, const char *cause,
+                             struct promote_mode *wish)
 {
     struct promotion promotion = {.cause = cause};
     int err = promote_ask_node(mount, &promotion, index);
-    return err ? err : bring_dir(mount, index, cause, NULL);
+    return err ? err : bring_dir(mount, index, cause, wish);
+}
+
+int promote_dir(struct mount *mount, uint32_t index, const char *cause)
+{
+    return ask_and_bring_dir(mount, index, cause, NULL);
 }
 
 static int take(struct mount *mount, const struct question *question)
@@ -525,7 +532,7 @@ static int copy_file(struct mount *mount, const struct node_view *view, bool dat
     if (!err)
         err = remember_data(mount, view, &job, path);
     if (!err)
-        err = copy_to_place(mount, view, &job, purpose->wish, copyup_object);
+        err = copy_to_place(mount, view, &job, purpose, copyup_object);
     if (err)
         return err;
     fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
@@ -607,27 +614,27 @@ static int promote_file(struct mount *mount, uint32_t index, bool data, off_t li
     return err;
 }
 
-int promote_meta(struct mount *mount, uint32_t index, const char *cause)
+static int promote_either(struct mount *mount, uint32_t index, const char *cause,
+                          struct promote_mode *wish)
 {
     cleanup_view struct node_view view = {0};
     int err = node_view_index(mount->nodes, index, &view);
     if (err)
         return err;
-    return S_ISDIR(view.type) ? promote_dir(mount, index, cause)
-                              : promote_file(mount, index, false, -1, cause, NULL);
+    return S_ISDIR(view.type) ? ask_and_bring_dir(mount, index, cause, wish)
+                              : promote_file(mount, index, false, -1, cause, wish);
+}
+
+int promote_meta(struct mount *mount, uint32_t index, const char *cause)
+{
+    return promote_either(mount, index, cause, NULL);
 }
 
 int promote_with_mode(struct mount *mount, uint32_t index, struct promote_mode *wish,
                       const char *cause)
 {
-    cleanup_view struct node_view view = {0};
     wish->done = wish->known = false;
-    int err = node_view_index(mount->nodes, index, &view);
-    if (err || !S_ISDIR(view.type))
-        return err ? err : promote_file(mount, index, false, -1, cause, wish);
-    struct promotion promotion = {.cause = cause};
-    err = promote_ask_node(mount, &promotion, index);
-    return err ? err : bring_dir(mount, index, cause, wish);
+    return promote_either(mount, index, cause, wish);
 }
 
 int promote_data(struct mount *mount, uint32_t index, off_t limit, const char *cause)

@@ -32,7 +32,7 @@ void rings_free(struct rings *rings);
  * `length` bytes. Any thread may call this. */
 void rings_note(struct rings *rings, pid_t client, enum meter_op op, size_t length);
 
-/* Whether a request has come through a ring. */
+/* Whether `request` came through a ring. */
 bool rings_carry(struct fuse_req *request);
 
 /* The calling thread, which read the device last, waits for a moment before it does so again. */

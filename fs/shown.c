@@ -118,3 +118,24 @@ int shown_intern(struct mount *mount, const struct node_view *dir, const char *n
         node_forget(mount->nodes, id, 1);
     return err;
 }
+
+int shown_look_up(struct mount *mount, const struct node_view *dir, const char *name,
+                  struct node_view *view, struct stat *st)
+{
+    struct shown shown;
+    if (find_again(mount, dir, name, view, st) == 0)
+        return 1;
+    node_view_finish(view);
+    int err = shown_find(mount, dir, name, &shown);
+    bool present = !err && shown.entry.present;
+    if (present) {
+        *st = shown.entry.st;
+        err = shown_intern(mount, dir, name, &shown, view);
+    }
+    shown_finish(mount, &shown);
+    if (err || !present)
+        return err;
+    find_fix_attr(view, st);
+    find_keep(mount, view, st);
+    return 1;
+}

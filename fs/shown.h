@@ -27,4 +27,9 @@ void shown_finish(struct mount *mount, struct shown *shown);
 must_check int shown_intern(struct mount *mount, const struct node_view *dir, const char *name,
                             struct shown *shown, struct node_view *view);
 
+/* Looks a name up: its node, with one more lookup, and what stat(2) says of it. 1; 0 when it is
+ * absent; -errno. */
+must_check int shown_look_up(struct mount *mount, const struct node_view *dir, const char *name,
+                             struct node_view *view, struct stat *st);
+
 #endif

@@ -170,11 +170,10 @@ def chosen(options):
 class Run:
     """The workloads that were run, on layers that stay the same, and what came of it by family."""
 
-    def __init__(self, options, contenders, scratch, about):
+    def __init__(self, options, contenders, scratch, about, sizes):
         self.options, self.contenders, self.scratch = options, contenders, scratch
         self.about, self.parts = about, parts_of.Parts(about["date"])
-        self.what = {"backing": options.backing, "files": options.files, "large_mib": options.large,
-                     "rounds": options.rounds, "versions": report.versions(contenders),
+        self.what = {**sizes, "rounds": options.rounds, "versions": report.versions(contenders),
                      "programs": report.programs(contenders)}
         self.by_family = {name: Results(family, options.backing) for name, family in table.FAMILIES.items()}
         self.tree_set = trees.Trees(scratch, options.files, options.large << 20)
@@ -264,7 +263,7 @@ def run(options, scratch):
     sizes = {"backing": options.backing, "files": options.files, "large_mib": options.large}
     report.print_head(about, contenders, [c for c in wanted if c not in contenders])
     print(f"  {options.files} files, {options.rounds} rounds, all on {options.backing}")
-    made = Run(options, contenders, scratch, about)
+    made = Run(options, contenders, scratch, about, sizes)
     made.add_what_is_left()
     if options.against and not recorded.differences(options.against, sizes):
         made.confirm(options.against)

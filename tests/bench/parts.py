@@ -35,7 +35,8 @@ def _restore(told, families, workloads):
     of_workload = {workload.name: families[workload.family] for workload in workloads}
     for measure, by in told["measures"].items():
         results = of_workload[measure.split("/")[0]]
-        results.calls.update({measure: told["calls"][measure]} if measure in told["calls"] else {})
+        if measure in told["calls"]:
+            results.calls[measure] = told["calls"][measure]
         for contender, values in by.items():
             for value in values.get("seconds", []):
                 results.add(measure, contender, value)
