@@ -268,7 +268,7 @@ class World:
         if pending:
             self.date_directories(program.plain, program.union)
             dated = functools.partial(date, program.plain, pending, {})
-            ways += [dated, dated, lambda: lose_privileges(program.plain, pending), dated]
+            ways += [dated, dated, lambda: lose_privileges(program.plain, pending), dated, dated]
             ways += [lambda step=step: ops.perform(program.plain, step)
                      for step in ways_on(program.plain, pending)]
         told = []
@@ -291,6 +291,25 @@ class World:
 @pytest.fixture(scope="session")
 def killer(tmp_path_factory):
     return crashkit.killer(tmp_path_factory)
+
+
+@pytest.mark.parametrize("step", [("chown", b"file", -1, 1000), ("chmod", b"file", 0o600), ("truncate", b"file", 2),
+                                  ("open", OWN_SLOT, b"file", os.O_WRONLY, 0o664)])
+def test_what_was_done_and_never_answered_is_known_as_done(sandbox, killer, step):
+    harness.need_fuse()
+    harness.need_root()
+    world = World(sandbox, killer, "done", "stateless")
+    union, plain, generator = world.trees[0]
+    with world.by_plyfs:
+        for side in union, plain:
+            with open(side.at(b"file"), "wb") as file:
+                file.write(b"lower")
+            os.utime(side.at(b"file"), ns=(10**18, 10**18))
+        ops.perform(union, step)
+        union.close_all()
+    program = Program(union, plain, generator)
+    program.pending = step
+    world.judge([program])
 
 
 @pytest.mark.parametrize("profile", ["stateless", "tracked"])
