@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: which thread does what.
+ *
+ *   wait --(nobody leads)--> lead --(request)--> serve it, still leading --> lead
+ *                            lead --(a second one is there already)--> keep it, serve it next
+ *                            lead --(and a third)--> a waiter serves that one
+ *                            serve --(it will be slow, or has been for 2 ms)--> a waiter leads
+ *
+ * Who leads is told by `reign`: a number, and whether its holder is serving. Only the leader,
+ * between two requests, and the watch, while the leader serves, change it, each by one
+ * compare-and-swap; what the leader keeps (`kept`) belongs to whoever holds the reign.
+ */
+#include "duty.h"
+
+#include "moment.h"
+#include "pace.h"
+#include "rhythm.h"
+#include "vigil.h"
+
+#include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <time.h>
+
+enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16 };
+enum { LATE_NS = 1000000 };
+
+/* A request read and not yet served. */
+struct parcel {
+    struct fuse_buf buf;
+    struct parcel *next;
+};
+
+struct duty {
+    struct duty_plan plan;
+    pthread_t threads[THREADS_MAX];
+    unsigned count;
+    pthread_mutex_t lock;
+    pthread_cond_t turn;  /* there is a parcel, or nobody leads, or it is over */
+    pthread_cond_t watch; /* the same for the watch, and: requests are served again */
+    bool led;             /* protected by lock, as all down to spare */
+    bool over;
+    bool watched;           /* a waiter is the watch */
+    struct parcel *waiting; /* for a waiter to serve */
+    struct parcel *spare;   /* buffers to use again */
+    unsigned spares;
+    struct parcel *kept;                /* for the leader */
+    struct rhythm rhythm;               /* the leader's: who asks, and how */
+    struct pace pace;                   /* the leader's: whether it spins before it sleeps */
+    atomic_uint_least64_t reign;        /* number << 1 | serving */
+    atomic_int_least64_t serving_since; /* nanoseconds */
+    atomic_bool drowsy;                 /* the watch sleeps until requests are served again */
+};
+
+static _Thread_local struct duty *leading; /* what this thread leads */
+static _Thread_local uint64_t own_reign;   /* the number under which it does */
+
+/* ---- parcels ---- */
+
+static struct parcel *parcel_take(struct duty *duty)
+{
+    pthread_mutex_lock(&duty->lock);
+    struct parcel *parcel = duty->spare;
+    if (parcel) {
+        duty->spare = parcel->next;
+        duty->spares--;
+    }
+    pthread_mutex_unlock(&duty->lock);
+    return parcel ? parcel : calloc(1, sizeof(*parcel));
+}
+
+static void parcels_free(struct parcel *parcel)
+{
+    while (parcel) {
+        struct parcel *next = parcel->next;
+        free(parcel->buf.mem);
+        free(parcel);
+        parcel = next;
+    }
+}
+
+/* A buffer that held a large write is a MiB of memory: no more of them are kept than serve well. */
+static void parcel_give(struct duty *duty, struct parcel *parcel)
+{
+    pthread_mutex_lock(&duty->lock);
+    bool keep = duty->spares < SPARES_MAX;
+    parcel->next = keep ? duty->spare : NULL;
+    if (keep) {
+        duty->spare = parcel;
+        duty->spares++;
+    }
+    pthread_mutex_unlock(&duty->lock);
+    if (!keep)
+        parcels_free(parcel);
+}
+
+/* ---- leading ---- */
+
+/* Reads one request if there is one: its size, 0 at the end of the session, -EAGAIN for none. */
+static int receive(struct duty *duty, struct parcel *parcel)
+{
+    int size = fuse_session_receive_buf(duty->plan.fuse, &parcel->buf);
+    return size == -EINTR ? -EAGAIN : size;
+}
+
+static const struct fuse_in_header *header_of(const struct parcel *parcel)
+{
+    return parcel->buf.mem;
+}
+
+/* A lone client's thread and this one are to share a processor, if that is of use. A stream is
+ * served on another one than that on which its client copies: left alone, the scheduler would wake
+ * this thread, again and again, where the client is that it could work beside. */
+static void note_request(struct duty *duty, const struct parcel *parcel, bool close)
+{
+    struct rhythm *rhythm = &duty->rhythm;
+    const struct beat beat = rhythm_beat(header_of(parcel));
+    rhythm_note(rhythm, &beat, close);
+    if (rhythm_is_stream(rhythm)) {
+        vigil_part(duty->plan.vigil, (pid_t)rhythm->client);
+        return;
+    }
+    if (close && rhythm_is_alone(rhythm) && rhythm->client != 0 &&
+        pace_prefers_to_spin(&duty->pace))
+        vigil_keep(duty->plan.vigil, (pid_t)rhythm->client);
+    vigil_join(duty->plan.vigil);
+}
+
+/* Gives the processor to others for a moment; the time then. Where that takes long there are others
+ * who want it. */
+static int64_t yield(struct duty *duty, int64_t before)
+{
+    sched_yield();
+    int64_t now = moment_steady();
+    if (now - before > LATE_NS && !vigil_shares())
+        pace_note(&duty->pace, true, PACE_MOST_NS);
+    return now;
+}
+
+/* Looks for a request for a while. The client on this processor is given it once: if it may not
+ * have it yet, having used more than its share, only who sleeps lets it go on. */
+static int look(struct duty *duty, struct parcel *parcel, int64_t now, bool spins)
+{
+    int size = receive(duty, parcel);
+    const int64_t until = now + (vigil_shares() ? 1 : SPIN_NS);
+    while (size == -EAGAIN && spins && now < until) {
+        now = yield(duty, now);
+        size = receive(duty, parcel);
+    }
+    return size;
+}
+
+/* Waits for a request: looks for a while, then sleeps. */
+static int receive_next(struct duty *duty, struct parcel *parcel)
+{
+    const bool shares = vigil_shares();
+    const bool spins = duty->plan.spins && (shares || pace_spins(&duty->pace));
+    const int64_t began = moment_steady();
+    int size = look(duty, parcel, began, spins);
+    while (size == -EAGAIN) {
+        struct pollfd device = {.fd = fuse_session_fd(duty->plan.fuse), .events = POLLIN};
+        poll(&device, 1, -1);
+        size = receive(duty, parcel);
+    }
+    const int64_t gap = moment_steady() - began;
+    if (duty->plan.spins && !shares)
+        pace_note(&duty->pace, spins, gap);
+    if (size > 0)
+        note_request(duty, parcel, gap < RHYTHM_CLOSE_NS);
+    return size;
+}
+
+static void finish(struct duty *duty)
+{
+    pthread_mutex_lock(&duty->lock);
+    duty->over = true;
+    duty->led = false;
+    pthread_cond_broadcast(&duty->turn);
+    pthread_cond_broadcast(&duty->watch);
+    pthread_mutex_unlock(&duty->lock);
+    uint64_t one = 1;
+    (void)!write(duty->plan.done, &one, sizeof(one));
+}
+
+/* There is something to do for one who waits. The watch is woken too: the other may have been woken
+ * already, for something else that takes long. The lock is held. */
+static void wake_one(struct duty *duty)
+{
+    pthread_cond_signal(&duty->turn);
+    pthread_cond_signal(&duty->watch);
+}
+
+static void hand_over(struct duty *duty, struct parcel *parcel)
+{
+    pthread_mutex_lock(&duty->lock);
+    parcel->next = duty->waiting;
+    duty->waiting = parcel;
+    wake_one(duty);
+    pthread_mutex_unlock(&duty->lock);
+}
+
+/* Ends a reign, if it is still that; `state` is as it was seen. */
+static bool end_reign(struct duty *duty, uint_least64_t state)
+{
+    return atomic_compare_exchange_strong(&duty->reign, &state, ((state >> 1) + 1) << 1);
+}
+
+/* Lets waiters lead, and serve what was kept. */
+static void stop_leading(void)
+{
+    struct duty *duty = leading;
+    if (!duty)
+        return;
+    leading = NULL;
+    vigil_leave(duty->plan.vigil);
+    if (!end_reign(duty, own_reign << 1 | 1))
+        return; /* the watch was faster */
+    struct parcel *kept = duty->kept;
+    duty->kept = NULL;
+    if (kept)
+        hand_over(duty, kept);
+    pthread_mutex_lock(&duty->lock);
+    duty->led = false;
+    wake_one(duty);
+    pthread_mutex_unlock(&duty->lock);
+}
+
+/* The next request: what was kept, or what the device gives. NULL at the end of the session. */
+static struct parcel *next_parcel(struct duty *duty)
+{
+    struct parcel *parcel = duty->kept;
+    duty->kept = NULL;
+    if (parcel)
+        return parcel;
+    while (!(parcel = parcel_take(duty)))
+        ; /* no memory: some thread will give one back */
+    if (receive_next(duty, parcel) > 0)
+        return parcel;
+    parcel_give(duty, parcel);
+    return NULL;
+}
+
+/* Looks for one more request. `had`: the one before it had been kept already. */
+static void look_further(struct duty *duty, bool had)
+{
+    struct parcel *parcel = parcel_take(duty);
+    if (!parcel)
+        return;
+    if (receive(duty, parcel) <= 0)
+        parcel_give(duty, parcel);
+    else if (had)
+        hand_over(duty, parcel);
+    else
+        duty->kept = parcel;
+}
+
+/* A client that is the only one for some time waits for its answer: there is no second request,
+ * unless this is one of those that the page cache sends several of, reading ahead or writing back
+ * (in nobody's name). Were there one now, it would be seen as soon as this is answered, or by the
+ * watch. */
+static bool is_alone(const struct duty *duty, const struct beat *beat)
+{
+    return rhythm_is_alone(&duty->rhythm) && !beat->large && beat->client != 0;
+}
+
+/* An INTERRUPT needs no answer (kernel document fuse.rst), and no operation here looks for one;
+ * libfuse would keep it for a request that may have been answered already. */
+static void process(struct duty *duty, struct parcel *parcel)
+{
+    if (header_of(parcel)->opcode != FUSE_INTERRUPT)
+        fuse_session_process_buf(duty->plan.fuse, &parcel->buf);
+    parcel_give(duty, parcel);
+}
+
+/* Serves one request, and gives up leading when the watch has taken over meanwhile. */
+static void serve(struct duty *duty, struct parcel *parcel)
+{
+    uint_least64_t state = own_reign << 1 | 1;
+    atomic_store(&duty->serving_since, moment_steady());
+    atomic_store(&duty->reign, state);
+    if (atomic_load(&duty->drowsy)) {
+        pthread_mutex_lock(&duty->lock);
+        pthread_cond_signal(&duty->watch);
+        pthread_mutex_unlock(&duty->lock);
+    }
+    process(duty, parcel);
+    if (leading && !atomic_compare_exchange_strong(&duty->reign, &state, own_reign << 1))
+        leading = NULL;
+}
+
+/* Serves requests until leadership is given away, or taken, or the session ends. */
+static void lead(struct duty *duty)
+{
+    leading = duty;
+    own_reign = atomic_load(&duty->reign) >> 1;
+    while (leading && (duty->kept || !fuse_session_exited(duty->plan.fuse))) {
+        bool had = duty->kept != NULL;
+        struct parcel *parcel = next_parcel(duty);
+        if (!parcel)
+            break;
+        const struct beat beat = rhythm_beat(header_of(parcel));
+        if (beat.awaited && !is_alone(duty, &beat))
+            look_further(duty, had);
+        serve(duty, parcel);
+    }
+    vigil_leave(duty->plan.vigil);
+    if (leading) {
+        leading = NULL;
+        finish(duty);
+    }
+}
+
+static void wait_a_while(struct duty *duty)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SLOW_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&duty->watch, &duty->lock, &until);
+}
+
+static bool has_turn(const struct duty *duty)
+{
+    return duty->over || duty->waiting || !duty->led;
+}
+
+/* Watches until there is something else to do (false), or a slow request has cost its thread the
+ * lead, which is the caller's then (true). The lock is held. */
+static bool watch(struct duty *duty)
+{
+    while (!has_turn(duty)) {
+        int_least64_t before = atomic_load(&duty->serving_since);
+        wait_a_while(duty);
+        uint_least64_t state = atomic_load(&duty->reign);
+        int_least64_t since = atomic_load(&duty->serving_since);
+        if ((state & 1) && moment_steady() - since >= SLOW_NS && !has_turn(duty) &&
+            end_reign(duty, state))
+            return true;
+        if ((state & 1) || since != before)
+            continue;
+        pthread_mutex_unlock(&duty->lock);
+        mount_trim(duty->plan.mount, TRIM_IDLE);
+        pthread_mutex_lock(&duty->lock);
+        /* Nothing was served: sleep until something is. The leader first says that it serves and
+         * then looks at `drowsy`; here it is the other way round, so one of the two sees the other.
+         */
+        atomic_store(&duty->drowsy, true);
+        if (!has_turn(duty) && atomic_load(&duty->serving_since) == since)
+            pthread_cond_wait(&duty->watch, &duty->lock);
+        atomic_store(&duty->drowsy, false);
+    }
+    return false;
+}
+
+/* The watch leads now, and what the slow thread had kept is for a waiter. The lock is held. */
+static void take_over(struct duty *duty)
+{
+    struct parcel *kept = duty->kept;
+    duty->kept = NULL;
+    if (kept) {
+        kept->next = duty->waiting;
+        duty->waiting = kept;
+    }
+    wake_one(duty); /* for what was kept, and to be the next watch */
+}
+
+/* Waits for a turn. True when the lead has been taken over. The lock is held. */
+static bool wait_or_watch(struct duty *duty)
+{
+    if (duty->watched) {
+        pthread_cond_wait(&duty->turn, &duty->lock);
+        return false;
+    }
+    duty->watched = true;
+    bool leads = watch(duty);
+    duty->watched = false;
+    if (leads)
+        take_over(duty);
+    else
+        pthread_cond_signal(&duty->turn); /* somebody else is the watch */
+    return leads;
+}
+
+static void *worker(void *argument)
+{
+    struct duty *duty = argument;
+    pthread_mutex_lock(&duty->lock);
+    while (!duty->over || duty->waiting) {
+        struct parcel *parcel = duty->waiting;
+        if (parcel) {
+            duty->waiting = parcel->next;
+            pthread_mutex_unlock(&duty->lock);
+            process(duty, parcel);
+            pthread_mutex_lock(&duty->lock);
+        } else if (!duty->led || wait_or_watch(duty)) {
+            duty->led = true;
+            pthread_mutex_unlock(&duty->lock);
+            lead(duty);
+            pthread_mutex_lock(&duty->lock);
+        }
+    }
+    pthread_mutex_unlock(&duty->lock);
+    return NULL;
+}
+
+/* ---- all of them ---- */
+
+static unsigned thread_count(const struct duty_plan *plan)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned count = plan->threads ? plan->threads : (unsigned)(cores > 0 ? cores : 1) * 2 + 4;
+    if (count < 2)
+        count = 2;
+    return count > THREADS_MAX ? THREADS_MAX : count;
+}
+
+static void init_conditions(struct duty *duty)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&duty->watch, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_cond_init(&duty->turn, NULL);
+}
+
+struct duty *duty_start(const struct duty_plan *plan)
+{
+    struct duty *duty = calloc(1, sizeof(*duty));
+    if (!duty)
+        return NULL;
+    duty->plan = *plan;
+    pthread_mutex_init(&duty->lock, NULL);
+    init_conditions(duty);
+    plan->mount->will_be_slow = stop_leading;
+    const unsigned wanted = thread_count(plan);
+    while (duty->count < wanted &&
+           pthread_create(&duty->threads[duty->count], NULL, worker, duty) == 0)
+        duty->count++;
+    if (duty->count > 0)
+        return duty;
+    duty_end(duty);
+    return NULL;
+}
+
+unsigned duty_count(const struct duty *duty)
+{
+    return duty->count;
+}
+
+void duty_end(struct duty *duty)
+{
+    if (!duty)
+        return;
+    for (unsigned i = 0; i < duty->count; i++)
+        pthread_join(duty->threads[i], NULL);
+    parcels_free(duty->spare);
+    parcels_free(duty->waiting);
+    pthread_cond_destroy(&duty->turn);
+    pthread_cond_destroy(&duty->watch);
+    pthread_mutex_destroy(&duty->lock);
+    free(duty);
+}
