@@ -6,6 +6,7 @@
  *                            lead --(a second one is there already)--> keep it, serve it next
  *                            lead --(and a third)--> a waiter serves that one
  *                            serve --(it will be slow, or has been for 2 ms)--> a waiter leads
+ *                            lead --(there is a crowd, on two processors)--> a waiter is deputy
  *
  * Who leads is told by `reign`: a number, and whether its holder is serving. Only the leader,
  * between two requests, and the watch, while the leader serves, change it, each by one
@@ -13,6 +14,8 @@
  */
 #include "duty.h"
 
+#include "brief.h"
+#include "crowd.h"
 #include "moment.h"
 #include "pace.h"
 #include "rhythm.h"
@@ -24,10 +27,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16 };
-enum { LATE_NS = 1000000 };
+enum { LATE_NS = 1000000, LONG_NS = 50000, CROWD_MS = 2 };
+enum { NOBODY_NS = 1500, ALONE = 48, NAP_NS = 20000 };
+enum deputy { DEPUTY_NONE, DEPUTY_WANTED, DEPUTY_SERVES };
 
 /* A request read and not yet served. */
 struct parcel {
@@ -48,6 +54,10 @@ struct duty {
     struct parcel *waiting; /* for a waiter to serve */
     struct parcel *spare;   /* buffers to use again */
     unsigned spares;
+    atomic_int deputy;   /* enum deputy; changed under the lock, but for its end */
+    atomic_int leads_on; /* the processor that the leader of a crowd is on; -1: on any */
+    bool pairs; /* of two processors, on which a crowd is served by a leader and a deputy */
+    struct crowd crowd;
     struct parcel *kept;                /* for the leader */
     struct rhythm rhythm;               /* the leader's: who asks, and how */
     struct pace pace;                   /* the leader's: whether it spins before it sleeps */
@@ -58,6 +68,7 @@ struct duty {
 
 static _Thread_local struct duty *leading; /* what this thread leads */
 static _Thread_local uint64_t own_reign;   /* the number under which it does */
+static _Thread_local struct duty *second;  /* what this thread is the deputy of */
 
 /* ---- parcels ---- */
 
@@ -100,16 +111,26 @@ static void parcel_give(struct duty *duty, struct parcel *parcel)
 
 /* ---- leading ---- */
 
-/* Reads one request if there is one: its size, 0 at the end of the session, -EAGAIN for none. */
-static int receive(struct duty *duty, struct parcel *parcel)
+static bool has_deputy(const struct duty *duty)
 {
-    int size = fuse_session_receive_buf(duty->plan.fuse, &parcel->buf);
-    return size == -EINTR ? -EAGAIN : size;
+    return atomic_load_explicit(&duty->deputy, memory_order_relaxed) == DEPUTY_SERVES;
 }
 
 static const struct fuse_in_header *header_of(const struct parcel *parcel)
 {
     return parcel->buf.mem;
+}
+
+/* Reads one request if there is one: its size, 0 at the end of the session, -EAGAIN for none. */
+static int receive(struct duty *duty, struct parcel *parcel)
+{
+    const int size = fuse_session_receive_buf(duty->plan.fuse, &parcel->buf);
+    if (size <= 0)
+        return size == -EINTR ? -EAGAIN : size;
+    const struct beat beat = rhythm_beat(header_of(parcel));
+    if (duty->pairs && beat.awaited && beat.client != 0)
+        crowd_note(&duty->crowd, beat.client, moment_steady());
+    return size;
 }
 
 /* A lone client's thread and this one are to share a processor, if that is of use. A stream is
@@ -154,16 +175,75 @@ static int look(struct duty *duty, struct parcel *parcel, int64_t now, bool spin
     return size;
 }
 
+static void sleep_until_asked(struct duty *duty, int milliseconds)
+{
+    struct pollfd device = {.fd = fuse_session_fd(duty->plan.fuse), .events = POLLIN};
+    poll(&device, 1, milliseconds);
+}
+
+/* Whether this thread has slept since it was asked last, be it for a disk, for another host or for
+ * a lock. */
+static bool has_slept(void)
+{
+    static _Thread_local long before;
+    struct rusage usage = {.ru_nvcsw = before};
+    getrusage(RUSAGE_THREAD, &usage);
+    const bool has = usage.ru_nvcsw != before;
+    before = usage.ru_nvcsw;
+    return has;
+}
+
+/* Gives the processor to a client. Where again and again none is there, they are all on the other
+ * one: the kernel's scheduler lets one of them come as soon as this is idle, and else much later.
+ */
+static void give_way(void)
+{
+    static _Thread_local unsigned alone;
+    const int64_t before = moment_steady();
+    sched_yield();
+    alone = moment_steady() - before < NOBODY_NS ? alone + 1 : 0;
+    if (alone < ALONE)
+        return;
+    alone = 0;
+    const struct timespec nap = {.tv_nsec = NAP_NS};
+    nanosleep(&nap, NULL);
+    (void)has_slept();
+}
+
+/* Of a crowd there is always one who wants the processor to ask the next thing: it is given away
+ * before the device is looked at. */
+static int look_in_crowd(struct duty *duty, struct parcel *parcel)
+{
+    int64_t now = moment_steady(), until = now + SPIN_NS;
+    int size;
+    do {
+        if (now < until) {
+            give_way();
+        } else {
+            sleep_until_asked(duty, CROWD_MS);
+            (void)has_slept();
+            until = moment_steady() + SPIN_NS;
+        }
+        size = receive(duty, parcel);
+        now = moment_steady();
+    } while (size == -EAGAIN && crowd_lasts(&duty->crowd, now));
+    return size;
+}
+
 /* Waits for a request: looks for a while, then sleeps. */
 static int receive_next(struct duty *duty, struct parcel *parcel)
 {
+    if (has_deputy(duty)) {
+        const int found = look_in_crowd(duty, parcel);
+        if (found != -EAGAIN)
+            return found;
+    }
     const bool shares = vigil_shares();
     const bool spins = duty->plan.spins && (shares || pace_spins(&duty->pace));
     const int64_t began = moment_steady();
     int size = look(duty, parcel, began, spins);
     while (size == -EAGAIN) {
-        struct pollfd device = {.fd = fuse_session_fd(duty->plan.fuse), .events = POLLIN};
-        poll(&device, 1, -1);
+        sleep_until_asked(duty, -1);
         size = receive(duty, parcel);
     }
     const int64_t gap = moment_steady() - began;
@@ -209,10 +289,19 @@ static bool end_reign(struct duty *duty, uint_least64_t state)
     return atomic_compare_exchange_strong(&duty->reign, &state, ((state >> 1) + 1) << 1);
 }
 
-/* Lets waiters lead, and serve what was kept. */
-static void stop_leading(void)
+static void stop_deputizing(void)
+{
+    vigil_leave(second->plan.vigil);
+    atomic_store(&second->deputy, DEPUTY_NONE);
+    second = NULL;
+}
+
+/* Lets waiters lead, and serve what was kept; or one be the deputy in the place of this one. */
+static void stand_back(void)
 {
     struct duty *duty = leading;
+    if (second)
+        stop_deputizing();
     if (!duty)
         return;
     leading = NULL;
@@ -269,18 +358,62 @@ static bool is_alone(const struct duty *duty, const struct beat *beat)
 
 /* An INTERRUPT needs no answer (kernel document fuse.rst), and no operation here looks for one;
  * libfuse would keep it for a request that may have been answered already. */
-static void process(struct duty *duty, struct parcel *parcel)
+static void answer(struct duty *duty, struct parcel *parcel)
 {
     if (header_of(parcel)->opcode != FUSE_INTERRUPT)
         fuse_session_process_buf(duty->plan.fuse, &parcel->buf);
+}
+
+static void process(struct duty *duty, struct parcel *parcel)
+{
+    answer(duty, parcel);
     parcel_give(duty, parcel);
+}
+
+static void note_answer(struct duty *duty, int64_t began)
+{
+    const int64_t now = moment_steady();
+    crowd_note_answer(&duty->crowd, now - began > LONG_NS && has_slept(), now);
+}
+
+static void invite_deputy(struct duty *duty)
+{
+    if (!duty->pairs || !crowd_is_there(&duty->crowd) ||
+        atomic_load_explicit(&duty->deputy, memory_order_relaxed) != DEPUTY_NONE)
+        return;
+    vigil_end(duty->plan.vigil);
+    atomic_store(&duty->leads_on, vigil_stay(duty->plan.vigil));
+    pthread_mutex_lock(&duty->lock);
+    atomic_store(&duty->deputy, DEPUTY_WANTED);
+    wake_one(duty);
+    pthread_mutex_unlock(&duty->lock);
+}
+
+/* Reads and answers beside the leader, as long as there is a crowd. */
+static void deputize(struct duty *duty)
+{
+    struct parcel *parcel = parcel_take(duty);
+    int64_t began = moment_steady();
+    second = duty;
+    vigil_go_beside(duty->plan.vigil, atomic_load(&duty->leads_on));
+    while (parcel && second && crowd_lasts(&duty->crowd, began) &&
+           look_in_crowd(duty, parcel) > 0) {
+        began = moment_steady();
+        answer(duty, parcel);
+        note_answer(duty, began);
+    }
+    if (second)
+        stop_deputizing();
+    if (parcel)
+        parcel_give(duty, parcel);
 }
 
 /* Serves one request, and gives up leading when the watch has taken over meanwhile. */
 static void serve(struct duty *duty, struct parcel *parcel)
 {
     uint_least64_t state = own_reign << 1 | 1;
-    atomic_store(&duty->serving_since, moment_steady());
+    const int64_t began = moment_steady();
+    atomic_store(&duty->serving_since, began);
     atomic_store(&duty->reign, state);
     if (atomic_load(&duty->drowsy)) {
         pthread_mutex_lock(&duty->lock);
@@ -288,6 +421,8 @@ static void serve(struct duty *duty, struct parcel *parcel)
         pthread_mutex_unlock(&duty->lock);
     }
     process(duty, parcel);
+    if (has_deputy(duty))
+        note_answer(duty, began);
     if (leading && !atomic_compare_exchange_strong(&duty->reign, &state, own_reign << 1))
         leading = NULL;
 }
@@ -303,7 +438,8 @@ static void lead(struct duty *duty)
         if (!parcel)
             break;
         const struct beat beat = rhythm_beat(header_of(parcel));
-        if (beat.awaited && !is_alone(duty, &beat))
+        invite_deputy(duty);
+        if (beat.awaited && !has_deputy(duty) && !is_alone(duty, &beat))
             look_further(duty, had);
         serve(duty, parcel);
     }
@@ -324,9 +460,14 @@ static void wait_a_while(struct duty *duty)
     pthread_cond_timedwait(&duty->watch, &duty->lock, &until);
 }
 
+static bool wants_deputy(const struct duty *duty)
+{
+    return atomic_load_explicit(&duty->deputy, memory_order_relaxed) == DEPUTY_WANTED;
+}
+
 static bool has_turn(const struct duty *duty)
 {
-    return duty->over || duty->waiting || !duty->led;
+    return duty->over || duty->waiting || !duty->led || wants_deputy(duty);
 }
 
 /* Watches until there is something else to do (false), or a slow request has cost its thread the
@@ -397,6 +538,11 @@ static void *worker(void *argument)
             pthread_mutex_unlock(&duty->lock);
             process(duty, parcel);
             pthread_mutex_lock(&duty->lock);
+        } else if (wants_deputy(duty)) {
+            atomic_store(&duty->deputy, DEPUTY_SERVES);
+            pthread_mutex_unlock(&duty->lock);
+            deputize(duty);
+            pthread_mutex_lock(&duty->lock);
         } else if (!duty->led || wait_or_watch(duty)) {
             duty->led = true;
             pthread_mutex_unlock(&duty->lock);
@@ -435,9 +581,10 @@ struct duty *duty_start(const struct duty_plan *plan)
     if (!duty)
         return NULL;
     duty->plan = *plan;
-    pthread_mutex_init(&duty->lock, NULL);
+    duty->pairs = plan->spins && vigil_pairs();
+    brief_init(&duty->lock);
     init_conditions(duty);
-    plan->mount->will_be_slow = stop_leading;
+    plan->mount->will_be_slow = stand_back;
     const unsigned wanted = thread_count(plan);
     while (duty->count < wanted &&
            pthread_create(&duty->threads[duty->count], NULL, worker, duty) == 0)

@@ -9,6 +9,10 @@
  * sign of a second client. One waiter is the watch: as long as requests are served it looks every
  * 2 ms whether one of them takes long (a read from a cold disk, a network filesystem) and if so
  * leads in the place of the thread that serves it. An idle mount sleeps and uses no processor.
+ *
+ * Of two processors each has a client as long as several ask at once (crowd.h). Then two threads
+ * read, the leader and a deputy, one on each processor: whom either answers is there already, or
+ * has less far to go than if he had to wait for one thread.
  */
 #ifndef PLYFS_DUTY_H
 #define PLYFS_DUTY_H

@@ -6,6 +6,7 @@
  */
 #include "glance.h"
 
+#include "brief.h"
 #include "moment.h"
 
 #include <pthread.h>
@@ -38,7 +39,7 @@ struct glances *glances_create(void)
         return NULL;
     }
     for (int i = 0; i < LOCKS; i++)
-        pthread_mutex_init(&glances->locks[i], NULL);
+        brief_init(&glances->locks[i]);
     return glances;
 }
 

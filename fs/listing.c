@@ -5,6 +5,7 @@
  */
 #include "listing.h"
 
+#include "brief.h"
 #include "contents.h"
 #include "hash.h"
 #include "moment.h"
@@ -27,7 +28,7 @@ struct listings *listings_create(size_t limit)
     struct listings *listings = calloc(1, sizeof(*listings));
     if (!listings)
         return NULL;
-    pthread_mutex_init(&listings->lock, NULL);
+    brief_init(&listings->lock);
     listings->ring.newer = listings->ring.older = &listings->ring;
     listings->limit = limit;
     return listings;

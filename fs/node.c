@@ -11,6 +11,7 @@
  */
 #include "node.h"
 
+#include "brief.h"
 #include "hash.h"
 #include "names.h"
 
@@ -121,7 +122,7 @@ struct node_table *node_table_create(void (*freed)(void *context, uint32_t index
     struct node_table *table = calloc(1, sizeof(*table));
     if (!table)
         return NULL;
-    pthread_mutex_init(&table->lock, NULL);
+    brief_init(&table->lock);
     for (int i = 0; i < LOCK_SHARDS; i++)
         pthread_cond_init(&table->unlocked[i], NULL);
     table->freed = freed;

@@ -81,6 +81,15 @@ static void keep_awake(struct vigil *vigil, int processor)
         atomic_store(&vigil->at, processor);
 }
 
+/* The other of two processors. */
+static int beside(const struct vigil *vigil, int processor)
+{
+    int other = 0;
+    while (other == processor || !CPU_ISSET((size_t)other, &vigil->allowed))
+        other++;
+    return other;
+}
+
 static bool may_go_where_we_may(const struct vigil *vigil, pid_t thread)
 {
     cpu_set_t set;
@@ -95,10 +104,7 @@ static bool keep_together(struct vigil *vigil, int processor)
     if (!CPU_ISSET((size_t)processor, &vigil->allowed) ||
         !may_go_where_we_may(vigil, atomic_load(&vigil->client)))
         return false;
-    int other = 0;
-    while (other == processor || !CPU_ISSET((size_t)other, &vigil->allowed))
-        other++;
-    if (!go_to(vigil, other))
+    if (!go_to(vigil, beside(vigil, processor)))
         return false;
     atomic_store(&vigil->shared, processor);
     return true;
@@ -174,7 +180,7 @@ static unsigned spin(struct vigil *vigil, unsigned seen)
             return rest(vigil, seen, REST_LOST_NS);
         heard = looked = before = moment_steady();
     }
-    return seen;
+    return atomic_load(&vigil->unwanted) ? atomic_load(&vigil->asked) : seen;
 }
 
 /* Nothing is shared any more, and the vigil may be woken anywhere. */
@@ -331,6 +337,21 @@ void vigil_join(struct vigil *vigil)
     int shared = vigil ? atomic_load_explicit(&vigil->shared, memory_order_relaxed) : -1;
     if (shared != bound || avoided >= 0)
         serve_on(vigil, shared);
+}
+
+int vigil_stay(struct vigil *vigil)
+{
+    const int here = vigil && vigil->pair ? sched_getcpu() : -1;
+    if (here < 0 || !CPU_ISSET((size_t)here, &vigil->allowed))
+        return -1;
+    serve_on(vigil, here);
+    return here;
+}
+
+void vigil_go_beside(struct vigil *vigil, int processor)
+{
+    if (vigil && processor >= 0)
+        serve_on(vigil, beside(vigil, processor));
 }
 
 bool vigil_shares(void)

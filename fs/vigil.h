@@ -49,6 +49,12 @@ void vigil_part(struct vigil *vigil, pid_t client);
  * it is to share with the client, or is free again. */
 void vigil_join(struct vigil *vigil);
 
+/* Of two processors: the calling thread stays where it is; that processor, or -1. */
+int vigil_stay(struct vigil *vigil);
+
+/* Of two processors: the calling thread goes to the one that is not `processor`. */
+void vigil_go_beside(struct vigil *vigil, int processor);
+
 /* Whether the calling thread is on the client's processor. */
 bool vigil_shares(void);
 

@@ -6,6 +6,7 @@
  */
 #include "fdcache.h"
 
+#include "brief.h"
 #include "hash.h"
 
 #include <pthread.h>
@@ -48,7 +49,7 @@ struct fdcache *fdcache_create(size_t limit)
     cache->shard_limit = limit / SHARDS > 2 ? limit / SHARDS : 2;
     for (int i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
-        pthread_mutex_init(&shard->lock, NULL);
+        brief_init(&shard->lock);
         shard->ring.newer = shard->ring.older = &shard->ring;
     }
     return cache;

@@ -7,6 +7,7 @@
  */
 #include "merge.h"
 
+#include "brief.h"
 #include "dirents.h"
 #include "fd.h"
 #include "sources.h"
@@ -41,7 +42,7 @@ struct mergecache *mergecache_create(size_t limit)
     struct mergecache *cache = calloc(1, sizeof(*cache));
     if (!cache)
         return NULL;
-    pthread_mutex_init(&cache->lock, NULL);
+    brief_init(&cache->lock);
     cache->ring.newer = cache->ring.older = &cache->ring;
     cache->limit = limit;
     return cache;

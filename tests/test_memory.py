@@ -317,6 +317,26 @@ def test_of_two_processors_a_client_and_its_daemon_share_one(sandbox, profile):
         assert placed(pid) == (ours, set())
 
 
+def is_asleep(pid, thread):
+    return pathlib.Path(f"/proc/{pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def test_of_two_processors_two_clients_have_both(sandbox, profile):
+    need_two_processors()
+    ours = os.sched_getaffinity(0)
+    with mounted(sandbox, [sandbox.directory("lower")], profile) as mount:
+        pid, = daemons(mount.at)
+        with asking(mount) as client:
+            with asking(mount):
+                wait_for(lambda: placed(pid) == (ours, ours), "one thread on each processor", 60)
+                asleep = [all(is_asleep(pid, v) for v in vigils(pid)) for _ in whenever_it_went_on(client, 40)]
+                assert sum(asleep) > 4, asleep
+            wait_for(lambda: all(len(where) == 1 for where in placed(pid)),
+                     "the client that is left to share a processor", 60)
+        wait_for(lambda: placed(pid)[0] == ours, "the vigil to be free again", 60)
+        assert not os.path.lexists(mount / "absent") and placed(pid)[1] == set()
+
+
 READ_AHEAD = """
 import os, sys
 os.sched_setaffinity(0, {int(sys.argv[2])})
