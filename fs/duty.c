@@ -30,7 +30,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 16 };
+enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 8 };
 enum { LATE_NS = 1000000, LONG_NS = 50000, CROWD_MS = 2 };
 enum { NOBODY_NS = 1500, ALONE = 48, NAP_NS = 20000 };
 enum deputy { DEPUTY_NONE, DEPUTY_WANTED, DEPUTY_SERVES };
@@ -66,16 +66,21 @@ struct duty {
     atomic_bool drowsy;                 /* the watch sleeps until requests are served again */
 };
 
-static _Thread_local struct duty *leading; /* what this thread leads */
-static _Thread_local uint64_t own_reign;   /* the number under which it does */
-static _Thread_local struct duty *second;  /* what this thread is the deputy of */
+static _Thread_local struct duty *leading;   /* what this thread leads */
+static _Thread_local uint64_t own_reign;     /* the number under which it does */
+static _Thread_local struct duty *second;    /* what this thread is the deputy of */
+static _Thread_local struct parcel *at_hand; /* for the request that this thread reads next */
 
 /* ---- parcels ---- */
 
 static struct parcel *parcel_take(struct duty *duty)
 {
+    struct parcel *parcel = at_hand;
+    at_hand = NULL;
+    if (parcel)
+        return parcel;
     pthread_mutex_lock(&duty->lock);
-    struct parcel *parcel = duty->spare;
+    parcel = duty->spare;
     if (parcel) {
         duty->spare = parcel->next;
         duty->spares--;
@@ -97,10 +102,15 @@ static void parcels_free(struct parcel *parcel)
 /* A buffer that held a large write is a MiB of memory: no more of them are kept than serve well. */
 static void parcel_give(struct duty *duty, struct parcel *parcel)
 {
+    parcel->next = NULL;
+    if (!at_hand) {
+        at_hand = parcel;
+        return;
+    }
     pthread_mutex_lock(&duty->lock);
     bool keep = duty->spares < SPARES_MAX;
-    parcel->next = keep ? duty->spare : NULL;
     if (keep) {
+        parcel->next = duty->spare;
         duty->spare = parcel;
         duty->spares++;
     }
@@ -127,10 +137,14 @@ static int receive(struct duty *duty, struct parcel *parcel)
     const int size = fuse_session_receive_buf(duty->plan.fuse, &parcel->buf);
     if (size <= 0)
         return size == -EINTR ? -EAGAIN : size;
+    return size;
+}
+
+static void note_crowd(struct duty *duty, const struct parcel *parcel, int64_t now)
+{
     const struct beat beat = rhythm_beat(header_of(parcel));
     if (duty->pairs && beat.awaited && beat.client != 0)
-        crowd_note(&duty->crowd, beat.client, moment_steady());
-    return size;
+        crowd_note(&duty->crowd, beat.client, now);
 }
 
 /* A lone client's thread and this one are to share a processor, if that is of use. A stream is
@@ -227,6 +241,8 @@ static int look_in_crowd(struct duty *duty, struct parcel *parcel)
         size = receive(duty, parcel);
         now = moment_steady();
     } while (size == -EAGAIN && crowd_lasts(&duty->crowd, now));
+    if (size > 0)
+        note_crowd(duty, parcel, now);
     return size;
 }
 
@@ -246,11 +262,13 @@ static int receive_next(struct duty *duty, struct parcel *parcel)
         sleep_until_asked(duty, -1);
         size = receive(duty, parcel);
     }
-    const int64_t gap = moment_steady() - began;
+    const int64_t now = moment_steady(), gap = now - began;
     if (duty->plan.spins && !shares)
         pace_note(&duty->pace, spins, gap);
-    if (size > 0)
+    if (size > 0) {
         note_request(duty, parcel, gap < RHYTHM_CLOSE_NS);
+        note_crowd(duty, parcel, now);
+    }
     return size;
 }
 
@@ -339,9 +357,12 @@ static void look_further(struct duty *duty, bool had)
     struct parcel *parcel = parcel_take(duty);
     if (!parcel)
         return;
-    if (receive(duty, parcel) <= 0)
+    if (receive(duty, parcel) <= 0) {
         parcel_give(duty, parcel);
-    else if (had)
+        return;
+    }
+    note_crowd(duty, parcel, moment_steady());
+    if (had)
         hand_over(duty, parcel);
     else
         duty->kept = parcel;
@@ -551,6 +572,7 @@ static void *worker(void *argument)
         }
     }
     pthread_mutex_unlock(&duty->lock);
+    parcels_free(at_hand);
     return NULL;
 }
 

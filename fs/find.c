@@ -371,6 +371,17 @@ static void fix_rare_attr(struct mount *mount, const struct node_view *view,
     spot_finish(mount, &below);
 }
 
+int find_spot_attr(struct mount *mount, const struct node_view *view, const struct spot *spot,
+                   struct stat *st)
+{
+    int err = stack_stat(mount_stack(mount, view), node_layer(view), spot->ref->fd, spot->name, st);
+    if (err)
+        return err;
+    fix_rare_attr(mount, view, spot, st);
+    find_fix_attr(view, st);
+    return 0;
+}
+
 int find_attr(struct mount *mount, const struct node_view *view, struct stat *st)
 {
     struct spot spot;
@@ -381,13 +392,9 @@ int find_attr(struct mount *mount, const struct node_view *view, struct stat *st
     names_read(mount);
     int err = find_spot(mount, view, &spot);
     if (!err)
-        err = stack_stat(mount_stack(mount, view), node_layer(view), spot.ref->fd, spot.name, st);
-    if (!err)
-        fix_rare_attr(mount, view, &spot, st);
+        err = find_spot_attr(mount, view, &spot, st);
     names_end(mount);
     spot_finish(mount, &spot);
-    if (!err)
-        find_fix_attr(view, st);
     return err;
 }
 

@@ -58,6 +58,10 @@ must_check int find_metacopy_data(struct mount *mount, const struct node_view *v
 /* What stat(2) is to say of a node. mount.names is not held. */
 must_check int find_attr(struct mount *mount, const struct node_view *view, struct stat *st);
 
+/* The same of a spot that was found, before names_end(). */
+must_check int find_spot_attr(struct mount *mount, const struct node_view *view,
+                              const struct spot *spot, struct stat *st);
+
 /* What a node that lies in a sealed layer, which does not change, was shown as when it was looked
  * at last: kept, and told again as long as the kernel may rely on it too. Of others nothing is
  * kept, and false told. */

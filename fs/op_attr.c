@@ -270,36 +270,33 @@ static int set_nothing(struct mount *mount, const struct node_view *view, const 
     return verdict == VERDICT_REFUSE ? -EPERM : set_owner(stack, spot, &st, 0);
 }
 
-/* Everything but the size; the node is in the upper. */
-static int set_meta(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
-                    uid_t caller)
+/* Everything but the size; the node is in the upper. *wish: what stat(2) says of it then. */
+static int set_meta(struct mount *mount, const struct node_view *view, const struct stat *attr,
+                    int valid, uid_t caller, struct promote_mode *wish)
 {
     const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
                       FUSE_SET_ATTR_MTIME_NOW;
     /* A write that is under way puts the time back that it found: it must not find half of this. */
     const bool in_turn = mount->rules.writeback && (valid & times);
-    cleanup_view struct node_view view = {0};
     struct spot spot = {0};
-    int err = node_view(mount->nodes, ino, &view);
-    if (err)
-        return err;
     if (in_turn)
-        node_lock(mount->nodes, view.index);
+        node_lock(mount->nodes, view->index);
     names_read(mount);
-    err = find_spot(mount, &view, &spot);
+    int err = find_spot(mount, view, &spot);
     if (!err && (valid & OWNER))
-        err = set_owner(mount_stack(mount, &view), &spot, attr, valid);
+        err = set_owner(mount_stack(mount, view), &spot, attr, valid);
     else if (!err && !(valid & (META | FUSE_SET_ATTR_SIZE)))
-        err = set_nothing(mount, &view, &spot, valid, caller);
+        err = set_nothing(mount, view, &spot, valid, caller);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
-        err = set_mode(mount_stack(mount, &view), &spot, attr);
+        err = set_mode(mount_stack(mount, view), &spot, attr);
     if (!err && (valid & times))
         err = set_times(&spot, attr, valid);
+    wish->known = !err && find_spot_attr(mount, view, &spot, &wish->st) == 0;
     names_end(mount);
     if (!err && (valid & FUSE_SET_ATTR_MODE) && (attr->st_mode & (S_ISUID | S_ISGID)))
-        node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
+        node_set_flags(mount->nodes, view->index, NODE_PRIVILEGED, 0);
     if (in_turn)
-        node_unlock(mount->nodes, view.index);
+        node_unlock(mount->nodes, view->index);
     spot_finish(mount, &spot);
     return err;
 }
@@ -342,6 +339,17 @@ static bool is_chmod_below(const struct node_view *view, int valid)
            (S_ISREG(view->type) || S_ISDIR(view->type));
 }
 
+/* Copies up what is to be changed, unless it is there already. */
+static int bring_up(struct mount *mount, const struct node_view *view, int valid,
+                    struct promote_mode *wish)
+{
+    if (node_is(view, NODE_UPPER) && !mount_tree(mount, view)->read_only)
+        return 0;
+    return is_chmod_below(view, valid)
+               ? promote_with_mode(mount, view->index, wish, setattr_cause(valid))
+               : promote_meta(mount, view->index, setattr_cause(valid));
+}
+
 /* *wish: what is known of the node afterwards. */
 static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
                         uid_t caller, struct promote_mode *wish)
@@ -351,15 +359,20 @@ static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *at
     if (err || only_dates_unlinked(mount, &view, attr, valid))
         return err;
     wish->mode = attr->st_mode & 07777;
-    if (is_chmod_below(&view, valid))
-        err = promote_with_mode(mount, view.index, wish, setattr_cause(valid));
-    else
-        err = promote_meta(mount, view.index, setattr_cause(valid));
-    if (err || !wish->done)
-        return err ? err : set_meta(mount, ino, attr, valid, caller);
-    if (wish->mode & (S_ISUID | S_ISGID))
-        node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
-    return 0;
+    const bool was_up = node_is(&view, NODE_UPPER);
+    err = bring_up(mount, &view, valid, wish);
+    if (err)
+        return err;
+    if (wish->done) {
+        if (wish->mode & (S_ISUID | S_ISGID))
+            node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
+        return 0;
+    }
+    if (!was_up) {
+        node_view_finish(&view);
+        err = node_view(mount->nodes, ino, &view);
+    }
+    return err ? err : set_meta(mount, &view, attr, valid, caller, wish);
 }
 
 /* What was found out on the way, or as it is now. */

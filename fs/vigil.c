@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 
 enum { LOOK_NS = 1000000, ASKED_NS = 4000000, PAUSES = 64 };
 enum { LATE_NS = 1000000, OFTEN_NS = 20000000 };
+enum { LINE = 64 }; /* bytes of a line of the cache */
 enum { REST_LOST_NS = 2000000, REST_LATE_NS = 50000000 };
 
 struct vigil {
@@ -30,14 +32,16 @@ struct vigil {
     bool pair;                        /* these are two: client and daemon share one */
     atomic_int thread_id;             /* of the vigil; 0: it does not run */
     atomic_int at;                    /* the processor it is bound to; -1: to none */
-    atomic_uint asked;                /* how often something was */
-    atomic_int client;                /* the thread id of who asked last */
-    atomic_int serving;               /* the processor that the daemon serves on */
     atomic_int shared;                /* the one that it is to share with the client; -1: none */
     atomic_int_least64_t rests_until; /* nanoseconds: others want the processors */
     atomic_bool asleep;
     atomic_bool unwanted; /* it is to end at once */
     atomic_bool over;
+    /* Written for each request, and read by the vigil now and then; what it reads all the time is
+     * on another line of the cache. */
+    alignas(LINE) atomic_uint asked; /* how often something was */
+    atomic_int client;               /* the thread id of who asked last */
+    atomic_int serving;              /* the processor that the daemon serves on */
 };
 
 /* Where this thread serves: on one processor; or anywhere but on one; or, both being -1, anywhere.
@@ -242,9 +246,10 @@ bool vigil_pairs(void)
 
 struct vigil *vigil_start(void)
 {
-    struct vigil *vigil = calloc(1, sizeof(*vigil));
+    struct vigil *vigil = aligned_alloc(LINE, sizeof(*vigil));
     if (!vigil)
         return NULL;
+    *vigil = (struct vigil){0};
     pthread_mutex_init(&vigil->lock, NULL);
     pthread_cond_init(&vigil->wake, NULL);
     atomic_store(&vigil->at, -1);
@@ -315,7 +320,8 @@ void vigil_keep(struct vigil *vigil, pid_t client)
 {
     if (!vigil)
         return;
-    atomic_store_explicit(&vigil->unwanted, false, memory_order_relaxed);
+    if (atomic_load_explicit(&vigil->unwanted, memory_order_relaxed))
+        atomic_store_explicit(&vigil->unwanted, false, memory_order_relaxed);
     if (!vigil->pair)
         keep_apart(vigil);
     atomic_store_explicit(&vigil->client, client, memory_order_relaxed);
