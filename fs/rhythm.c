@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Duty: tell a lone client and a stream of large reads from the headers of requests. What nobody
- * waits for is no sign of either: the kernel names no client of it.
+ * waits for is no sign of either, nor what the page cache writes back: the kernel names no client
+ * of it.
  */
 #include "rhythm.h"
 
@@ -50,7 +51,7 @@ void rhythm_note(struct rhythm *rhythm, const struct beat *beat, bool close)
 {
     if (!close)
         rhythm->alone /= 2;
-    if (!beat->awaited)
+    if (!beat->awaited || beat->client == 0)
         return;
     count_streams(rhythm, beat);
     if (beat->client != rhythm->client)

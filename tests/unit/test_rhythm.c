@@ -118,6 +118,17 @@ static void large_reads_of_two_clients_are_no_stream(void **state)
     }
 }
 
+/* It is sent in the name of nobody. */
+static void what_the_page_cache_writes_back_is_no_second_client(void **state)
+{
+    (void)state;
+    struct rhythm rhythm = {0};
+    for (unsigned i = 0; i < 20; i++)
+        ask(&rhythm, i % 2 ? 0 : SOMEBODY, FUSE_WRITE, true);
+    assert_true(rhythm_is_alone(&rhythm));
+    assert_int_equal(rhythm.client, SOMEBODY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +136,7 @@ int main(void)
         kit_test(a_second_client_ends_that),
         kit_test(a_client_that_takes_its_time_is_not_counted),
         kit_test(what_nobody_waits_for_is_no_second_client),
+        kit_test(what_the_page_cache_writes_back_is_no_second_client),
         kit_test(large_reads_are_a_stream_and_no_lone_client),
         kit_test(small_reads_are_none_and_anything_else_ends_it),
         kit_test(large_reads_of_two_clients_are_no_stream),
