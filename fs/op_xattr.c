@@ -31,6 +31,11 @@ static bool is_capability(const char *name)
     return strcmp(name, "security.capability") == 0;
 }
 
+static bool is_security(const char *name)
+{
+    return strncmp(name, "security.", 9) == 0;
+}
+
 /* Whether the caller is in the group that is shown. */
 static bool is_in_group(fuse_req_t req, gid_t group)
 {
@@ -305,8 +310,9 @@ static ssize_t shown_names(struct mount *mount, const struct node_view *view, ch
     return length;
 }
 
-/* The kernel asks for capabilities before each write and each change of owner. That there is not
- * one attribute answers this question, and it need not be asked of the layer again. */
+/* The kernel asks for capabilities before each write and each change of owner, ls(1) for a label at
+ * each listing. That there is not one attribute answers such questions, and it need not be asked of
+ * the layer again. */
 static bool is_bare(struct mount *mount, const struct node_view *view)
 {
     char names[NAMES_MOSTLY];
@@ -327,7 +333,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     int err = find_attribute(mount, ino, name, &view, disk);
     if (err == -EOPNOTSUPP && !is_acl(name))
         err = -ENODATA; /* a name that is too long once it is escaped was never set */
-    if (!err && is_capability(name) && is_bare(mount, &view))
+    if (!err && is_security(name) && is_bare(mount, &view))
         err = -ENODATA;
     if (err)
         return reply_error(req, err);

@@ -190,8 +190,12 @@ def test_an_attribute_is_seen_though_there_was_none_before(root):
     seen = []
     put(f"{root}/new", "n")
     for path in (f"{root}/f", f"{root}/new", f"{root}/d"):
-        note, caps = "user.note", "security.capability"
+        note, caps, label = "user.note", "security.capability", "security.label"
         seen += [attempt(os.getxattr, path, caps), os.listxattr(path), attempt(os.getxattr, path, note)]
+        os.setxattr(path, label, b"set")
+        seen += [os.getxattr(path, label), attempt(os.getxattr, path, "security.other"), os.listxattr(path)]
+        os.removexattr(path, label)
+        seen += [attempt(os.getxattr, path, label), os.listxattr(path)]
         os.setxattr(path, note, b"set")
         seen += [os.listxattr(path), os.getxattr(path, note), attempt(os.getxattr, path, caps)]
         if path != f"{root}/d":
