@@ -603,11 +603,12 @@ struct duty *duty_start(const struct duty_plan *plan)
     if (!duty)
         return NULL;
     duty->plan = *plan;
-    duty->pairs = plan->spins && vigil_pairs();
+    const unsigned wanted = thread_count(plan);
+    /* With fewer there would be no watch beside leader and deputy. */
+    duty->pairs = plan->spins && vigil_pairs() && wanted > 2;
     brief_init(&duty->lock);
     init_conditions(duty);
     plan->mount->will_be_slow = stand_back;
-    const unsigned wanted = thread_count(plan);
     while (duty->count < wanted &&
            pthread_create(&duty->threads[duty->count], NULL, worker, duty) == 0)
         duty->count++;

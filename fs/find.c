@@ -154,11 +154,12 @@ static struct fdref *find_held(struct mount *mount, const struct node_view *view
     return S_ISREG(view->type) ? fdcache_get(mount->fds, fdkey(FDKIND_DATA, view->index)) : NULL;
 }
 
-int find_spot(struct mount *mount, const struct node_view *view, struct spot *spot)
+static int find_spot_of(struct mount *mount, const struct node_view *view, struct spot *spot)
 {
     int err = 0;
     spot->ref = NULL;
     spot->name[0] = 0;
+    spot->layer = node_layer(view);
     if (node_is(view, NODE_STUB))
         return -ENODATA;
     if (mount_is_plain(mount, view) && (spot->ref = find_held(mount, view)) != NULL)
@@ -178,6 +179,17 @@ int find_spot(struct mount *mount, const struct node_view *view, struct spot *sp
     else
         err = -ESTALE;
     return spot->ref ? 0 : err;
+}
+
+/* By its old name something else might be found. */
+int find_spot(struct mount *mount, const struct node_view *view, struct spot *spot)
+{
+    if (view->moves == node_moves(mount->nodes))
+        return find_spot_of(mount, view, spot);
+    cleanup_view struct node_view now = {0};
+    spot->ref = NULL;
+    int err = node_view(mount->nodes, view->id, &now);
+    return err ? err : find_spot_of(mount, &now, spot);
 }
 
 /* Where the data of a metacopy file lies. */

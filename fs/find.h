@@ -15,11 +15,13 @@
  */
 struct spot {
     struct fdref *ref;
+    unsigned layer; /* that it lies in */
     char name[NAME_MAX + 1];
 };
 
 /* The place of a node's own inode: upper before lower. mount.names is held shared (or exclusively)
- * from this call to the last use of the spot. */
+ * from this call to the last use of the spot. Where names have moved since the view was taken it is
+ * where the node is now. */
 must_check int find_spot(struct mount *mount, const struct node_view *view, struct spot *spot);
 void spot_finish(struct mount *mount, struct spot *spot);
 

@@ -61,6 +61,7 @@ struct node_table {
     uint32_t next_generation;
     uint32_t in_tree[UINT8_MAX + 1]; /* nodes of each tree */
     uint32_t lonely; /* nodes that nobody may hold any more, looked at before the lock is left */
+    atomic_uint_least64_t moves; /* changed under the lock */
     struct names *names;
     struct heads by_name, by_ino;
     void (*freed)(void *context, uint32_t index, uint8_t tree);
@@ -662,6 +663,19 @@ int node_intern(struct node_table *table, uint32_t parent, const char *name, uin
     return err;
 }
 
+int node_intern_since(struct node_table *table, uint64_t moves, uint32_t parent, const char *name,
+                      uint8_t tree, struct entry *entry, uint64_t *id)
+{
+    uint32_t index;
+    pthread_mutex_lock(&table->lock);
+    int err = node_moves(table) == moves ? intern_locked(table, parent, name, tree, entry, &index)
+                                         : -EAGAIN;
+    if (!err)
+        *id = slot_id(table, index);
+    table_leave(table);
+    return err;
+}
+
 int node_make_orphan(struct node_table *table, uint8_t tree, const struct entry *entry,
                      uint64_t *id)
 {
@@ -680,12 +694,18 @@ int node_make_orphan(struct node_table *table, uint8_t tree, const struct entry 
 
 /* ---- asking ---- */
 
+uint64_t node_moves(const struct node_table *table)
+{
+    return atomic_load_explicit(&table->moves, memory_order_relaxed);
+}
+
 static void fill_view(struct node_table *table, uint32_t index, struct node_view *view)
 {
     struct node *node = &table->at[index];
     view->id = slot_id(table, index);
     view->ino = node->ino;
     view->upper_ino = node->upper_ino;
+    view->moves = node_moves(table);
     view->index = index;
     view->parent = node->parent;
     view->flags = node->flags;
@@ -978,6 +998,7 @@ int node_add_name(struct node_table *table, uint32_t index, uint32_t parent, con
 bool node_drop_name(struct node_table *table, uint32_t parent, const char *name)
 {
     pthread_mutex_lock(&table->lock);
+    atomic_fetch_add_explicit(&table->moves, 1, memory_order_relaxed);
     uint32_t slot = find_slot(table, parent, name);
     bool orphan = slot && detach_any(table, slot);
     table_leave(table);
@@ -997,6 +1018,7 @@ void node_move_name(struct node_table *table, uint32_t from, const char *from_na
                     const char *to_name)
 {
     pthread_mutex_lock(&table->lock);
+    atomic_fetch_add_explicit(&table->moves, 1, memory_order_relaxed);
     uint32_t target = find_slot(table, to, to_name);
     if (target)
         detach_any(table, target);
@@ -1010,6 +1032,7 @@ void node_exchange_names(struct node_table *table, uint32_t a, const char *a_nam
                          const char *b_name)
 {
     pthread_mutex_lock(&table->lock);
+    atomic_fetch_add_explicit(&table->moves, 1, memory_order_relaxed);
     uint32_t a_slot = find_slot(table, a, a_name), b_slot = find_slot(table, b, b_name);
     if (a_slot)
         slot_move(table, a_slot, b, b_name);
@@ -1033,6 +1056,18 @@ void node_opened(struct node_table *table, uint32_t index, bool writes, int32_t 
     table->at[index].opens.writers += writes;
     table->at[index].opens.backing = backing;
     pthread_mutex_unlock(&table->lock);
+}
+
+bool node_opened_again(struct node_table *table, uint32_t index, bool writes, int32_t *backing)
+{
+    pthread_mutex_lock(&table->lock);
+    struct node_opens *opens = &table->at[index].opens;
+    const bool again = opens->count > 0;
+    opens->count += again;
+    opens->writers += again && writes;
+    *backing = again ? opens->backing : 0;
+    pthread_mutex_unlock(&table->lock);
+    return again;
 }
 
 int32_t node_released(struct node_table *table, uint32_t index, bool writes)

@@ -63,6 +63,7 @@ void filemore_release(struct filemore *more);
 struct node_view {
     uint64_t id, ino;
     uint64_t upper_ino; /* the real number in the upper, where it has one there */
+    uint64_t moves;     /* node_moves() then */
     uint32_t index, parent;
     uint32_t flags;
     uint16_t layer; /* of what is shown; 0 is the upper */
@@ -113,6 +114,15 @@ must_check int node_view_linked(struct node_table *table, uint32_t parent, const
 /* One more lookup of node `id`, if (parent, name) still leads to it. */
 must_check bool node_look_again(struct node_table *table, uint32_t parent, const char *name,
                                 uint64_t id);
+
+/* The same of an entry that was found after node_moves() was `moves`: -EAGAIN when a name has moved
+ * since, for then it may be gone, or be that of something else. */
+must_check int node_intern_since(struct node_table *table, uint64_t moves, uint32_t parent,
+                                 const char *name, uint8_t tree, struct entry *entry, uint64_t *id);
+
+/* How often a name was taken from a node. As long as this stays as it is a view's parent and name
+ * lead to its node. */
+uint64_t node_moves(const struct node_table *table);
 
 /* Makes a node without a name (O_TMPFILE), with one lookup. */
 must_check int node_make_orphan(struct node_table *table, uint8_t tree, const struct entry *entry,
@@ -176,6 +186,10 @@ struct node_opens {
 };
 struct node_opens node_opens(struct node_table *table, uint32_t index);
 void node_opened(struct node_table *table, uint32_t index, bool writes, int32_t backing);
+/* One more open of a node that is open already, and its backing; false, and nothing done, where it
+ * is not. */
+must_check bool node_opened_again(struct node_table *table, uint32_t index, bool writes,
+                                  int32_t *backing);
 /* One open less; returns the backing id that is to be closed now, or 0. */
 int32_t node_released(struct node_table *table, uint32_t index, bool writes);
 

@@ -66,17 +66,21 @@ static int32_t new_backing(fuse_req_t req, const struct node_view *view)
 int op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
-    struct node_opens opens = node_opens(mount->nodes, view->index);
-    int32_t backing = opens.count > 0 ? opens.backing : new_backing(req, view);
+    int32_t backing = 0;
     bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
     bool plain = mount_is_plain(mount, view);
+    /* Counted at once: the one before may be closed meanwhile, and its backing with it. */
+    if (!node_opened_again(mount->nodes, view->index, writes, &backing)) {
+        backing = new_backing(req, view);
+        node_opened(mount->nodes, view->index, writes, backing);
+    }
     int err = plain ? find_hold(mount, view, writes) : 0;
     if (err) {
-        if (opens.count == 0 && backing > 0)
+        backing = node_released(mount->nodes, view->index, writes);
+        if (backing > 0)
             fuse_passthrough_close(req, backing);
         return err;
     }
-    node_opened(mount->nodes, view->index, writes, backing);
     /* What the lookup told is not to outlast it: from now on calls come without a name. */
     bool strict = mount_is_strict(mount, view);
     if (strict)

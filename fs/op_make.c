@@ -251,19 +251,15 @@ static void create_existing(fuse_req_t req, const struct node_view *dir, const c
 {
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
-    struct shown shown;
-    int err = shown_find(mount, dir, name, &shown);
-    if (!err && (!shown.entry.present || !S_ISREG(shown.entry.st.st_mode)))
-        err = -EEXIST;
-    struct stat st = shown.entry.st;
-    if (!err)
-        err = shown_intern(mount, dir, name, &shown, &view);
-    shown_finish(mount, &shown);
+    struct stat st;
+    int found = shown_look_up(mount, dir, name, &view, &st);
+    int err = found < 0 ? found : found && S_ISREG(st.st_mode) ? 0 : -EEXIST;
+    if (found > 0 && err)
+        node_forget(mount->nodes, view.id, 1);
     if (!err && (fi->flags & O_TRUNC))
         err = op_set_size(mount, view.id, 0, true, false);
     if (err)
         return reply_error(req, err);
-    st.st_ino = view.ino;
     if (fi->flags & O_TRUNC)
         st.st_size = 0;
     reply_created(req, view.id, &st, fi);

@@ -132,11 +132,11 @@ static int remove_locked(struct mount *mount, const struct removal *removal)
     if (!err)
         err = remove_on_disk(mount, removal, upper->fd, look);
     bool orphan = !err && node_drop_name(mount->nodes, dir->index, removal->name);
+    if (victim)
+        op_settle_victim(mount, victim, orphan, held, writable);
     names_change(mount);
     names_end(mount);
     fdref_release(mount->fds, upper);
-    if (victim)
-        op_settle_victim(mount, victim, orphan, held, writable);
     if (!err)
         tell_removal(mount, removal);
     return err;

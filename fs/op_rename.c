@@ -204,10 +204,10 @@ static int rename_locked(struct mount *mount, struct end *from, struct end *to, 
         orphan = to->index && node_drop_name(mount->nodes, to->dir.index, to->name);
         node_move_name(mount->nodes, from->dir.index, from->name, to->dir.index, to->name);
     }
-    names_change(mount);
-    names_end(mount);
     if (to->index && !exchange)
         op_settle_victim(mount, &to->node, orphan, held, writable);
+    names_change(mount);
+    names_end(mount);
     return err;
 }
 

@@ -14,6 +14,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+enum { TRIES = 1000 }; /* to look something up while names move */
+
 /* What the directory's own tree has. */
 static int find_in_tree(struct mount *mount, const struct node_view *dir, const char *name,
                         struct entry *entry)
@@ -55,7 +57,7 @@ int shown_find(struct mount *mount, const struct node_view *dir, const char *nam
 {
     uint8_t tree = 0;
     enum way way = WAY_NONE;
-    *shown = (struct shown){.tree = dir->tree};
+    *shown = (struct shown){.tree = dir->tree, .moves = node_moves(mount->nodes)};
     if (strlen(name) > NAME_MAX)
         return -ENAMETOOLONG;
     if (node_is(dir, NODE_ORPHAN))
@@ -106,7 +108,11 @@ int shown_intern(struct mount *mount, const struct node_view *dir, const char *n
     uint64_t id;
     if (shown->flags & NODE_ROUTE)
         name = route_key(key, shown->tree);
-    int err = node_intern(mount->nodes, dir->index, name, shown->tree, &shown->entry, &id);
+    names_read(
+        mount); /* not between what a rename does on the disk and what it does to the nodes */
+    int err = node_intern_since(mount->nodes, shown->moves, dir->index, name, shown->tree,
+                                &shown->entry, &id);
+    names_end(mount);
     if (err)
         return err;
     if (shown->flags)
@@ -119,8 +125,18 @@ int shown_intern(struct mount *mount, const struct node_view *dir, const char *n
     return err;
 }
 
-int shown_look_up(struct mount *mount, const struct node_view *dir, const char *name,
-                  struct node_view *view, struct stat *st)
+/* Whether names have moved since it was looked for: what was found, or not found, may be half of
+ * one object and half of another. */
+static bool has_moved(struct mount *mount, const struct shown *shown)
+{
+    names_read(mount);
+    const bool moved = node_moves(mount->nodes) != shown->moves;
+    names_end(mount);
+    return moved;
+}
+
+static int look_up_once(struct mount *mount, const struct node_view *dir, const char *name,
+                        struct node_view *view, struct stat *st)
 {
     struct shown shown;
     if (find_again(mount, dir, name, view, st) == 0)
@@ -131,6 +147,8 @@ int shown_look_up(struct mount *mount, const struct node_view *dir, const char *
     if (present) {
         *st = shown.entry.st;
         err = shown_intern(mount, dir, name, &shown, view);
+    } else if (has_moved(mount, &shown)) {
+        err = -EAGAIN;
     }
     shown_finish(mount, &shown);
     if (err || !present)
@@ -138,4 +156,13 @@ int shown_look_up(struct mount *mount, const struct node_view *dir, const char *
     find_fix_attr(view, st);
     find_keep(mount, view, st);
     return 1;
+}
+
+int shown_look_up(struct mount *mount, const struct node_view *dir, const char *name,
+                  struct node_view *view, struct stat *st)
+{
+    int found = -EAGAIN;
+    for (int tries = 0; found == -EAGAIN && tries < TRIES; tries++)
+        found = look_up_once(mount, dir, name, view, st);
+    return found;
 }

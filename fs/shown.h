@@ -12,6 +12,7 @@
 
 struct shown {
     struct entry entry;
+    uint64_t moves; /* node_moves() before it was looked for */
     uint8_t tree;
     unsigned flags; /* NODE_ROUTE, NODE_WAY */
     bool crossing;  /* the lock of the routes is held */
@@ -23,7 +24,8 @@ must_check int shown_find(struct mount *mount, const struct node_view *dir, cons
                           struct shown *shown);
 void shown_finish(struct mount *mount, struct shown *shown);
 
-/* The node of what was found, with one more lookup, and its view. Takes what the entry owns. */
+/* The node of what was found, with one more lookup, and its view. Takes what the entry owns.
+ * -EAGAIN: names have moved since, and what was found may be gone. */
 must_check int shown_intern(struct mount *mount, const struct node_view *dir, const char *name,
                             struct shown *shown, struct node_view *view);
 

@@ -898,6 +898,43 @@ for i in range(300):
     assert sorted(lines[1:]) == sorted(f"{s} {i}" for s in range(4) for i in range(300))
 
 
+REPLACE = r"""
+import os, sys
+at = sys.argv[1]
+for _ in range(15_000):
+    os.close(os.open(at + "1", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    os.rename(at + "1", at)
+    os.symlink("nowhere", at + "2")
+    os.rename(at + "2", at)
+"""
+HOLD = r"""
+import errno, os, stat, sys
+at, held = sys.argv[1], 0
+while os.path.lexists(sys.argv[2]):
+    try:
+        fd = os.open(at, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError as error:
+        assert error.errno in (errno.ELOOP, errno.ENOENT), error
+        continue
+    for _ in range(6):
+        assert stat.S_ISREG(os.fstat(fd).st_mode)
+        os.utime(fd)
+    os.close(fd)
+    held += 1
+assert held > 100, held
+"""
+
+
+def test_what_is_open_stays_what_it_is_while_its_name_is_given_to_another(union):
+    mount = union.start()
+    (mount / "asking").touch()
+    with script(HOLD, mount / "name", mount / "asking") as holder:
+        with script(REPLACE, mount / "name", 0) as replacer:
+            assert replacer.wait(timeout=300) == 0
+        (mount / "asking").unlink()
+        assert holder.wait(timeout=60) == 0
+
+
 def test_modification_time_moves_with_the_content_and_stays_after_remount(union):
     (union.lower / "file").write_bytes(b"content")
     os.utime(union.lower / "file", ns=(10**18, 10**18))

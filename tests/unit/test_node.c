@@ -516,8 +516,11 @@ static void the_last_close_hands_the_backing_back(void **state)
 {
     (void)state;
     uint32_t index = index_of(intern(NODE_ROOT, "f", S_IFREG, 10));
+    int32_t backing = 0;
+    assert_false(node_opened_again(table, index, true, &backing));
     node_opened(table, index, true, 7);
-    node_opened(table, index, false, 7);
+    assert_true(node_opened_again(table, index, false, &backing));
+    assert_int_equal(backing, 7);
     assert_int_equal(node_opens(table, index).count, 2);
     assert_int_equal(node_opens(table, index).writers, 1);
     assert_int_equal(node_released(table, index, true), 0);
@@ -586,6 +589,27 @@ static void what_was_given_an_attribute_is_not_found_bare_by_who_looked_before(v
     assert_int_equal(flags_of(id), NODE_DRESSED);
 }
 
+/* Between the two something else may have got the name. */
+static void what_was_found_before_a_name_moved_is_not_taken(void **state)
+{
+    (void)state;
+    uint64_t id = 0, moves = node_moves(table);
+    struct entry entry = entry_of(S_IFREG, 100, 0);
+    (void)intern(NODE_ROOT, "name", S_IFREG, 100);
+    assert_int_equal(node_intern_since(table, moves, NODE_ROOT, "name", 0, &entry, &id), 0);
+    (void)intern(NODE_ROOT, "other", S_IFLNK, 101);
+    node_drop_name(table, NODE_ROOT, "name");
+    assert_int_equal(node_intern_since(table, moves, NODE_ROOT, "name", 0, &entry, &id), -EAGAIN);
+    moves = node_moves(table);
+    node_move_name(table, NODE_ROOT, "other", NODE_ROOT, "name");
+    assert_int_equal(node_intern_since(table, moves, NODE_ROOT, "name", 0, &entry, &id), -EAGAIN);
+    struct node_view view = {0};
+    assert_int_equal(node_view_linked(table, NODE_ROOT, "name", &view), 0);
+    assert_int_equal(view.type, S_IFLNK);
+    node_view_finish(&view);
+    entry_finish(&entry);
+}
+
 #define node_test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -622,6 +646,7 @@ int main(void)
         node_test(a_copied_up_node_is_in_the_upper_and_keeps_its_number),
         node_test(a_linked_name_is_found_without_an_entry_and_counted_once_more),
         node_test(what_was_given_an_attribute_is_not_found_bare_by_who_looked_before),
+        node_test(what_was_found_before_a_name_moved_is_not_taken),
     };
     return cmocka_run_group_tests_name("node", tests, NULL, NULL);
 }
