@@ -131,13 +131,12 @@ static const struct fuse_in_header *header_of(const struct parcel *parcel)
     return parcel->buf.mem;
 }
 
-/* Reads one request if there is one: its size, 0 at the end of the session, -EAGAIN for none. */
+/* Reads one request if there is one: its size, 0 at the end of the session, -EAGAIN for none. Where
+ * there is no memory for its buffer it stays where it is, and is read later. */
 static int receive(struct duty *duty, struct parcel *parcel)
 {
     const int size = fuse_session_receive_buf(duty->plan.fuse, &parcel->buf);
-    if (size <= 0)
-        return size == -EINTR ? -EAGAIN : size;
-    return size;
+    return size == -EINTR || size == -ENOMEM ? -EAGAIN : size;
 }
 
 static void note_crowd(struct duty *duty, const struct parcel *parcel, int64_t now)

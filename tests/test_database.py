@@ -163,7 +163,7 @@ SELECT 'sum', sum(balance) FROM account HAVING sum(balance) <> {ACCOUNTS * OPENI
 CONTENT = ["SELECT * FROM account ORDER BY id", "SELECT * FROM transfer ORDER BY writer, number"]
 
 
-def transfers(begin, writer, rng, count=8000):
+def transfers(begin, writer, rng, count=24_000):
     """A script of transfers; each prints its number when the database has acknowledged it. Accounts are
     taken in order, so that no two writers wait for each other."""
     for number in range(count):
