@@ -139,21 +139,19 @@ static int receive(struct duty *duty, struct parcel *parcel)
     return size == -EINTR || size == -ENOMEM ? -EAGAIN : size;
 }
 
-static void note_crowd(struct duty *duty, const struct parcel *parcel, int64_t now)
+static void note_crowd(struct duty *duty, const struct beat *beat, int64_t now)
 {
-    const struct beat beat = rhythm_beat(header_of(parcel));
-    if (duty->pairs && beat.awaited && beat.client != 0)
-        crowd_note(&duty->crowd, beat.client, now);
+    if (duty->pairs && beat->awaited && beat->client != 0)
+        crowd_note(&duty->crowd, beat->client, now);
 }
 
 /* A lone client's thread and this one are to share a processor, if that is of use. A stream is
  * served on another one than that on which its client copies: left alone, the scheduler would wake
  * this thread, again and again, where the client is that it could work beside. */
-static void note_request(struct duty *duty, const struct parcel *parcel, bool close)
+static void note_request(struct duty *duty, const struct beat *beat, bool close)
 {
     struct rhythm *rhythm = &duty->rhythm;
-    const struct beat beat = rhythm_beat(header_of(parcel));
-    rhythm_note(rhythm, &beat, close);
+    rhythm_note(rhythm, beat, close);
     if (rhythm_is_stream(rhythm)) {
         vigil_part(duty->plan.vigil, (pid_t)rhythm->client);
         return;
@@ -240,8 +238,10 @@ static int look_in_crowd(struct duty *duty, struct parcel *parcel)
         size = receive(duty, parcel);
         now = moment_steady();
     } while (size == -EAGAIN && crowd_lasts(&duty->crowd, now));
-    if (size > 0)
-        note_crowd(duty, parcel, now);
+    if (size > 0) {
+        const struct beat beat = rhythm_beat(header_of(parcel));
+        note_crowd(duty, &beat, now);
+    }
     return size;
 }
 
@@ -265,8 +265,9 @@ static int receive_next(struct duty *duty, struct parcel *parcel)
     if (duty->plan.spins && !shares)
         pace_note(&duty->pace, spins, gap);
     if (size > 0) {
-        note_request(duty, parcel, gap < RHYTHM_CLOSE_NS);
-        note_crowd(duty, parcel, now);
+        const struct beat beat = rhythm_beat(header_of(parcel));
+        note_request(duty, &beat, gap < RHYTHM_CLOSE_NS);
+        note_crowd(duty, &beat, now);
     }
     return size;
 }
@@ -360,7 +361,8 @@ static void look_further(struct duty *duty, bool had)
         parcel_give(duty, parcel);
         return;
     }
-    note_crowd(duty, parcel, moment_steady());
+    const struct beat beat = rhythm_beat(header_of(parcel));
+    note_crowd(duty, &beat, moment_steady());
     if (had)
         hand_over(duty, parcel);
     else

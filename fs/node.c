@@ -651,11 +651,11 @@ static int intern_locked(struct node_table *table, uint32_t parent, const char *
     return 0;
 }
 
-int node_intern(struct node_table *table, uint32_t parent, const char *name, uint8_t tree,
-                struct entry *entry, uint64_t *id)
+/* The lock is held, and left. */
+static int intern_and_leave(struct node_table *table, uint32_t parent, const char *name,
+                            uint8_t tree, struct entry *entry, uint64_t *id)
 {
     uint32_t index;
-    pthread_mutex_lock(&table->lock);
     int err = intern_locked(table, parent, name, tree, entry, &index);
     if (!err)
         *id = slot_id(table, index);
@@ -663,17 +663,21 @@ int node_intern(struct node_table *table, uint32_t parent, const char *name, uin
     return err;
 }
 
+int node_intern(struct node_table *table, uint32_t parent, const char *name, uint8_t tree,
+                struct entry *entry, uint64_t *id)
+{
+    pthread_mutex_lock(&table->lock);
+    return intern_and_leave(table, parent, name, tree, entry, id);
+}
+
 int node_intern_since(struct node_table *table, uint64_t moves, uint32_t parent, const char *name,
                       uint8_t tree, struct entry *entry, uint64_t *id)
 {
-    uint32_t index;
     pthread_mutex_lock(&table->lock);
-    int err = node_moves(table) == moves ? intern_locked(table, parent, name, tree, entry, &index)
-                                         : -EAGAIN;
-    if (!err)
-        *id = slot_id(table, index);
-    table_leave(table);
-    return err;
+    if (node_moves(table) == moves)
+        return intern_and_leave(table, parent, name, tree, entry, id);
+    pthread_mutex_unlock(&table->lock);
+    return -EAGAIN;
 }
 
 int node_make_orphan(struct node_table *table, uint8_t tree, const struct entry *entry,

@@ -359,7 +359,6 @@ static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *at
     if (err || only_dates_unlinked(mount, &view, attr, valid))
         return err;
     wish->mode = attr->st_mode & 07777;
-    const bool was_up = node_is(&view, NODE_UPPER);
     err = bring_up(mount, &view, valid, wish);
     if (err)
         return err;
@@ -368,7 +367,7 @@ static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *at
             node_set_flags(mount->nodes, view.index, NODE_PRIVILEGED, 0);
         return 0;
     }
-    if (!was_up) {
+    if (!node_is(&view, NODE_UPPER)) {
         node_view_finish(&view);
         err = node_view(mount->nodes, ino, &view);
     }

@@ -101,8 +101,10 @@ static int pin_root(struct mount *mount, const struct node_view *view)
     return ref ? 0 : -ENOMEM;
 }
 
-int shown_intern(struct mount *mount, const struct node_view *dir, const char *name,
-                 struct shown *shown, struct node_view *view)
+/* The node of what was found, with one more lookup, and its view. Takes what the entry owns.
+ * -EAGAIN: names have moved since, and what was found may be gone. */
+static int intern(struct mount *mount, const struct node_view *dir, const char *name,
+                  struct shown *shown, struct node_view *view)
 {
     char key[ROUTE_KEY_MAX];
     uint64_t id;
@@ -146,7 +148,7 @@ static int look_up_once(struct mount *mount, const struct node_view *dir, const 
     bool present = !err && shown.entry.present;
     if (present) {
         *st = shown.entry.st;
-        err = shown_intern(mount, dir, name, &shown, view);
+        err = intern(mount, dir, name, &shown, view);
     } else if (has_moved(mount, &shown)) {
         err = -EAGAIN;
     }

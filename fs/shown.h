@@ -24,11 +24,6 @@ must_check int shown_find(struct mount *mount, const struct node_view *dir, cons
                           struct shown *shown);
 void shown_finish(struct mount *mount, struct shown *shown);
 
-/* The node of what was found, with one more lookup, and its view. Takes what the entry owns.
- * -EAGAIN: names have moved since, and what was found may be gone. */
-must_check int shown_intern(struct mount *mount, const struct node_view *dir, const char *name,
-                            struct shown *shown, struct node_view *view);
-
 /* Looks a name up: its node, with one more lookup, and what stat(2) says of it. 1; 0 when it is
  * absent; -errno. */
 must_check int shown_look_up(struct mount *mount, const struct node_view *dir, const char *name,
