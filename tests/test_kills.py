@@ -38,6 +38,7 @@ LOOKS = {"stat", "look", "ls", "readlink", "access", "getxattr", "get", "fstat",
 # What takes privileges away, and which of its arguments is the file.
 CHANGED = {"pwrite": 1, "write": 1, "ftruncate": 1, "fallocate": 1, "copy_range": 3, "truncate": 1, "chown": 1,
            "fchown": 1, "open": 2}
+CAPABILITY = b"\x01\x00\x00\x02\x00\x04" + bytes(14)    # CAP_NET_BIND_SERVICE, as linux/capability.h lays it out
 DEAD = ("E:ENOTCONN", "E:ECONNABORTED", "E:ECANCELED", "E:EINTR")
 PERHAPS_DEAD = ("E:EIO",)       # of a page that was asked for; a daemon that lives has no reason to say so
 
@@ -109,13 +110,23 @@ def changed(plain, operation):
     return plain.at(where) if isinstance(where, bytes) else plain.slots.get(where)
 
 
+def follows(operation):
+    """Whether an operation goes where a symlink leads; chown is of the link itself."""
+    return inner(operation)[0] != "chown"
+
+
+def of_itself(where, operation):
+    """What to say to a function of os that is to look at the file that an operation changes."""
+    return {} if isinstance(where, int) else {"follow_symlinks": follows(operation)}
+
+
 def date(plain, operation, kept):
     """The data of a metacopy file is brought up first, and meanwhile it has the date of that (RIGHTS).
     What it had is kept, and given back the next time."""
     try:
         where = changed(plain, operation)
-        st = os.stat(where)
-        os.utime(where, **kept)
+        st = os.stat(where, **of_itself(where, operation))
+        os.utime(where, **kept, **of_itself(where, operation))
         kept["ns"] = (st.st_atime_ns, st.st_mtime_ns)
     except (OSError, TypeError):
         pass    # there is no such file
@@ -128,7 +139,7 @@ def lose_privileges(plain, operation):
     try:
         if operation[0] == "as" and stat.S_ISREG(mode := os.stat(where).st_mode):
             os.chmod(where, stat.S_IMODE(mode) & ~(stat.S_ISUID | (stat.S_ISGID if mode & stat.S_IXGRP else 0)))
-        os.removexattr(where, "security.capability")
+        os.removexattr(where, "security.capability", **of_itself(where, operation))
     except (OSError, TypeError):
         pass    # it has none, or there is no such file
 
@@ -309,6 +320,23 @@ def test_what_was_done_and_never_answered_is_known_as_done(sandbox, killer, step
         union.close_all()
     program = Program(union, plain, generator)
     program.pending = step
+    world.judge([program])
+
+
+@pytest.mark.parametrize("name", [b"file", b"link"])
+def test_what_a_chown_takes_away_before_may_be_gone_already(sandbox, killer, name):
+    harness.need_fuse()
+    harness.need_root()
+    world = World(sandbox, killer, "before", "stateless")
+    union, plain, generator = world.trees[0]
+    with world.by_plyfs:
+        for side in union, plain:
+            with open(side.at(b"file"), "wb"):
+                pass
+            os.symlink(b"nowhere", side.at(b"link"))
+        os.setxattr(plain.at(name), "security.capability", CAPABILITY, follow_symlinks=False)
+    program = Program(union, plain, generator)
+    program.pending = ("chown", name, 1000, 1000)
     world.judge([program])
 
 
