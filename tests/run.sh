@@ -33,10 +33,10 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
 sanitized="$sanitized records mapping contract volumes shadow explain routes quota copyups report"
-sanitized="$sanitized policy waste expect trace hostile callers faults disk"
+sanitized="$sanitized policy waste expect trace hostile callers faults disk together"
 # What the longest of these find is found by others of them too: with --full.
 long="report+asan policy+asan waste+asan expect+asan trace+asan faults+asan disk+asan image+asan"
-threaded="semantics io model attach routes copyups trace"
+threaded="semantics io model attach routes copyups trace together"
 alone="speed memory attach copyups copyups+asan"
 alone="$alone attach+tsan copyups+tsan"
 
