@@ -223,6 +223,7 @@ limit=${PLYFS_SUITE_SECONDS:-$([ "${PLYFS_FULL:-}" = 1 ] && echo 7200 || echo 90
 # run_suite SUITE: one suite, its counts left in $logs/SUITE.counts, one line said.
 run_suite() {
     suite=$1 name=${1%+*} directory=$root/build log=$logs/$1.log xml=$logs/$1.xml
+    # No suite has a name that begins with a point: those are ours.
     here=$scratch/$name sanitized_run=
     case $suite in
     *+*)
@@ -318,8 +319,8 @@ in_lanes() {
     wait
 }
 
-mkfifo "$scratch/turns"
-exec 3<>"$scratch/turns"
+mkfifo "$scratch/.turns"
+exec 3<>"$scratch/.turns"
 lanes=${PLYFS_LANES:-$(nproc)}
 while [ "$lanes" -gt 0 ]; do
     echo >&3
@@ -328,8 +329,8 @@ done
 for suite in $selected; do
     rm -f "$logs/$suite.counts"
     is_alone "$suite" || echo "$suite"
-done >"$scratch/together"
-in_lanes <"$scratch/together"
+done >"$scratch/.together"
+in_lanes <"$scratch/.together"
 for suite in $selected; do
     ! is_alone "$suite" || run_suite "$suite"
 done
