@@ -17,29 +17,31 @@
 
 /* In a plain tree the host may have moved another directory to the name: only the very inode that
  * the node stands for will do. */
-static int open_upper_child(struct mount *mount, const struct node_view *view, int dir)
+static int open_plain_dir(const struct node_view *view, int dir)
 {
     struct stat st;
     cleanup_fd int fd = fd_open_name(dir, view->name, O_PATH | O_DIRECTORY, 0);
-    if (fd < 0 || !mount_is_plain(mount, view))
-        return steal_fd(&fd);
+    if (fd < 0)
+        return fd;
     if (fstat(fd, &st) < 0)
         return -errno;
     return st.st_ino == view->upper_ino ? steal_fd(&fd) : -ESTALE;
 }
 
-/* For reading, where it is the last of a chain and to be read, and may be. */
-static int open_upper_step(struct mount *mount, const struct node_view *view, int dir, bool *unread)
+/* For reading, where that is allowed. */
+static int open_upper_child(struct mount *mount, const struct node_view *view, int dir,
+                            bool *readable)
 {
-    if (!unread || mount_is_plain(mount, view))
-        return open_upper_child(mount, view, dir);
+    *readable = false;
+    if (mount_is_plain(mount, view))
+        return open_plain_dir(view, dir);
     int fd = fd_open_name(dir, view->name, O_RDONLY | O_DIRECTORY, 0);
-    *unread = fd >= 0;
-    return fd == -EACCES ? open_upper_child(mount, view, dir) : fd;
+    *readable = fd >= 0;
+    return fd == -EACCES ? fd_open_name(dir, view->name, O_PATH | O_DIRECTORY, 0) : fd;
 }
 
 /* Opens an upper directory by way of its parents; `chain` are the nodes still to be opened. */
-struct fdref *find_upper_dir_to_read(struct mount *mount, uint32_t index, bool *unread, int *err)
+struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
 {
     struct fdref *ref = fdcache_get(mount->fds, fdkey(FDKIND_UPPER_DIR, index));
     *err = 0;
@@ -81,19 +83,16 @@ struct fdref *find_upper_dir_to_read(struct mount *mount, uint32_t index, bool *
     while (ref && chain.used > 0) {
         cleanup_view struct node_view view = {0};
         uint32_t next = chain.at[--chain.used];
+        bool readable = false;
         int fd = node_view_index(mount->nodes, next, &view);
         if (fd == 0)
-            fd = open_upper_step(mount, &view, ref->fd, chain.used == 0 ? unread : NULL);
+            fd = open_upper_child(mount, &view, ref->fd, &readable);
         fdref_release(mount->fds, ref);
-        ref = fd < 0 ? NULL : fdcache_put(mount->fds, fdkey(FDKIND_UPPER_DIR, next), fd, false);
+        ref = fd < 0 ? NULL
+                     : fdcache_put_dir(mount->fds, fdkey(FDKIND_UPPER_DIR, next), fd, readable);
         *err = fd < 0 ? fd : ref ? 0 : -ENOMEM;
     }
     return ref;
-}
-
-struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err)
-{
-    return find_upper_dir_to_read(mount, index, NULL, err);
 }
 
 void spot_finish(struct mount *mount, struct spot *spot)
@@ -190,6 +189,23 @@ int find_spot(struct mount *mount, const struct node_view *view, struct spot *sp
     spot->ref = NULL;
     int err = node_view(mount->nodes, view->id, &now);
     return err ? err : find_spot_of(mount, &now, spot);
+}
+
+/* What is open for writing is the upper file itself, whatever its name. */
+int find_spot_to_ask(struct mount *mount, const struct node_view *view, struct spot *spot)
+{
+    if (!S_ISREG(view->type) || !node_is(view, NODE_UPPER) || node_is(view, NODE_ORPHAN) ||
+        mount_is_plain(mount, view))
+        return find_spot(mount, view, spot);
+    struct fdref *ref = fdcache_get(mount->fds, fdkey(FDKIND_DATA, view->index));
+    if (!ref || !ref->writable) {
+        fdref_release(mount->fds, ref);
+        return find_spot(mount, view, spot);
+    }
+    spot->ref = ref;
+    spot->layer = 0;
+    spot->name[0] = 0;
+    return 0;
 }
 
 /* Where the data of a metacopy file lies. */
@@ -402,7 +418,7 @@ int find_attr(struct mount *mount, const struct node_view *view, struct stat *st
         return 0;
     }
     names_read(mount);
-    int err = find_spot(mount, view, &spot);
+    int err = find_spot_to_ask(mount, view, &spot);
     if (!err)
         err = find_spot_attr(mount, view, &spot, st);
     names_end(mount);

@@ -23,15 +23,15 @@ struct spot {
  * from this call to the last use of the spot. Where names have moved since the view was taken it is
  * where the node is now. */
 must_check int find_spot(struct mount *mount, const struct node_view *view, struct spot *spot);
+/* The same, for its attributes: of a file that is open for writing it is that descriptor, with
+ * which no name is looked up. */
+must_check int find_spot_to_ask(struct mount *mount, const struct node_view *view,
+                                struct spot *spot);
 void spot_finish(struct mount *mount, struct spot *spot);
 
-/* The node's directory in the upper layer, as O_PATH. mount.names is held. NULL and *err: -ENOENT
- * for a directory that has no upper part or was removed. */
+/* The node's directory in the upper layer, open for reading or as O_PATH. mount.names is held. NULL
+ * and *err: -ENOENT for a directory that has no upper part or was removed. */
 struct fdref *find_upper_dir(struct mount *mount, uint32_t index, int *err);
-
-/* The same, to be read. *unread: it was opened for that just now, so that the caller, and nobody
- * else, may read the descriptor itself. */
-struct fdref *find_upper_dir_to_read(struct mount *mount, uint32_t index, bool *unread, int *err);
 
 /* The data of a regular file, open for reading, or for writing too (the node is in the upper with
  * all its data then). mount.names is not held. NULL and *err. */

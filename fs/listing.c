@@ -133,6 +133,7 @@ static int add_name(void *context, const struct content *content)
         .ino = content->ino,
         .name = index,
         .dtype = content->dtype,
+        .sealed = !content->upper,
     };
     return 0;
 }
@@ -159,7 +160,7 @@ static void sort(struct listing *listing)
 /* Where a route leads from here comes first: it is that which is shown, whatever lies beneath. */
 static int add_way(void *context, const char *name, bool is_dir)
 {
-    const struct content content = {.name = name, .dtype = is_dir ? DT_DIR : DT_REG};
+    const struct content content = {.name = name, .dtype = is_dir ? DT_DIR : DT_REG, .upper = true};
     return add_name(context, &content);
 }
 
@@ -176,7 +177,6 @@ static int fill_ways(struct mount *mount, const struct node_view *view, struct b
 static int fill(struct mount *mount, const struct node_view *view, struct building *build)
 {
     int err = 0;
-    bool unread = false;
     struct fdref *upper = NULL;
     if (node_is(view, NODE_ORPHAN))
         return 0;
@@ -185,10 +185,10 @@ static int fill(struct mount *mount, const struct node_view *view, struct buildi
         return err;
     if (node_is(view, NODE_UPPER)) {
         names_read(mount);
-        upper = find_upper_dir_to_read(mount, view->index, &unread, &err);
+        upper = find_upper_dir(mount, view->index, &err);
         names_end(mount);
     }
-    const struct upperpart part = {.fd = upper ? upper->fd : -1, .unread = unread};
+    const struct upperpart part = {.fd = upper ? upper->fd : -1, .ref = upper};
     if (!err)
         err = contents_shown(mount_stack(mount, view), &part, view->sources,
                              !node_is(view, NODE_IMPURE), add_name, build);
@@ -201,6 +201,7 @@ static struct listing *build_listing(struct mount *mount, const struct node_view
     struct building build = {.listing = calloc(1, sizeof(*build.listing))};
     if (build.listing) {
         build.listing->changes = atomic_load(&mount->names_changed);
+        build.listing->rises = atomic_load(&mount->names_risen);
         build.listing->since = moment_steady();
     }
     *err = build.listing ? fill(mount, view, &build) : -ENOMEM;
@@ -286,6 +287,12 @@ uint32_t listing_after(const struct listing *listing, uint64_t cookie)
             high = middle;
     }
     return low;
+}
+
+bool listing_is_sealed(struct mount *mount, const struct listing *listing, uint32_t at)
+{
+    return listing->at[at].sealed && listing->changes == atomic_load(&mount->names_changed) &&
+           listing->rises == atomic_load(&mount->names_risen);
 }
 
 int listing_is_empty(struct mount *mount, const struct node_view *view)

@@ -22,6 +22,7 @@ struct listing_entry {
     atomic_ullong ino; /* as shown; 0 where only a lookup can tell, and none has yet */
     uint32_t name;     /* index in names */
     uint8_t dtype;     /* DT_* */
+    bool sealed;       /* the upper part of the directory did not have it */
 };
 
 struct listing {
@@ -33,6 +34,7 @@ struct listing {
     uint32_t count;
     atomic_uint told; /* so many, from the first, were told with attributes: the kernel has them */
     uint32_t changes; /* mount.names_changed as it was before the directory was read */
+    uint32_t rises;   /* and mount.names_risen */
     int64_t since;    /* on the steady clock, when that was */
     struct listing *newer, *older, *chain;
 };
@@ -56,6 +58,9 @@ static inline const char *listing_name(const struct listing *listing, uint32_t a
 {
     return nameset_name(&listing->names, listing->at[at].name);
 }
+
+/* Whether a name is one that the upper part of the directory still does not have. */
+must_check bool listing_is_sealed(struct mount *mount, const struct listing *listing, uint32_t at);
 
 /* Whether a directory shows no name at all: 1 or 0, or -errno. */
 must_check int listing_is_empty(struct mount *mount, const struct node_view *view);

@@ -78,11 +78,13 @@ struct mount {
     struct routes *routes;
     struct node_table *nodes;
     struct fdcache *fds;
+    struct tray *tray; /* for its descriptors; NULL: they are closed at once */
     struct listings *listings;
     struct glances *glances;
     pthread_rwlock_t names;
     atomic_uint
-        names_changed; /* how often what a directory shows has changed: see names_change() */
+        names_changed;       /* how often what a directory shows has changed: see names_change() */
+    atomic_uint names_risen; /* how many names have been copied up: see names_rise() */
     struct rules rules;
     const struct idmap *map; /* whose is shown as whose; NULL: as it lies on disk. Borrowed */
     struct ledger *ledger; /* what it does is noted there; NULL: nowhere. Set before it is served */
@@ -181,6 +183,13 @@ static inline void names_end(struct mount *mount)
 static inline void names_change(struct mount *mount)
 {
     atomic_fetch_add(&mount->names_changed, 1);
+}
+
+/* Said before a name of a lower layer becomes one of the upper, which changes nothing that a
+ * directory shows: but whoever knows that the upper does not have it knows that no longer. */
+static inline void names_rise(struct mount *mount)
+{
+    atomic_fetch_add(&mount->names_risen, 1);
 }
 
 #endif

@@ -282,7 +282,7 @@ static int set_meta(struct mount *mount, const struct node_view *view, const str
     if (in_turn)
         node_lock(mount->nodes, view->index);
     names_read(mount);
-    int err = find_spot(mount, view, &spot);
+    int err = find_spot_to_ask(mount, view, &spot);
     if (!err && (valid & OWNER))
         err = set_owner(mount_stack(mount, view), &spot, attr, valid);
     else if (!err && !(valid & (META | FUSE_SET_ATTR_SIZE)))

@@ -163,15 +163,19 @@ static bool add_unresolved(struct page *page, const struct listing_entry *listed
 }
 
 /* A record with attributes is a lookup: it is counted only when it has found room. */
-static bool add_looked_up(struct page *page, struct listing_entry *listed, const char *name)
+static bool add_looked_up(struct page *page, struct listing *listing, uint32_t at)
 {
+    struct listing_entry *listed = &listing->at[at];
+    const char *name = listing_name(listing, at);
     cleanup_view struct node_view view = {0};
     struct fuse_entry_param record;
     struct stat st;
     size_t need = fuse_add_direntry_plus(page->req, NULL, 0, name, NULL, 0);
     if (need > page->size - page->used)
         return false;
-    int found = shown_look_up(page->mount, page->dir, name, &view, &st);
+    int found = listing_is_sealed(page->mount, listing, at)
+                    ? shown_look_up_sealed(page->mount, page->dir, name, &view, &st)
+                    : shown_look_up(page->mount, page->dir, name, &view, &st);
     if (found <= 0)
         return add_unresolved(page, listed, name, found);
     atomic_store_explicit(&listed->ino, view.ino, memory_order_relaxed);
@@ -202,10 +206,10 @@ static bool is_bare(const struct page *page, const struct listing *listing, uint
 static bool add_listed(struct page *page, struct listing *listing, uint32_t at)
 {
     int err = 0;
-    struct listing_entry *listed = &listing->at[at];
+    const struct listing_entry *listed = &listing->at[at];
     const char *name = listing_name(listing, at);
     if (page->plus && !is_bare(page, listing, at)) {
-        bool room = add_looked_up(page, listed, name);
+        bool room = add_looked_up(page, listing, at);
         if (room)
             atomic_store(&listing->told, at + 1);
         return room;

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "moment.h"
 #include "ovlattr.h"
+#include "pathjoin.h"
 #include "policing.h"
 #include "stack.h"
 
@@ -112,6 +113,17 @@ static void grant(struct mount *mount, const struct node_view *view, const struc
     find_fix_attr(&now, &wish->st);
 }
 
+/* What is copied up looks as it was shown just now. Only data is looked at anew before it is
+ * copied: all of it must come. */
+static int look_at_source(struct mount *mount, const struct node_view *view, struct copyup *job)
+{
+    bool moves_data = S_ISREG(view->type) && !job->meta_only;
+    job->src_ino = view->ino;
+    return !moves_data && find_kept(mount, view, &job->src)
+               ? 0
+               : stack_stat(job->stack, view->layer, job->src_dir, job->src_name, &job->src);
+}
+
 /* Finds the lower object of a view and its place in the upper; runs `copy`; tells the node. */
 static int copy_to_place(struct mount *mount, const struct node_view *view, struct copyup *job,
                          const struct purpose *purpose, int (*copy)(struct copyup *))
@@ -135,9 +147,10 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
         job->dst_dir = place->fd;
         job->dst_name = view->name;
         job->mode = wish ? &wish->mode : NULL;
-        err = stack_stat(job->stack, view->layer, spot.ref->fd, spot.name, &job->src);
+        err = look_at_source(mount, view, job);
     }
     caller_unmask();
+    names_rise(mount);
     if (!err)
         err = copy(job);
     if (!err) {
@@ -175,6 +188,7 @@ static int make_stub(struct mount *mount, const struct node_view *view)
     names_end(mount);
     if (!place)
         return err;
+    names_rise(mount);
     const struct editdir dir = {.upper = place->fd, .sources = parent.sources};
     err = edit_make(mount_stack(mount, view), &dir, view->name, &making, NULL);
     if (!err)
@@ -504,10 +518,8 @@ static int lower_path(struct mount *mount, const struct node_view *view, char **
     int err = find_lower_source(mount, view, &parent, &source);
     if (err)
         return err;
-    if (asprintf(path, "%s%s%s", source->path, *source->path ? "/" : "", view->name) >= 0)
-        return 0;
-    *path = NULL;
-    return -ENOMEM;
+    *path = path_join(source->path, view->name);
+    return *path ? 0 : -ENOMEM;
 }
 
 /* The node's first copy-up. */
@@ -655,6 +667,7 @@ static int link_name(struct mount *mount, const struct node_view *view, uint32_t
     names_end(mount);
     if (!place)
         return err;
+    names_rise(mount);
     err = linkindex_link(mount_stack(mount, view), view->more->index_name, place->fd, name,
                          st.st_nlink);
     fdref_release(mount->fds, place);

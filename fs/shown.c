@@ -16,15 +16,15 @@
 
 enum { TRIES = 1000 }; /* to look something up while names move */
 
-/* What the directory's own tree has. */
+/* What the directory's own tree has; `sealed`: its upper part does not have it. */
 static int find_in_tree(struct mount *mount, const struct node_view *dir, const char *name,
-                        struct entry *entry)
+                        bool sealed, struct entry *entry)
 {
     int err = 0;
     struct fdref *upper = NULL;
     if (node_is(dir, NODE_STUB))
         return 0;
-    if (node_is(dir, NODE_UPPER)) {
+    if (node_is(dir, NODE_UPPER) && !sealed) {
         names_read(mount);
         upper = find_upper_dir(mount, dir->index, &err);
         names_end(mount);
@@ -52,8 +52,8 @@ static void become_stub(struct mount *mount, const struct node_view *dir, const 
     shown->entry.st = mount_stub_stat(mount, ino);
 }
 
-int shown_find(struct mount *mount, const struct node_view *dir, const char *name,
-               struct shown *shown)
+static int find(struct mount *mount, const struct node_view *dir, const char *name, bool sealed,
+                struct shown *shown)
 {
     uint8_t tree = 0;
     enum way way = WAY_NONE;
@@ -69,13 +69,19 @@ int shown_find(struct mount *mount, const struct node_view *dir, const char *nam
     }
     if (way == WAY_ROUTE)
         return find_root_of(mount, tree, shown);
-    int err = find_in_tree(mount, dir, name, &shown->entry);
+    int err = find_in_tree(mount, dir, name, sealed, &shown->entry);
     if (err || way == WAY_NONE)
         return err;
     shown->flags = NODE_WAY;
     if (!shown->entry.present)
         become_stub(mount, dir, name, shown);
     return 0;
+}
+
+int shown_find(struct mount *mount, const struct node_view *dir, const char *name,
+               struct shown *shown)
+{
+    return find(mount, dir, name, false, shown);
 }
 
 void shown_finish(struct mount *mount, struct shown *shown)
@@ -138,13 +144,15 @@ static bool has_moved(struct mount *mount, const struct shown *shown)
 }
 
 static int look_up_once(struct mount *mount, const struct node_view *dir, const char *name,
-                        struct node_view *view, struct stat *st)
+                        bool sealed, struct node_view *view, struct stat *st)
 {
     struct shown shown;
-    if (find_again(mount, dir, name, view, st) == 0)
-        return 1;
-    node_view_finish(view);
-    int err = shown_find(mount, dir, name, &shown);
+    if (!sealed) {
+        if (find_again(mount, dir, name, view, st) == 0)
+            return 1;
+        node_view_finish(view);
+    }
+    int err = find(mount, dir, name, sealed, &shown);
     bool present = !err && shown.entry.present;
     if (present) {
         *st = shown.entry.st;
@@ -165,6 +173,13 @@ int shown_look_up(struct mount *mount, const struct node_view *dir, const char *
 {
     int found = -EAGAIN;
     for (int tries = 0; found == -EAGAIN && tries < TRIES; tries++)
-        found = look_up_once(mount, dir, name, view, st);
+        found = look_up_once(mount, dir, name, false, view, st);
     return found;
+}
+
+int shown_look_up_sealed(struct mount *mount, const struct node_view *dir, const char *name,
+                         struct node_view *view, struct stat *st)
+{
+    int found = look_up_once(mount, dir, name, true, view, st);
+    return found == -EAGAIN ? shown_look_up(mount, dir, name, view, st) : found;
 }

@@ -29,4 +29,8 @@ void shown_finish(struct mount *mount, struct shown *shown);
 must_check int shown_look_up(struct mount *mount, const struct node_view *dir, const char *name,
                              struct node_view *view, struct stat *st);
 
+/* The same of a name that the upper part of the directory is known not to have. */
+must_check int shown_look_up_sealed(struct mount *mount, const struct node_view *dir,
+                                    const char *name, struct node_view *view, struct stat *st);
+
 #endif

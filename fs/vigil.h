@@ -21,6 +21,7 @@
 #define PLYFS_VIGIL_H
 
 #include "own.h"
+#include "tray.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -30,8 +31,9 @@ struct vigil;
 /* Whether this process may run on two processors and no more. */
 bool vigil_pairs(void);
 
-/* Makes the thread, asleep. NULL where none can be had; then the other functions do nothing. */
-struct vigil *vigil_start(void);
+/* Makes the thread, asleep; while it spins it tends the tray, which may be NULL and is borrowed.
+ * NULL where none can be had; then the other functions do nothing. */
+struct vigil *vigil_start(struct tray *tray);
 void vigil_stop(struct vigil *vigil);
 
 /* `client`, a thread id, has asked again, and the calling thread answers. The vigil ends by itself

@@ -24,9 +24,17 @@ struct reading {
     void *context;
 };
 
-static int tell(struct reading *reading, const char *name, uint64_t ino, uint8_t dtype, bool hidden)
+static int tell_upper(struct reading *reading, const char *name, uint64_t ino, uint8_t dtype,
+                      bool hidden)
 {
-    const struct content content = {.name = name, .ino = ino, .dtype = dtype, .hidden = hidden};
+    const struct content content = {
+        .name = name, .ino = ino, .dtype = dtype, .upper = true, .hidden = hidden};
+    return reading->each(reading->context, &content);
+}
+
+static int tell_lower(struct reading *reading, const char *name, uint64_t ino, uint8_t dtype)
+{
+    const struct content content = {.name = name, .ino = ino, .dtype = dtype};
     return reading->each(reading->context, &content);
 }
 
@@ -39,10 +47,10 @@ static int take_upper(void *context, int dir, const struct dirent *entry)
     const struct stack *stack = reading->stack;
     struct stat st;
     if (stack->plain)
-        return tell(reading, name, entry->d_ino, entry->d_type, false);
+        return tell_upper(reading, name, entry->d_ino, entry->d_type, false);
     if (stack->able.whiteform == WHITEFORM_FILE && whiteout_is_name(name)) {
         const char *hidden = whiteout_hidden_name(name);
-        return hidden ? tell(reading, hidden, 0, DT_UNKNOWN, true) : 0;
+        return hidden ? tell_upper(reading, hidden, 0, DT_UNKNOWN, true) : 0;
     }
     int err = whiteout_is_opaque_file(stack_upper_where(stack), dir, name);
     if (err)
@@ -54,9 +62,9 @@ static int take_upper(void *context, int dir, const struct dirent *entry)
             return err == -ENOENT ? 0 : err;
         dtype = (uint8_t)IFTODT(st.st_mode);
         if (whiteout_is_device(&st))
-            return tell(reading, name, 0, DT_UNKNOWN, true);
+            return tell_upper(reading, name, 0, DT_UNKNOWN, true);
     }
-    return tell(reading, name, entry->d_ino, dtype, false);
+    return tell_upper(reading, name, entry->d_ino, dtype, false);
 }
 
 static int read_part(const struct stack *stack, const struct upperpart *upper,
@@ -65,8 +73,8 @@ static int read_part(const struct stack *stack, const struct upperpart *upper,
     struct reading reading = {.stack = stack, .each = each, .context = context};
     if (upper->fd < 0)
         return 0;
-    return upper->unread ? dirents_read(upper->fd, take_upper, &reading)
-                         : dirents_each(upper->fd, take_upper, &reading);
+    return upper->ref ? fdref_each_entry(upper->ref, take_upper, &reading)
+                      : dirents_each(upper->fd, take_upper, &reading);
 }
 
 int contents_upper(const struct stack *stack, int upper,
@@ -99,8 +107,8 @@ static int show_upper(void *context, const struct content *content)
     /* In a directory of purely upper content every number is its own; elsewhere an entry may have
      * brought another one with it, which a lookup tells. */
     bool own = !reading->sources && reading->pure && !reading->foreign;
-    return tell(reading, content->name, own ? stack_ino(reading->stack, 0, content->ino) : 0,
-                content->dtype, false);
+    return tell_upper(reading, content->name, own ? stack_ino(reading->stack, 0, content->ino) : 0,
+                      content->dtype, false);
 }
 
 static int take_single_lower(void *context, int dir, const struct dirent *entry)
@@ -123,8 +131,8 @@ static int take_single_lower(void *context, int dir, const struct dirent *entry)
         if (white)
             return white < 0 ? white : 0;
     }
-    return tell(reading, entry->d_name, stack_ino(reading->stack, source->layer, entry->d_ino),
-                dtype, false);
+    return tell_lower(reading, entry->d_name,
+                      stack_ino(reading->stack, source->layer, entry->d_ino), dtype);
 }
 
 static int show_single_lower(struct reading *reading)
@@ -145,7 +153,7 @@ static int show_merged_lowers(struct reading *reading)
         const struct merge_name *known = &merge->at[i];
         /* The number of a directory or of a metacopy file is that of its first source as well. */
         if (!known->hidden && !is_covered(reading, name))
-            err = tell(reading, name, known->ino, known->dtype, false);
+            err = tell_lower(reading, name, known->ino, known->dtype);
     }
     merge_release(reading->stack->merges, merge);
     return err;

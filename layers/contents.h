@@ -16,6 +16,7 @@ struct content {
     const char *name;
     uint64_t ino;  /* real in an upper directory, as shown in the union (0: only a lookup tells) */
     uint8_t dtype; /* DT_* */
+    bool upper;    /* the upper part has it, and else a sealed source */
     bool hidden;   /* upper directories only: a whiteout of this name */
 };
 
@@ -27,8 +28,8 @@ must_check int contents_upper(const struct stack *stack, int upper,
 
 /* The upper part of a directory. */
 struct upperpart {
-    int fd;      /* -1: it has none */
-    bool unread; /* it was opened for reading just now, and is read itself, not opened anew */
+    int fd;            /* -1: it has none */
+    struct fdref *ref; /* that it belongs to; NULL: it is opened anew to be read. Borrowed */
 };
 
 /* Calls `each` once for every name that is shown, in no order: those of the upper part, then those

@@ -43,7 +43,8 @@ static const char *staged_name(const struct staged *staged)
 
 static void staged_finish(const struct copyup *job, struct staged *staged)
 {
-    own_close(&staged->fd);
+    if (staged->fd >= 0)
+        fdcache_close(job->stack->fds, steal_fd(&staged->fd));
     if (staged->named)
         upper_discard(job->stack, staged->temp);
 }
@@ -172,8 +173,7 @@ static int set_origin(const struct copyup *job, const struct staged *staged)
     if (!err && origin.size > 0)
         err = set_if_possible(job, staged, OVLATTR_ORIGIN, origin.bytes, origin.size);
     if (!err && !is_dir && (origin.size == 0 || !stack->able.handles)) {
-        uint64_t ino = stack_ino(stack, job->src_layer, job->src.st_ino);
-        err = set_if_possible(job, staged, OVLATTR_INO, &ino, sizeof(ino));
+        err = set_if_possible(job, staged, OVLATTR_INO, &job->src_ino, sizeof(job->src_ino));
     }
     return err;
 }

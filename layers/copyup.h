@@ -16,11 +16,12 @@
 
 struct copyup {
     const struct stack *stack;
-    /* the object: its open parent, its name, what it looks like; of a metacopy file src_data is the
-     * open data, else -1 and the object itself is opened */
+    /* the object: its open parent, its name, what it looks like, the number it is shown by; of a
+     * metacopy file src_data is the open data, else -1 and the object itself is opened */
     int src_dir;
     const char *src_name;
     struct stat src;
+    uint64_t src_ino;
     uint16_t src_layer;
     int src_data;
     /* its place: the open upper directory and the name in it */

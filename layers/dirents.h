@@ -16,8 +16,7 @@
 must_check int dirents_each(int dir, int (*each)(void *context, int fd, const struct dirent *entry),
                             void *context);
 
-/* The same of `fd`, which was opened for reading just now and has not been read: it is at the end
- * afterwards. */
+/* The same of `fd`, which is open for reading and at its beginning: it is at the end afterwards. */
 must_check int dirents_read(int fd, int (*each)(void *context, int fd, const struct dirent *entry),
                             void *context);
 

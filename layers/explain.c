@@ -14,6 +14,7 @@
 #include "explain.h"
 
 #include "fd.h"
+#include "pathjoin.h"
 #include "sight.h"
 
 #include <limits.h>
@@ -123,14 +124,6 @@ static unsigned first_slot(const struct stack *stack)
     return stack->writable ? 0 : 1;
 }
 
-static char *join(const char *front, const char *tail)
-{
-    char *path = NULL;
-    if (asprintf(&path, "%s%s%s", front, *front && *tail ? "/" : "", tail) < 0)
-        return NULL;
-    return path;
-}
-
 static const char *tail_of(const struct search *search)
 {
     return search->tail ? search->tail : search->name;
@@ -193,7 +186,7 @@ static int follow(struct search *search, unsigned slot, const char *path, const 
     } else {
         const char *now = tail_of(search), *slash = strrchr(now, '/');
         cleanup_free char *front = strndup(now, slash ? (size_t)(slash - now) : 0);
-        tail = front ? join(front, value) : NULL;
+        tail = front ? path_join(front, value) : NULL;
     }
     if (!tail)
         return -ENOMEM;
@@ -416,7 +409,7 @@ static int look_beside(struct search *search, struct explain_layer *layer)
     const struct standing *standing = &search->account->at[layer->slot];
     if (!search->tail)
         return 0;
-    cleanup_free char *plain = join(standing->path, search->name);
+    cleanup_free char *plain = path_join(standing->path, search->name);
     if (!plain)
         return -ENOMEM;
     int err = sight_take(search->account->stack, layer->slot, plain, standing->xwhiteouts, &sight);
@@ -502,7 +495,8 @@ static int search_slot(struct search *search, struct explain_layer *layer)
 {
     struct standing *standing = &search->account->at[layer->slot];
     cleanup(passage_finish) struct passage passage = {.open = true};
-    layer->path = search->absolute ? strdup(search->tail) : join(standing->path, tail_of(search));
+    layer->path =
+        search->absolute ? strdup(search->tail) : path_join(standing->path, tail_of(search));
     if (!layer->path)
         return -ENOMEM;
     bool free_way = search->barrier.reason == EXPLAIN_FREE && (search->absolute || standing->live);

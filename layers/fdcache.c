@@ -22,6 +22,7 @@ struct shard {
 
 struct fdcache {
     size_t shard_limit;
+    struct tray *tray; /* or NULL */
     struct shard shards[SHARDS];
 };
 
@@ -86,12 +87,23 @@ static struct fdref *unlist(struct shard *shard, struct fdref *ref)
     return ref->users == 0 ? ref : NULL;
 }
 
-static void discard(struct fdref *ref)
+/* What is pinned or written to may be all that is left of a file: its end is not put off. */
+static void discard(struct fdcache *cache, struct fdref *ref)
 {
     if (!ref)
         return;
-    close(ref->fd);
+    tray_close(ref->pinned || ref->writable ? NULL : cache->tray, ref->fd);
     free(ref);
+}
+
+void fdcache_use_tray(struct fdcache *cache, struct tray *tray)
+{
+    cache->tray = tray;
+}
+
+void fdcache_close(struct fdcache *cache, int fd)
+{
+    tray_close(cache->tray, fd);
 }
 
 void fdcache_destroy(struct fdcache *cache)
@@ -101,7 +113,7 @@ void fdcache_destroy(struct fdcache *cache)
     for (int i = 0; i < SHARDS; i++) {
         for (int b = 0; b < BUCKETS; b++) {
             while (cache->shards[i].buckets[b])
-                discard(unlist(&cache->shards[i], cache->shards[i].buckets[b]));
+                discard(cache, unlist(&cache->shards[i], cache->shards[i].buckets[b]));
         }
         pthread_mutex_destroy(&cache->shards[i].lock);
     }
@@ -149,15 +161,17 @@ static struct fdref *evict(struct shard *shard, size_t limit)
     return dead;
 }
 
-static struct fdref *insert(struct fdcache *cache, uint64_t key, int fd, bool writable, bool pinned)
+/* Puts in a descriptor as `wanted` says. */
+static struct fdref *insert(struct fdcache *cache, const struct fdref *wanted)
 {
+    const uint64_t key = wanted->key;
     struct fdref *ref = malloc(sizeof(*ref));
     if (!ref) {
-        close(fd);
+        close(wanted->fd);
         return NULL;
     }
     struct shard *shard = shard_of(cache, key);
-    *ref = (struct fdref){.fd = fd, .writable = writable, .pinned = pinned, .key = key};
+    *ref = *wanted;
     ref->listed = true;
     ref->users = 1;
     pthread_mutex_lock(&shard->lock);
@@ -166,7 +180,7 @@ static struct fdref *insert(struct fdcache *cache, uint64_t key, int fd, bool wr
     struct fdref **bucket = bucket_of(shard, key);
     ref->chain = *bucket;
     *bucket = ref;
-    if (pinned) {
+    if (ref->pinned) {
         shard->pinned++;
     } else {
         ring_add_newest(shard, ref);
@@ -174,10 +188,10 @@ static struct fdref *insert(struct fdcache *cache, uint64_t key, int fd, bool wr
     }
     struct fdref *oldest = evict(shard, cache->shard_limit);
     pthread_mutex_unlock(&shard->lock);
-    discard(dead);
+    discard(cache, dead);
     while (oldest) {
         struct fdref *next = oldest->chain;
-        discard(oldest);
+        discard(cache, oldest);
         oldest = next;
     }
     return ref;
@@ -185,12 +199,29 @@ static struct fdref *insert(struct fdcache *cache, uint64_t key, int fd, bool wr
 
 struct fdref *fdcache_put(struct fdcache *cache, uint64_t key, int fd, bool writable)
 {
-    return insert(cache, key, fd, writable, false);
+    return insert(cache, &(struct fdref){.key = key, .fd = fd, .writable = writable});
+}
+
+struct fdref *fdcache_put_dir(struct fdcache *cache, uint64_t key, int fd, bool readable)
+{
+    return insert(cache, &(struct fdref){.key = key, .fd = fd, .readable = readable});
 }
 
 struct fdref *fdcache_pin(struct fdcache *cache, uint64_t key, int fd, bool writable)
 {
-    return insert(cache, key, fd, writable, true);
+    const struct fdref pinned = {.key = key, .fd = fd, .writable = writable, .pinned = true};
+    return insert(cache, &pinned);
+}
+
+/* From the beginning, which is also what shows the names that came since it was opened. */
+int fdref_each_entry(struct fdref *ref,
+                     int (*each)(void *context, int fd, const struct dirent *entry), void *context)
+{
+    if (!ref->readable || atomic_exchange(&ref->reading, true))
+        return dirents_each(ref->fd, each, context);
+    int err = lseek(ref->fd, 0, SEEK_SET) < 0 ? -errno : dirents_read(ref->fd, each, context);
+    atomic_store(&ref->reading, false);
+    return err;
 }
 
 void fdcache_drop(struct fdcache *cache, uint64_t key)
@@ -200,7 +231,7 @@ void fdcache_drop(struct fdcache *cache, uint64_t key)
     struct fdref *ref = lookup(shard, key);
     struct fdref *dead = ref ? unlist(shard, ref) : NULL;
     pthread_mutex_unlock(&shard->lock);
-    discard(dead);
+    discard(cache, dead);
 }
 
 void fdref_release(struct fdcache *cache, struct fdref *ref)
@@ -212,7 +243,7 @@ void fdref_release(struct fdcache *cache, struct fdref *ref)
     bool last = --ref->users == 0 && !ref->listed;
     pthread_mutex_unlock(&shard->lock);
     if (last)
-        discard(ref);
+        discard(cache, ref);
 }
 
 size_t fdcache_count(struct fdcache *cache)

@@ -10,8 +10,11 @@
 #ifndef PLYFS_FDCACHE_H
 #define PLYFS_FDCACHE_H
 
+#include "dirents.h"
 #include "own.h"
+#include "tray.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,6 +27,8 @@ struct fdref {
     bool writable;
     bool pinned;
     bool listed;
+    bool readable;       /* a directory that is open for reading */
+    atomic_bool reading; /* somebody does, by this descriptor */
     unsigned users;
     uint64_t key;
     struct fdref *chain, *newer, *older;
@@ -42,6 +47,12 @@ static inline uint64_t fdkey(enum fdkind kind, uint64_t id)
 struct fdcache *fdcache_create(size_t limit);
 void fdcache_destroy(struct fdcache *cache);
 
+/* Descriptors that are not used any more are laid there, for others to close. Borrowed. */
+void fdcache_use_tray(struct fdcache *cache, struct tray *tray);
+
+/* Closes a descriptor that was never put in, of a file that has a name, in the same way. */
+void fdcache_close(struct fdcache *cache, int fd);
+
 /* The cached descriptor with one more user, or NULL. */
 struct fdref *fdcache_get(struct fdcache *cache, uint64_t key);
 
@@ -49,11 +60,20 @@ struct fdref *fdcache_get(struct fdcache *cache, uint64_t key);
  * ownership of fd in every case: on -ENOMEM (NULL) it is closed. */
 struct fdref *fdcache_put(struct fdcache *cache, uint64_t key, int fd, bool writable);
 
+/* As put, of a directory; `readable`: it is open for reading, and nobody else reads from it. */
+struct fdref *fdcache_put_dir(struct fdcache *cache, uint64_t key, int fd, bool readable);
+
 /* As put, but never closed for room. */
 struct fdref *fdcache_pin(struct fdcache *cache, uint64_t key, int fd, bool writable);
 
 /* Forgets a key; the descriptor is closed with its last user. */
 void fdcache_drop(struct fdcache *cache, uint64_t key);
+
+/* Calls `each` for every entry of the directory, as dirents_each() does: by the descriptor itself
+ * where it is open for reading and nobody reads by it just now, else it is opened anew. */
+must_check int fdref_each_entry(struct fdref *ref,
+                                int (*each)(void *context, int fd, const struct dirent *entry),
+                                void *context);
 
 /* Gives one use back. NULL is fine. */
 void fdref_release(struct fdcache *cache, struct fdref *ref);

@@ -17,20 +17,29 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const SUFFIX[OVLATTR_COUNT] = {
-    [OVLATTR_OPAQUE] = "opaque",     [OVLATTR_REDIRECT] = "redirect",
-    [OVLATTR_METACOPY] = "metacopy", [OVLATTR_ORIGIN] = "origin",
-    [OVLATTR_IMPURE] = "impure",     [OVLATTR_NLINK] = "nlink",
-    [OVLATTR_WHITEOUT] = "whiteout", [OVLATTR_UPPER] = "upper",
-    [OVLATTR_INO] = "plyfs.ino",
-};
+#define TRUSTED_PREFIX "trusted.overlay."
+#define USER_PREFIX "user.overlay."
 
 static const char *const PREFIX[] = {
-    [OVLSPACE_TRUSTED] = "trusted.overlay.",
-    [OVLSPACE_USER] = "user.overlay.",
+    [OVLSPACE_TRUSTED] = TRUSTED_PREFIX,
+    [OVLSPACE_USER] = USER_PREFIX,
 };
 
 enum { SPACES = sizeof(PREFIX) / sizeof(PREFIX[0]) };
+
+#define BOOKS_OF(prefix)                                                                           \
+    {                                                                                              \
+        [OVLATTR_OPAQUE] = prefix "opaque", [OVLATTR_REDIRECT] = prefix "redirect",                \
+        [OVLATTR_METACOPY] = prefix "metacopy", [OVLATTR_ORIGIN] = prefix "origin",                \
+        [OVLATTR_IMPURE] = prefix "impure", [OVLATTR_NLINK] = prefix "nlink",                      \
+        [OVLATTR_WHITEOUT] = prefix "whiteout", [OVLATTR_UPPER] = prefix "upper",                  \
+        [OVLATTR_INO] = prefix "plyfs.ino",                                                        \
+    }
+
+static const char *const BOOKS[SPACES][OVLATTR_COUNT] = {
+    [OVLSPACE_TRUSTED] = BOOKS_OF(TRUSTED_PREFIX),
+    [OVLSPACE_USER] = BOOKS_OF(USER_PREFIX),
+};
 
 static const char ESCAPE[] = "overlay.";
 static const char FUSE_OPAQUE[] = "user.fuseoverlayfs.opaque";
@@ -59,7 +68,7 @@ static const char *after_prefix(int space, const char *name)
 static enum ovlattr attr_named(const char *suffix)
 {
     int attr = 0;
-    while (attr < OVLATTR_COUNT && strcmp(suffix, SUFFIX[attr]) != 0)
+    while (attr < OVLATTR_COUNT && strcmp(suffix, after_prefix(0, BOOKS[0][attr])) != 0)
         attr++;
     return (enum ovlattr)attr;
 }
@@ -124,12 +133,10 @@ static int close_again(int dir, const char *name, mode_t mode)
 ssize_t ovlattr_get(enum ovlwhere where, int dir, const char *name, enum ovlattr attr, void *value,
                     size_t size)
 {
-    char full[64];
     for (int i = 0; i < SPACES; i++) {
         if (!is_read(where, i))
             continue;
-        snprintf(full, sizeof(full), "%s%s", PREFIX[i], SUFFIX[attr]);
-        ssize_t length = xattr_get(dir, name, full, value, size);
+        ssize_t length = xattr_get(dir, name, BOOKS[i][attr], value, size);
         if (!has_none(length))
             return length;
     }
@@ -155,12 +162,12 @@ void ovlattr_disk_name(enum ovlwhere where, int dir, const char *name, enum ovla
                        char disk[64])
 {
     for (int i = 0; i < SPACES; i++) {
-        snprintf(disk, 64, "%s%s", PREFIX[i], SUFFIX[attr]);
+        strcpy(disk, BOOKS[i][attr]);
         ssize_t size = is_read(where, i) ? xattr_get(dir, name, disk, NULL, 0) : -ENODATA;
         if (size >= 0 || size == -EACCES)
             return;
     }
-    snprintf(disk, 64, "%s", FUSE_OPAQUE);
+    strcpy(disk, FUSE_OPAQUE);
     if (attr != OVLATTR_OPAQUE || xattr_get(dir, name, disk, NULL, 0) < 0)
         disk[0] = 0;
 }
@@ -168,11 +175,10 @@ void ovlattr_disk_name(enum ovlwhere where, int dir, const char *name, enum ovla
 int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr attr,
                 const void *value, size_t size)
 {
-    char full[64];
     mode_t mode;
     if (space == OVLSPACE_NONE)
         return -EOPNOTSUPP;
-    snprintf(full, sizeof(full), "%s%s", PREFIX[space], SUFFIX[attr]);
+    const char *full = BOOKS[space][attr];
     int err = xattr_set(dir, name, full, value, size, 0);
     if (err != -EACCES || space != OVLSPACE_USER || open_to_owner(dir, name, S_IWUSR, &mode) != 0)
         return err;
@@ -183,11 +189,10 @@ int ovlattr_set(enum ovlspace space, int dir, const char *name, enum ovlattr att
 
 int ovlattr_remove(enum ovlspace space, int dir, const char *name, enum ovlattr attr)
 {
-    char full[64];
     mode_t mode;
     if (space == OVLSPACE_NONE)
         return 0;
-    snprintf(full, sizeof(full), "%s%s", PREFIX[space], SUFFIX[attr]);
+    const char *full = BOOKS[space][attr];
     int err = xattr_remove(dir, name, full);
     if (err == -EACCES && space == OVLSPACE_USER && open_to_owner(dir, name, S_IWUSR, &mode) == 0) {
         err = xattr_remove(dir, name, full);

@@ -16,6 +16,7 @@
 #include "fd.h"
 #include "linkindex.h"
 #include "merge.h"
+#include "pathjoin.h"
 #include "record.h"
 #include "whiteout.h"
 
@@ -181,14 +182,6 @@ static int ask(const struct walk *walk, const struct source *source, int dir, co
     return err ? err : STEP_FOUND;
 }
 
-static char *join(const char *front, const char *tail)
-{
-    char *path = NULL;
-    if (asprintf(&path, "%s%s%s", front, *front ? "/" : "", tail) < 0)
-        return NULL;
-    return path;
-}
-
 /* What is written on a lower directory. */
 struct marks {
     ovlset attrs;
@@ -329,7 +322,7 @@ static int walk_step(struct walk *walk, const struct source *source, struct foun
         if (step != STEP_FOUND)
             return step;
     }
-    cleanup_free char *full = join(source->path, walk->tail);
+    cleanup_free char *full = path_join(source->path, walk->tail);
     if (!full)
         return -ENOMEM;
     char *leaf = strrchr(full, '/');

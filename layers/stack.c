@@ -255,6 +255,15 @@ static uint64_t lower_key(const struct stack *stack, unsigned layer, const char 
     return fdkey(FDKIND_LOWER_DIR, hash_bytes(path, strlen(path), stack->secret + layer));
 }
 
+/* To be read. That leaves no trace on the layer, as with the kernel (ovl_path_open), where we may
+ * ask for it: it is ours, or we have the privilege. */
+static int open_to_read(const struct stack *stack, unsigned layer, const char *path)
+{
+    const int root = stack->layers[layer].root;
+    int fd = fd_open_beneath(root, path, O_RDONLY | O_DIRECTORY | O_NOATIME);
+    return fd == -EPERM ? fd_open_beneath(root, path, O_RDONLY | O_DIRECTORY) : fd;
+}
+
 struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const char *path, int *err)
 {
     uint64_t key = lower_key(stack, layer, path);
@@ -262,33 +271,39 @@ struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const c
     *err = 0;
     if (ref)
         return ref;
-    int fd = fd_open_beneath(stack->layers[layer].root, path, O_PATH | O_DIRECTORY);
+    int fd = open_to_read(stack, layer, path);
+    const bool readable = fd >= 0;
+    if (fd == -EACCES) /* it may be one to pass through all the same */
+        fd = fd_open_beneath(stack->layers[layer].root, path, O_PATH | O_DIRECTORY);
     if (fd < 0) {
         *err = fd;
         return NULL;
     }
-    ref = fdcache_put(stack->fds, key, fd, false);
+    ref = fdcache_put_dir(stack->fds, key, fd, readable);
     *err = ref ? 0 : -ENOMEM;
     return ref;
 }
 
-/* One that is not open yet is opened for reading, and kept like that: what is read is looked at
- * next, as a rule. */
-int stack_read_lower(const struct stack *stack, unsigned layer, const char *path,
-                     int (*each)(void *context, int fd, const struct dirent *entry), void *context)
+/* Reads a directory that is not open yet, while it is at its beginning. */
+static int read_first(const struct stack *stack, unsigned layer, const char *path,
+                      int (*each)(void *context, int fd, const struct dirent *entry), void *context)
 {
-    uint64_t key = lower_key(stack, layer, path);
-    struct fdref *ref = fdcache_get(stack->fds, key);
-    if (ref) {
-        int err = dirents_each(ref->fd, each, context);
-        fdref_release(stack->fds, ref);
-        return err;
-    }
-    int fd = fd_open_beneath(stack->layers[layer].root, path, O_RDONLY | O_DIRECTORY);
+    int fd = open_to_read(stack, layer, path);
     if (fd < 0)
         return fd;
     int err = dirents_read(fd, each, context);
-    ref = fdcache_put(stack->fds, key, fd, false);
+    struct fdref *ref = fdcache_put_dir(stack->fds, lower_key(stack, layer, path), fd, true);
     fdref_release(stack->fds, ref);
     return err ? err : ref ? 0 : -ENOMEM;
+}
+
+int stack_read_lower(const struct stack *stack, unsigned layer, const char *path,
+                     int (*each)(void *context, int fd, const struct dirent *entry), void *context)
+{
+    struct fdref *ref = fdcache_get(stack->fds, lower_key(stack, layer, path));
+    if (!ref)
+        return read_first(stack, layer, path, each, context);
+    int err = fdref_each_entry(ref, each, context);
+    fdref_release(stack->fds, ref);
+    return err;
 }

@@ -120,11 +120,12 @@ must_check int stack_origin_ino(const struct stack *stack, int dir, const char *
 must_check int stack_origin_stat(const struct stack *stack, int dir, const char *name,
                                  struct stat *st);
 
-/* The directory `path` of `layer`, from the cache or opened beneath its root. NULL and *err. */
+/* The directory `path` of `layer`, from the cache or opened beneath its root: for reading, where
+ * that is allowed. NULL and *err. */
 struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const char *path,
                               int *err);
 
-/* Reads it, as dirents_each() does; whoever asks for it next has it from the cache. */
+/* Reads it, as dirents_each() does. */
 must_check int stack_read_lower(const struct stack *stack, unsigned layer, const char *path,
                                 int (*each)(void *context, int fd, const struct dirent *entry),
                                 void *context);

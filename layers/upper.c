@@ -32,7 +32,15 @@
 void upper_temp_name(char name[UPPER_TEMP_MAX])
 {
     static atomic_ullong counter;
-    snprintf(name, UPPER_TEMP_MAX, "#%llx", atomic_fetch_add(&counter, 1));
+    unsigned long long number = atomic_fetch_add(&counter, 1);
+    char digits[2 * sizeof(number)];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = "0123456789abcdef"[number & 15];
+    } while (number >>= 4);
+    name[0] = '#';
+    memcpy(name + 1, digits + at, sizeof(digits) - at);
+    name[1 + sizeof(digits) - at] = 0;
 }
 
 static int make_device_whiteout(int dir, const char *name)

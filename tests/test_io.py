@@ -846,6 +846,26 @@ def test_everything_written_is_in_the_upper_when_umount_returns(union):
     assert len(expected) == 120
 
 
+@pytest.mark.parametrize("kind", ["plyfs", "kernel"])
+def test_reading_leaves_no_access_time_in_a_layer(sandbox, kind):
+    need_root()
+    lowers = [sandbox.directory("lower") for _ in range(2)]
+    for lower in lowers:
+        for path in lower / "both" / "f", lower / f"only-{lower.name}" / "f":
+            path.parent.mkdir()
+            path.write_bytes(b"read")
+    paths = [path for lower in lowers for path in (lower, *lower.rglob("*"))]
+    union = getattr(sandbox, kind)(lowers, sandbox.directory("upper"), sandbox.directory("work"))
+    for path in paths:      # what was read before it was changed gets a new date (relatime)
+        os.utime(path, ns=(10**18, path.stat().st_mtime_ns))
+    with union:
+        read = [path.read_bytes() for path in pathlib.Path(union.at).rglob("f")]
+        assert read == [b"read"] * 3
+        os.chmod(union / "both", 0o700)
+        os.listdir(union / "both")
+    assert {path: path.lstat().st_atime_ns for path in paths} == dict.fromkeys(paths, 10**18)
+
+
 PARALLEL = r"""
 import os, random, sys
 where, seed = sys.argv[1], int(sys.argv[2])

@@ -867,6 +867,38 @@ def test_deleting_while_listing_misses_nothing_and_repeats_nothing(root):
     return len(seen), len(set(seen)), names(root)
 
 
+def change_while_it_is_listed(root, change):
+    """Reads a part of a listing, changes something, and reads the rest: whether there was one, and what is there."""
+    put(f"{root}/extra", "")
+    fd, buffer = os.open(root, os.O_RDONLY | os.O_DIRECTORY), ctypes.create_string_buffer(8192)
+    LIBC.syscall(217, fd, buffer, 8192)
+    change()
+    rest = raw_listing(fd)
+    os.close(fd)
+    found = [(attempt(lambda: stat.S_IMODE(os.lstat(f"{root}/f{i:04}").st_mode)), attempt(get, f"{root}/f{i:04}"))
+             for i in range(3000)]
+    return len(rest) > 500, found, names(root)
+
+
+@same({f"f{i:04}": "" for i in range(3000)}, tree=False)
+def test_what_is_copied_up_while_a_listing_is_read_is_shown_as_it_is(root):
+    """What a listing found below is not taken for it when it has come up since."""
+    def change():
+        for i in range(0, 3000, 7):
+            os.chmod(f"{root}/f{i:04}", 0o600)
+    return change_while_it_is_listed(root, change)
+
+
+@same({f"f{i:04}": "" for i in range(3000)}, tree=False)
+def test_what_goes_and_comes_while_a_listing_is_read_is_shown_as_it_is(root):
+    def change():
+        for i in range(1, 3000, 7):
+            os.unlink(f"{root}/f{i:04}")
+            os.rename(f"{root}/extra", f"{root}/f{i + 1:04}")
+            put(f"{root}/extra", str(i))
+    return change_while_it_is_listed(root, change)
+
+
 @same({f"f{i:05}": "" for i in range(20000)}, tree=False)
 def test_a_directory_of_20000_names_is_listed_looked_up_and_emptied(root):
     before = len(os.listdir(root))

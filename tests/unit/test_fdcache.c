@@ -133,16 +133,85 @@ static void the_least_recently_used_goes_first(void **state)
     fdcache_destroy(cache);
 }
 
+static int count(void *context, int fd, const struct dirent *entry)
+{
+    (void)fd;
+    (void)entry;
+    (*(unsigned *)context)++;
+    return 0;
+}
+
+/* Whoever reads it while it is read: that is another reading, from the beginning. */
+static int count_within(void *context, int fd, const struct dirent *entry)
+{
+    (void)fd;
+    (void)entry;
+    unsigned inner = 0;
+    assert_int_equal(fdref_each_entry(*(struct fdref **)context, count, &inner), 0);
+    assert_int_equal(inner, 3);
+    return 0;
+}
+
+static unsigned entries_of(struct fdref *ref)
+{
+    unsigned entries = 0;
+    assert_int_equal(fdref_each_entry(ref, count, &entries), 0);
+    return entries;
+}
+
+static void a_directory_is_read_again_and_again_from_its_beginning(void **state)
+{
+    (void)state;
+    const bool readable[] = {true, false};
+    for (int i = 0; i < 2; i++) {
+        const char *path = readable[i] ? "d" : "passed";
+        kit_tree(readable[i] ? "f d/one, f d/two" : "f passed/one, f passed/two");
+        struct fdcache *cache = fdcache_create(64);
+        int fd = kit_open(path, (readable[i] ? O_RDONLY : O_PATH) | O_DIRECTORY);
+        struct fdref *ref = fdcache_put_dir(cache, fdkey(FDKIND_UPPER_DIR, 1), fd, readable[i]);
+        kit_file(readable[i] ? "d/three" : "passed/three", ""); /* after it was opened */
+        assert_int_equal(entries_of(ref), 3);
+        assert_int_equal(fdref_each_entry(ref, count_within, &ref), 0);
+        kit_file(readable[i] ? "d/four" : "passed/four", "");
+        assert_int_equal(entries_of(ref), 4);
+        fdref_release(cache, ref);
+        fdcache_destroy(cache);
+    }
+}
+
+static void what_a_tray_is_for_is_laid_there(void **state)
+{
+    (void)state;
+    struct tray *tray = tray_create();
+    struct fdcache *cache = fdcache_create(64);
+    fdcache_use_tray(cache, tray);
+    tray_begin(tray);
+    const bool written[] = {false, true};
+    for (int i = 0; i < 2; i++) {
+        int fd = open_something();
+        fdref_release(cache, fdcache_put(cache, fdkey(FDKIND_DATA, 1), fd, written[i]));
+        fdcache_drop(cache, fdkey(FDKIND_DATA, 1));
+        assert_int_equal(is_open(fd), !written[i]);
+        tray_clear(tray);
+        assert_false(is_open(fd));
+    }
+    tray_end(tray);
+    fdcache_destroy(cache);
+    tray_destroy(tray);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_descriptor_put_in_is_got_again),
-        cmocka_unit_test(a_dropped_descriptor_closes_with_its_last_user),
-        cmocka_unit_test(a_descriptor_put_in_anothers_place_leaves_the_other_to_its_users),
-        cmocka_unit_test(unused_descriptors_are_kept_within_the_limit),
-        cmocka_unit_test(what_was_in_use_at_once_is_closed_when_it_is_not_any_more),
-        cmocka_unit_test(a_pinned_descriptor_is_never_closed_for_room),
-        cmocka_unit_test(the_least_recently_used_goes_first),
+        kit_test(a_descriptor_put_in_is_got_again),
+        kit_test(a_dropped_descriptor_closes_with_its_last_user),
+        kit_test(a_descriptor_put_in_anothers_place_leaves_the_other_to_its_users),
+        kit_test(unused_descriptors_are_kept_within_the_limit),
+        kit_test(what_was_in_use_at_once_is_closed_when_it_is_not_any_more),
+        kit_test(a_pinned_descriptor_is_never_closed_for_room),
+        kit_test(the_least_recently_used_goes_first),
+        kit_test(a_directory_is_read_again_and_again_from_its_beginning),
+        kit_test(what_a_tray_is_for_is_laid_there),
     };
-    return cmocka_run_group_tests_name("fdcache", tests, NULL, NULL);
+    return kit_run("fdcache", tests, sizeof(tests) / sizeof(tests[0]));
 }
