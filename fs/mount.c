@@ -109,9 +109,8 @@ int mount_init(struct mount *mount)
     pthread_rwlockattr_destroy(&attr);
     mount->meter = meter_create();
     mount->fds = make_fdcache();
-    mount->tray = tray_create();
     if (mount->fds)
-        fdcache_use_tray(mount->fds, mount->tray);
+        chores_init(&mount->chores, mount->fds);
     mount->listings = listings_create(32u << 20);
     mount->glances = glances_create();
     mount->nodes = node_table_create(node_is_gone, mount);
@@ -189,10 +188,10 @@ void mount_finish(struct mount *mount)
     node_table_destroy(mount->nodes);
     listings_destroy(mount->listings);
     glances_destroy(mount->glances);
+    chores_finish(&mount->chores);
     fdcache_destroy(mount->fds);
     for (unsigned i = 0; i < TREES_MAX; i++)
         tree_destroy(mount->trees[i]);
-    tray_destroy(mount->tray);
     routes_destroy(mount->routes);
     meter_destroy(mount->meter);
     pthread_rwlock_destroy(&mount->names);

@@ -16,6 +16,7 @@
 #ifndef PLYFS_MOUNT_H
 #define PLYFS_MOUNT_H
 
+#include "chores.h"
 #include "fdcache.h"
 #include "idmap.h"
 #include "node.h"
@@ -78,7 +79,7 @@ struct mount {
     struct routes *routes;
     struct node_table *nodes;
     struct fdcache *fds;
-    struct tray *tray; /* for its descriptors; NULL: they are closed at once */
+    struct chores chores; /* what is done beside */
     struct listings *listings;
     struct glances *glances;
     pthread_rwlock_t names;

@@ -389,6 +389,7 @@ static int open_tree(struct options *options, struct mount *mount, struct tree *
                      int lock_fds[2])
 {
     int err = open_layers(options, &tree->stack, mount->fds);
+    tree->stack.blanks = mount->chores.blanks;
     if (err)
         return err;
     tree->read_only = !tree->stack.writable;

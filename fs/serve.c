@@ -171,7 +171,7 @@ static int serve_session(struct session *session, const struct options *options,
         own_close(&session->neighbour);
         return err;
     }
-    session->vigil = session->spin ? vigil_start(session->mount->tray) : NULL;
+    session->vigil = session->spin ? vigil_start(&session->mount->chores) : NULL;
     mount->rings = session->rings ? rings_watch(session->vigil) : NULL;
     if (session->rings)
         serve_rings(session, options, signals);

@@ -5,6 +5,7 @@
  */
 #include "vigil.h"
 
+#include "caller.h"
 #include "moment.h"
 
 #include <fcntl.h>
@@ -29,7 +30,7 @@ struct vigil {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     cpu_set_t allowed;
-    struct tray *tray;
+    const struct chores *chores;
     bool pair;                        /* these are two: client and daemon share one */
     atomic_int thread_id;             /* of the vigil; 0: it does not run */
     atomic_int at;                    /* the processor it is bound to; -1: to none */
@@ -165,7 +166,7 @@ static unsigned spin(struct vigil *vigil, unsigned seen)
 {
     int64_t looked = 0, heard = 0, late = 0, before = moment_steady();
     for (; !atomic_load(&vigil->over) && !atomic_load(&vigil->unwanted); pause_a_while(vigil)) {
-        tray_clear(vigil->tray);
+        chores_do(vigil->chores);
         int64_t now = moment_steady();
         if (vigil->pair && now - before > LATE_NS) {
             if (now - late < OFTEN_NS)
@@ -230,13 +231,14 @@ static void *keep_vigil(void *argument)
     pthread_setname_np(pthread_self(), "plyfs-vigil");
     if (!give_way(vigil))
         return NULL;
+    caller_unmask(); /* what a chore makes has the mode that it asks for */
     atomic_store(&vigil->thread_id, gettid());
     unsigned seen = 0;
     while (!atomic_load(&vigil->over)) {
         sleep_until_asked(vigil, seen);
-        tray_begin(vigil->tray);
+        chores_begin(vigil->chores);
         seen = spin(vigil, seen);
-        tray_end(vigil->tray);
+        chores_end(vigil->chores);
         give_up(vigil);
     }
     return NULL;
@@ -248,12 +250,12 @@ bool vigil_pairs(void)
     return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 2;
 }
 
-struct vigil *vigil_start(struct tray *tray)
+struct vigil *vigil_start(const struct chores *chores)
 {
     struct vigil *vigil = aligned_alloc(LINE, sizeof(*vigil));
     if (!vigil)
         return NULL;
-    *vigil = (struct vigil){.tray = tray};
+    *vigil = (struct vigil){.chores = chores};
     pthread_mutex_init(&vigil->lock, NULL);
     pthread_cond_init(&vigil->wake, NULL);
     atomic_store(&vigil->at, -1);

@@ -20,8 +20,8 @@
 #ifndef PLYFS_VIGIL_H
 #define PLYFS_VIGIL_H
 
+#include "chores.h"
 #include "own.h"
-#include "tray.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -31,9 +31,9 @@ struct vigil;
 /* Whether this process may run on two processors and no more. */
 bool vigil_pairs(void);
 
-/* Makes the thread, asleep; while it spins it tends the tray, which may be NULL and is borrowed.
- * NULL where none can be had; then the other functions do nothing. */
-struct vigil *vigil_start(struct tray *tray);
+/* Makes the thread, asleep; while it spins it does the chores, which are borrowed. NULL where none
+ * can be had; then the other functions do nothing. */
+struct vigil *vigil_start(const struct chores *chores);
 void vigil_stop(struct vigil *vigil);
 
 /* `client`, a thread id, has asked again, and the calling thread answers. The vigil ends by itself

@@ -8,6 +8,7 @@
  */
 #include "copyup.h"
 
+#include "ahead.h"
 #include "copymeta.h"
 #include "fd.h"
 #include "linkindex.h"
@@ -56,12 +57,26 @@ static mode_t first_mode(const struct copyup *job, const struct staged *staged, 
     return (mode & least) == least && !job->stack->layers[0].record ? mode : least;
 }
 
-static int make_regular(const struct copyup *job, struct staged *staged)
+/* A file without a name, in the stage. The next one is likely to have the same mode. */
+static int make_blank(const struct stack *stack, mode_t mode)
 {
-    const mode_t mode = first_mode(job, staged, 0600);
+    const struct ahead_file blank = {
+        .dir = stack->stage, .name = ".", .flags = O_TMPFILE | O_RDWR | O_CLOEXEC, .mode = mode};
+    const uint64_t key = mode + 1u;
+    int fd = ahead_take(stack->blanks, key);
+    if (fd < 0)
+        fd = openat(blank.dir, blank.name, blank.flags, blank.mode);
+    if (fd < 0)
+        return -errno;
+    ahead_ask(stack->blanks, key, &blank);
+    return fd;
+}
+
+static int make_regular(const struct copyup *job, struct staged *staged, mode_t mode)
+{
     if (job->stack->able.tmpfile) {
-        staged->fd = openat(job->stack->stage, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
-        return staged->fd < 0 ? -errno : 0;
+        staged->fd = make_blank(job->stack, mode);
+        return staged->fd < 0 ? staged->fd : 0;
     }
     staged->fd = fd_open_name(job->stack->stage, staged->temp, O_RDWR | O_CREAT | O_EXCL, mode);
     staged->named = staged->fd >= 0;
@@ -88,23 +103,36 @@ static mode_t disk_type(const struct copyup *job)
     return job->stack->layers[0].record ? record_disk_type(mode) : mode & S_IFMT;
 }
 
-static int make_by_type(const struct copyup *job, struct staged *staged)
+/* *mode: what was asked for. */
+static int make_by_type(const struct copyup *job, struct staged *staged, mode_t *mode)
 {
-    switch (disk_type(job)) {
+    const mode_t type = disk_type(job);
+    *mode = type | first_mode(job, staged, S_ISDIR(type) ? 0700 : 0600);
+    switch (type) {
     case S_IFREG:
-        return make_regular(job, staged);
+        return make_regular(job, staged, *mode & 0777);
     case S_IFLNK:
         return make_symlink(job, staged);
     case S_IFDIR:
-        if (mkdirat(job->stack->stage, staged->temp, first_mode(job, staged, 0700)) < 0)
+        if (mkdirat(job->stack->stage, staged->temp, *mode & 0777) < 0)
             return -errno;
         break;
     default:
-        if (mknodat(job->stack->stage, staged->temp, (job->src.st_mode & S_IFMT) | 0600,
-                    job->src.st_rdev) < 0)
+        *mode = type | 0600;
+        if (mknodat(job->stack->stage, staged->temp, *mode, job->src.st_rdev) < 0)
             return -errno;
     }
     staged->named = true;
+    return 0;
+}
+
+/* Where it is looked at in its place anyway, what is known of a new object need not be asked. */
+static int look_at_made(const struct copyup *job, struct staged *staged, mode_t mode)
+{
+    const struct abilities *able = &job->stack->able;
+    if (!job->mode || job->torn || !able->exact || S_ISLNK(mode))
+        return fd_stat(staged_dir(job, staged), staged_name(staged), &staged->made);
+    staged->made = (struct stat){.st_mode = mode, .st_uid = able->uid, .st_gid = able->gid};
     return 0;
 }
 
@@ -114,8 +142,9 @@ static int make_staged(const struct copyup *job, struct staged *staged)
     if (job->mode)
         staged->look.st_mode = (job->src.st_mode & S_IFMT) | (*job->mode & 07777);
     upper_temp_name(staged->temp);
-    int err = make_by_type(job, staged);
-    return err ? err : fd_stat(staged_dir(job, staged), staged_name(staged), &staged->made);
+    mode_t mode;
+    int err = make_by_type(job, staged, &mode);
+    return err ? err : look_at_made(job, staged, mode);
 }
 
 /* Opens the data of the object that is copied up. */
@@ -342,7 +371,6 @@ static int run(struct copyup *job)
     job->known = false;
     job->torn = !S_ISDIR(job->src.st_mode) && job->src.st_nlink > 1 && !job->index_name;
     int err = make_staged(job, &staged);
-    job->made = err ? 0 : staged.made.st_ino;
     if (!err && S_ISREG(job->src.st_mode))
         err = copy_data(job, &staged);
     if (!err)
@@ -351,6 +379,7 @@ static int run(struct copyup *job)
         err = publish(job, &staged);
     if (!err && job->mode)
         look_after(job, &staged);
+    job->made = job->known ? job->after.st_ino : staged.made.st_ino;
     staged_finish(job, &staged);
     return err;
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+struct ahead;
 struct sources;
 
 enum { STACK_LAYERS_MAX = 4096 };
@@ -39,6 +40,9 @@ struct abilities {
     bool rename_whiteout; /* RENAME_WHITEOUT */
     bool handles;         /* handles may be opened: CAP_DAC_READ_SEARCH */
     bool chown;           /* files may be given away */
+    bool exact;           /* what is made in the stage has the very mode that is asked for, ... */
+    uid_t uid;            /* ... and this owner */
+    gid_t gid;
 };
 
 /* What may be written that an older reader would not understand. */
@@ -66,8 +70,10 @@ struct stack {
     int index; /* work/index, or -1 */
     struct abilities able;
     struct features features;
-    struct fdcache *fds;  /* borrowed: one cache serves every tree of a mount */
-    uint64_t secret;      /* in the cache's keys: of this stack, and not to be guessed by a layer */
+    struct fdcache *fds; /* borrowed: one cache serves every tree of a mount */
+    struct ahead
+        *blanks;     /* files without a name in the stage; NULL: none are made ahead. Borrowed */
+    uint64_t secret; /* in the cache's keys: of this stack, and not to be guessed by a layer */
     struct sources *root; /* lower sources of the root directory; NULL when there are none */
     struct mergecache *merges;
 };

@@ -324,6 +324,27 @@ static int probe_tmpfile(int stage, bool *works)
     return concluded(err, works);
 }
 
+/* A default ACL, a directory that gives its group away or a server that maps owners would make it
+ * something else. */
+static int probe_exact(int stage, struct abilities *able)
+{
+    struct stat st;
+    char temp[UPPER_TEMP_MAX];
+    const mode_t mode = 0777, mask = umask(0);
+    upper_temp_name(temp);
+    int err = mkdirat(stage, temp, mode) < 0 ? -errno : 0;
+    umask(mask);
+    if (!err)
+        err = fd_stat(stage, temp, &st);
+    (void)remove_tree(stage, temp);
+    if (err)
+        return err;
+    able->exact = (st.st_mode & 07777) == mode;
+    able->uid = st.st_uid;
+    able->gid = st.st_gid;
+    return 0;
+}
+
 static int probe_rename_whiteout(int stage, bool *works)
 {
     char from[UPPER_TEMP_MAX], to[UPPER_TEMP_MAX];
@@ -362,6 +383,8 @@ static int probe_all(struct stack *stack, bool force_user)
         err = probe_whiteout(stack->stage, &device);
     if (!err)
         err = probe_tmpfile(stack->stage, &stack->able.tmpfile);
+    if (!err)
+        err = probe_exact(stack->stage, &stack->able);
     stack->able.whiteform = !err && device ? WHITEFORM_DEVICE : WHITEFORM_FILE;
     if (!err && stack->able.whiteform == WHITEFORM_DEVICE)
         err = probe_rename_whiteout(stack->stage, &stack->able.rename_whiteout);

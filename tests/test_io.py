@@ -866,6 +866,38 @@ def test_reading_leaves_no_access_time_in_a_layer(sandbox, kind):
     assert {path: path.lstat().st_atime_ns for path in paths} == dict.fromkeys(paths, 10**18)
 
 
+def access_list(owner, group, others):
+    """The least list there is, as linux/posix_acl_xattr.h lays it out."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", tag, rights, 0xffffffff) for tag, rights in
+                                           ((0x01, owner), (0x04, group), (0x20, others)))
+
+
+@pytest.mark.parametrize("kind", ["plyfs", "kernel"])
+@pytest.mark.parametrize("work_gives", ["nothing", "a group", "a list"])
+def test_what_is_copied_up_has_the_mode_that_is_asked_for_whatever_the_work_directory_gives(sandbox, kind, work_gives):
+    """From its parent a new object takes a group, or what a default access list leaves of its mode."""
+    need_root()
+    lower, upper, work = (sandbox.directory(name) for name in ("lower", "upper", "work"))
+    for number in range(30):
+        (lower / f"d{number}").mkdir()
+        (lower / f"f{number}").write_bytes(b"")
+    if work_gives == "a group":
+        os.chown(work, 0, 1000)
+        os.chmod(work, 0o2755)
+    if work_gives == "a list":
+        os.setxattr(work, "system.posix_acl_default", access_list(7, 0, 0))
+    options = ("redirect_dir=on", "metacopy=on") if kind == "kernel" else ()
+    with getattr(sandbox, kind)([lower], upper, work, options=options) as union:
+        for number in range(30):
+            os.chmod(union / f"d{number}", 0o775 - number % 3)
+            os.chmod(union / f"f{number}", 0o664 - number % 3)
+    assert len(os.listdir(upper)) == 60
+    for name in os.listdir(upper):
+        st = os.lstat(upper / name)
+        mode = (0o40775 if name[0] == "d" else 0o100664) - int(name[1:]) % 3
+        assert (name, oct(st.st_mode), st.st_uid, st.st_gid) == (name, oct(mode), 0, 0)
+
+
 PARALLEL = r"""
 import os, random, sys
 where, seed = sys.argv[1], int(sys.argv[2])

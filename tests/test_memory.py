@@ -6,12 +6,13 @@ import os
 import pathlib
 import re
 import resource
+import signal
 import subprocess
 import sys
 
 import pytest
 
-from harness import PLYFS, Sandbox, need, need_fuse, need_root, run
+from harness import PLYFS, Sandbox, need, need_fuse, need_root, need_tool, run
 from procfs import daemons, descriptors, is_idle, processor_ticks, resident
 from storekit import wait_for
 
@@ -315,6 +316,40 @@ def test_of_two_processors_a_client_and_its_daemon_share_one(sandbox, profile):
         wait_for(lambda: placed(pid)[0] == ours, "the vigil to be free again", 60)
         assert not os.path.lexists(mount / "the thread that was bound is free as soon as it is asked again")
         assert placed(pid) == (ours, set())
+
+
+CHANGE = """
+import os, sys
+for name in os.listdir(sys.argv[1]):
+    os.chmod(os.path.join(sys.argv[1], name), 0o600)
+"""
+
+
+def test_of_two_processors_the_idle_one_does_what_nobody_need_wait_for(sandbox, profile):
+    need_two_processors()
+    need_root()
+    need_tool("strace")
+    lower, log = sandbox.directory("lower"), sandbox.path / "log"
+    for number in range(3000):
+        (lower / f"f{number}").write_bytes(b"lower")
+    with mounted(sandbox, [lower], profile) as mount:
+        pid, = daemons(mount.at)
+        wait_for(lambda: vigils(pid), "the vigil")
+        vigil, = vigils(pid)
+        tracer = subprocess.Popen(["strace", "-qq", "-e", "trace=openat,close", "-o", log, "-p", str(vigil)])
+        status = pathlib.Path(f"/proc/{pid}/task/{vigil}/status")
+        wait_for(lambda: f"TracerPid:\t{tracer.pid}\n" in status.read_text(), "strace to begin")
+        run(sys.executable, "-c", CHANGE, mount.at)
+        wait_for(lambda: is_asleep(pid, vigil), "the vigil to end")
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(60)
+        made = re.findall(r"O_TMPFILE.* = (\d+)$", log.read_text(), re.MULTILINE)
+        closed = re.findall(r"^close\((\d+)\)", log.read_text(), re.MULTILINE)
+        assert len(made) > 10 and len(closed) > 10, (len(made), len(closed))
+        assert {os.lstat(mount / name).st_mode for name in os.listdir(mount.at)} == {0o100600}
+        wait_for(lambda: is_asleep(pid, vigil), "the vigil to end")
+        left = [os.readlink(at) for at in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+        assert not [path for path in left if "(deleted)" in path]
 
 
 def is_asleep(pid, thread):
