@@ -390,6 +390,7 @@ static int open_tree(struct options *options, struct mount *mount, struct tree *
 {
     int err = open_layers(options, &tree->stack, mount->fds);
     tree->stack.blanks = mount->chores.blanks;
+    tree->stack.frozen = options->timeout < 0;
     if (err)
         return err;
     tree->read_only = !tree->stack.writable;

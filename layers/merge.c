@@ -15,6 +15,7 @@
 #include "whiteout.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { BUCKETS = 4096, TALLIES = 1024 };
 
@@ -35,6 +36,7 @@ struct mergecache {
     struct merge ring; /* oldest at ring.newer, newest at ring.older */
     size_t bytes, limit;
     struct tally tallies[TALLIES];
+    atomic_bool singles[TALLIES]; /* one of the single sources that meet there has been read */
 };
 
 struct mergecache *mergecache_create(size_t limit)
@@ -323,6 +325,28 @@ struct merge *merge_if_worth(const struct stack *stack, const struct sources *so
     pthread_mutex_unlock(&cache->lock);
     *err = 0;
     return merge || !is_worth(stack, sources) ? merge : merge_make(stack, sources, err);
+}
+
+void merge_note_absent(const struct stack *stack, const struct sources *sources)
+{
+    int err = 0;
+    if (!stack->frozen || !is_worth(stack, sources))
+        return;
+    struct merge *merge = merge_get(stack, sources, &err);
+    merge_release(stack->merges, merge);
+    if (merge)
+        atomic_store(&stack->merges->singles[sources->id % TALLIES], true);
+}
+
+struct merge *merge_of_single(const struct stack *stack, const struct sources *sources)
+{
+    struct mergecache *cache = stack->merges;
+    if (!atomic_load_explicit(&cache->singles[sources->id % TALLIES], memory_order_relaxed))
+        return NULL;
+    pthread_mutex_lock(&cache->lock);
+    struct merge *merge = cache_get(cache, sources->id);
+    pthread_mutex_unlock(&cache->lock);
+    return merge;
 }
 
 void merge_release(struct mergecache *cache, struct merge *merge)

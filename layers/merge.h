@@ -2,8 +2,9 @@
  *
  * The merged names of a directory's sealed sources: made once at the first need, kept within a
  * bound, dropped oldest first. Never the upper layer: that is asked each time, for one system call.
- * Only directories with two or more sources are merged; a single one is asked directly. So are all
- * of them for the first names looked up in a large directory: see merge_if_worth().
+ * Only directories with two or more sources are merged; a single one is asked directly, until names
+ * have been looked for there in vain again and again: see merge_note_absent(). So are all of them
+ * for the first names looked up in a large directory: see merge_if_worth().
  */
 #ifndef PLYFS_MERGE_H
 #define PLYFS_MERGE_H
@@ -49,6 +50,15 @@ struct merge *merge_get(const struct stack *stack, const struct sources *sources
  * for it. The sources are read once the lookups have cost about what reading them all would, so
  * never more than twice the least is spent, whether one name is wanted or all. */
 struct merge *merge_if_worth(const struct stack *stack, const struct sources *sources, int *err);
+
+/* A name was looked for in vain in a single source. Programs that make a file, and take it away,
+ * again and again (the journal of a database) ask for it each time: when that has cost about what
+ * reading the source does, and nobody else changes it, it is read. */
+void merge_note_absent(const struct stack *stack, const struct sources *sources);
+
+/* The names of a single source, with one more user; NULL where they were not read. */
+struct merge *merge_of_single(const struct stack *stack, const struct sources *sources);
+
 void merge_release(struct mergecache *cache, struct merge *merge);
 
 /* What is known of `name`; NULL when no source has it. */

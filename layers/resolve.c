@@ -60,17 +60,23 @@ static void walk_finish(struct walk *walk)
     free(walk->owned);
 }
 
+static bool is_single(const struct sources *sources)
+{
+    return sources && sources->count == 1;
+}
+
 /* Begins a walk for a plain name, narrowed to the sources that have it where a merge can tell. */
 static int walk_begin(struct walk *walk, const struct stack *stack, const struct sources *sources,
                       const char *name, bool narrow)
 {
     *walk = (struct walk){.stack = stack, .from = sources, .tail = name};
     walk->end = sources ? sources->count : 0;
-    if (!sources || sources->count < 2 || !narrow)
+    if (!sources || !narrow)
         return 0;
     int err = 0;
-    struct merge *merge = merge_if_worth(stack, sources, &err);
-    walk->beside = !merge;
+    struct merge *merge =
+        is_single(sources) ? merge_of_single(stack, sources) : merge_if_worth(stack, sources, &err);
+    walk->beside = !merge && !is_single(sources);
     if (!merge)
         return err;
     const struct merge_name *known = merge_find(merge, name);
@@ -576,6 +582,15 @@ static int settle_lower(struct walk *walk, struct found *found, struct entry *en
     return err ? err : collect_data(walk, entry);
 }
 
+/* The topmost layer that has the name, as walk_next(). */
+static int first_step(struct walk *walk, const struct sources *sources, struct found *found)
+{
+    int more = walk_next(walk, found);
+    if (more == 0 && is_single(sources) && !walk->checked)
+        merge_note_absent(walk->stack, sources);
+    return more;
+}
+
 static int resolve_lower(const struct stack *stack, const struct sources *sources, const char *name,
                          struct entry *entry)
 {
@@ -584,7 +599,7 @@ static int resolve_lower(const struct stack *stack, const struct sources *source
     int err = walk_begin(&walk, stack, sources, name, true);
     if (err)
         return err;
-    int more = walk_next(&walk, &found);
+    int more = first_step(&walk, sources, &found);
     err = more > 0 ? settle_lower(&walk, &found, entry) : more;
     found_finish(&found);
     walk_finish(&walk);
@@ -744,7 +759,7 @@ int resolve_lower_shows(const struct stack *stack, const struct sources *sources
     int err = walk_begin(&walk, stack, sources, name, true);
     if (err)
         return err;
-    int more = walk_next(&walk, &found);
+    int more = first_step(&walk, sources, &found);
     found_finish(&found);
     walk_finish(&walk);
     return more;

@@ -62,6 +62,7 @@ struct stack {
     /* One layer that is shown as it is: no name in it is a whiteout, no attribute a book. */
     bool plain;
     bool recorded; /* owners of some layer are recorded */
+    bool frozen;   /* nobody else changes the layers: what is not there never will be */
     uint8_t tag;   /* of one that is routed to: the highest byte of its inode numbers; else 0 */
     struct layer *layers;
     unsigned backing_count;

@@ -2,6 +2,7 @@
 #include "kit.h"
 
 #include "merge.h"
+#include "resolve.h"
 #include "sources.h"
 
 #include <dirent.h>
@@ -183,6 +184,60 @@ static void a_directory_that_was_listed_is_not_asked_again(void **state)
     done(&all, merge);
 }
 
+static bool shows(const struct kit_union *all, const char *name)
+{
+    int found = resolve_lower_shows(&all->stack, all->stack.root, name);
+    assert_in_range(found, 0, 1);
+    return found;
+}
+
+static bool is_read(const struct kit_union *all)
+{
+    struct merge *merge = merge_of_single(&all->stack, all->stack.root);
+    merge_release(all->stack.merges, merge);
+    return merge != NULL;
+}
+
+static void a_single_source_is_read_when_names_were_looked_for_in_vain(void **state)
+{
+    (void)state;
+    const bool frozen[] = {true, false};
+    kit_tree("f 1/a, w 1/gone, f 1/.wh.b, f 1/b");
+    for (int i = 0; i < 2; i++) {
+        struct kit_union all;
+        kit_union_open(&all, "1", false);
+        all.stack.frozen = frozen[i];
+        for (int n = 0; n < 100; n++)
+            assert_true(shows(&all, "a"));
+        assert_false(is_read(&all));
+        for (int n = 0; n < 100; n++)
+            assert_false(shows(&all, "absent"));
+        assert_int_equal(is_read(&all), frozen[i]);
+        assert_true(shows(&all, "a"));
+        assert_true(shows(&all, "b"));
+        assert_false(shows(&all, "gone"));
+        assert_false(shows(&all, ".wh.b"));
+        /* Of a layer that others may change nothing is taken for granted. */
+        kit_file("1/absent", "");
+        assert_int_equal(shows(&all, "absent"), !frozen[i]);
+        assert_int_equal(unlinkat(kit_root(), "1/absent", 0), 0);
+        kit_union_close(&all);
+    }
+}
+
+static void a_large_single_source_is_not_read_for_a_few_names(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    make_names(6000);
+    kit_union_open(&all, "1", false);
+    all.stack.frozen = true;
+    for (int n = 0; n < 100; n++)
+        assert_false(shows(&all, "absent"));
+    assert_false(is_read(&all));
+    kit_union_close(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +250,8 @@ int main(void)
         kit_test(many_names_are_all_found),
         kit_test(the_larger_a_directory_is_the_more_lookups_it_takes_to_read_it),
         kit_test(a_directory_that_was_listed_is_not_asked_again),
+        kit_test(a_single_source_is_read_when_names_were_looked_for_in_vain),
+        kit_test(a_large_single_source_is_not_read_for_a_few_names),
     };
     return kit_run("merge", tests, sizeof(tests) / sizeof(tests[0]));
 }
