@@ -122,6 +122,17 @@ def test_the_floor_is_the_kernels_own_time_and_an_empty_request_for_each():
     assert floors.floor(asked(0.001, 3000, 9.0), "untar", OURS) == pytest.approx(4.0)
 
 
+def test_a_request_to_read_takes_at_least_what_a_page_of_an_open_file_takes():
+    results = asked(0.001, 3000, 9.0)
+    results.count("untar", OURS, 0, 3000, 500)
+    for name, value in (("kernel", 0.5), (OURS, 2.5)):
+        results.add("randread-4k/cold", name, value)
+    results.count("randread-4k/cold", OURS, 1000, 1010, 1000)
+    assert floors.read_cost(results, OURS) == pytest.approx(0.002)
+    assert floors.floor(results, "untar", OURS) == pytest.approx(4.5)
+    assert floors.floor(results, "randread-4k/cold", OURS) == pytest.approx(1.51), "it is no floor of itself"
+
+
 def test_a_promise_below_the_floor_is_held_to_the_floor():
     found = verdict(asked(0.001, 4000, 5.7))  # the floor is 5.0, 4.5 was promised
     assert found.kept and found.by_floor and "1.14 of the floor" in found.words

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""How many requests a FUSE mount is asked, counted by the kernel where it sends them.
+"""How many requests a FUSE mount is asked, counted by the kernel where it sends them, and how many of them
+are for the data of a file.
 
 The counting needs tracefs and Linux 6.11, which has the event; elsewhere nothing is counted. It costs
 the client some 0.3 us a request, so it is done in one round only.
@@ -12,6 +13,7 @@ import subprocess
 
 TRACING = pathlib.Path("/sys/kernel/tracing")
 EVENT = "events/fuse/fuse_request_send"
+FUSE_READ = 15  # an opcode of linux/fuse.h
 
 
 def can_count():
@@ -32,13 +34,25 @@ def _connection(mountpoint):
 
 
 class Count:
-    number = None  # of requests; None when they were not counted
+    number = reads = None  # of requests, and of those to read a file; None when they were not counted
 
 
-def _recorded(instance):
-    """All that were sent: those still in the buffers, and those that made room for them."""
-    return sum(int(found) for stats in instance.glob("per_cpu/cpu*/stats")
-               for found in re.findall(r"^(?:entries|overrun): (\d+)$", stats.read_text(), re.MULTILINE))
+class _Instance:
+    """The kernel's counter of those requests that a filter lets by."""
+
+    def __init__(self, name, wanted):
+        self.path = TRACING / "instances" / f"plyfs-bench-{os.getpid()}-{name}"
+        self.path.mkdir()
+        if wanted:
+            (self.path / EVENT / "filter").write_text(wanted)
+
+    def switch(self, on):
+        (self.path / EVENT / "enable").write_text("1" if on else "0")
+
+    def recorded(self):
+        """All that were sent: those still in the buffers, and those that made room for them."""
+        return sum(int(found) for stats in self.path.glob("per_cpu/cpu*/stats")
+                   for found in re.findall(r"^(?:entries|overrun): (\d+)$", stats.read_text(), re.MULTILINE))
 
 
 @contextlib.contextmanager
@@ -49,15 +63,18 @@ def counted(mountpoints, wanted):
     if not wanted or not can_count():
         yield count
         return
-    instance = TRACING / "instances" / f"plyfs-bench-{os.getpid()}"
-    instance.mkdir()
+    ours = [f"connection == {_connection(mountpoint)}" for mountpoint in mountpoints or ()]
+    reads = [" && ".join([*one, f"opcode == {FUSE_READ}"]) for one in ([[each] for each in ours] or [[]])]
+    instances = []
     try:
-        if mountpoints is not None:
-            ours = " || ".join(f"connection == {_connection(mountpoint)}" for mountpoint in mountpoints)
-            (instance / EVENT / "filter").write_text(ours)
-        (instance / EVENT / "enable").write_text("1")
+        instances += [_Instance("all", " || ".join(ours))]
+        instances += [_Instance("reads", " || ".join(f"({each})" for each in reads))]
+        for instance in instances:
+            instance.switch(True)
         yield count
-        (instance / EVENT / "enable").write_text("0")
-        count.number = _recorded(instance)
+        for instance in instances:
+            instance.switch(False)
+        count.number, count.reads = (instance.recorded() for instance in instances)
     finally:
-        instance.rmdir()
+        for instance in instances:
+            instance.path.rmdir()

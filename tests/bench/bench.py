@@ -71,7 +71,7 @@ def take(workload, step, contender, mounts, environment, results, look):
             results.add_size(name, contender.name, mount.resident())
     elif step.timed:
         results.add(name, contender.name, seconds + (mount.seconds if step.from_mount else 0))
-        results.count(name, contender.name, step.calls, requests.number)
+        results.count(name, contender.name, step.calls, requests.number, requests.reads)
 
 
 def measure(workload, contender, tree_set, scratch, results, look):

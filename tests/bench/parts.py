@@ -42,8 +42,9 @@ def _restore(told, families, workloads):
                 results.add(measure, contender, value)
             for value in values.get("mebibytes", []):
                 results.add_size(measure, contender, value)
-            if values["requests"] is not None:
-                results.requests.setdefault(measure, {})[contender] = values["requests"]
+            for table, what in ((results.requests, "requests"), (results.reads, "reads")):
+                if values[what] is not None:
+                    table.setdefault(measure, {})[contender] = values[what]
 
 
 def continued(path, about, run, families, workloads):

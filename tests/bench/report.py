@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import time
 
-from floors import floor, request_cost
+from floors import floor, read_cost, request_cost
 from promises import verdicts
 
 WIDTH = 25
@@ -70,9 +70,10 @@ def print_requests(results, contenders):
     print(f"{'':24}" + "".join(f"{c.name:>{WIDTH}}" for c in fuse))
     for name in results.requests:
         print(f"{name:24}" + "".join(f"{_cost(results, name, c.name):>{WIDTH}}" for c in fuse))
-    costs = [(c.name, cost) for c in fuse if (cost := request_cost(results, c.name)) is not None]
-    for name, cost in costs:
-        print(f"an empty request of {name}: {cost * 1e6:.1f} us")
+    for what, cost_of in (("an empty request", request_cost), ("a request for a page of a file", read_cost)):
+        for contender in fuse:
+            if (cost := cost_of(results, contender.name)) is not None:
+                print(f"{what} of {contender.name}: {cost * 1e6:.1f} us")
 
 
 def print_verdicts(verdicts):
@@ -86,6 +87,7 @@ def _measure(results, name, contender):
     return {"mebibytes" if name in results.sizes else "seconds": results.times(name, contender),
             "median": results.median(name, contender), "spread": results.spread(name, contender),
             "requests": results.requests.get(name, {}).get(contender),
+            "reads": results.reads.get(name, {}).get(contender),
             "floor": None if name in results.sizes else floor(results, name, contender),
             "ratio": results.ratio(name, contender, results.family.reference)}
 

@@ -9,13 +9,13 @@ class Wrong(Exception):
 
 class Results:
     """Values by measure and contender of a family: seconds, or MiB for the measures named in `sizes`;
-    what each measure's work must have given, the reads or writes that it is made of, and how many
-    requests it took."""
+    what each measure's work must have given, the reads or writes that it is made of, how many
+    requests it took, and how many of them to read the data of files."""
 
     def __init__(self, family, backing="tmpfs"):
         self.family, self.values, self.expected, self.sizes = family, {}, {}, set()
         self.backing = backing
-        self.calls, self.requests = {}, {}
+        self.calls, self.requests, self.reads = {}, {}, {}
 
     def add(self, measure, contender, value):
         self.values.setdefault(measure, {}).setdefault(contender, []).append(value)
@@ -24,10 +24,11 @@ class Results:
         self.sizes.add(measure)
         self.add(measure, contender, mebibytes)
 
-    def count(self, measure, contender, calls, requests):
+    def count(self, measure, contender, calls, requests, reads=None):
         self.calls[measure] = calls
-        if requests is not None:
-            self.requests.setdefault(measure, {})[contender] = requests
+        for table, number in ((self.requests, requests), (self.reads, reads)):
+            if number is not None:
+                table.setdefault(measure, {})[contender] = number
 
     def check(self, what, contender, found):
         first, expected = self.expected.setdefault(what, (contender, found))
@@ -36,7 +37,7 @@ class Results:
 
     def forget(self, workload, contender):
         """Nothing that a contender gave for a workload is kept: it did not do it rightly."""
-        for table in (self.values, self.requests):
+        for table in (self.values, self.requests, self.reads):
             for measure, by in table.items():
                 if measure.split("/")[0] == workload:
                     by.pop(contender, None)
