@@ -44,8 +44,7 @@ static const char *staged_name(const struct staged *staged)
 
 static void staged_finish(const struct copyup *job, struct staged *staged)
 {
-    if (staged->fd >= 0)
-        fdcache_close(job->stack->fds, steal_fd(&staged->fd));
+    own_close(&staged->fd);
     if (staged->named)
         upper_discard(job->stack, staged->temp);
 }
@@ -380,6 +379,8 @@ static int run(struct copyup *job)
     if (!err && job->mode)
         look_after(job, &staged);
     job->made = job->known ? job->after.st_ino : staged.made.st_ino;
+    if (!err && staged.fd >= 0) /* it has a name now, so that nobody waits for its end */
+        fdcache_close(job->stack->fds, steal_fd(&staged.fd));
     staged_finish(job, &staged);
     return err;
 }

@@ -87,12 +87,11 @@ static struct fdref *unlist(struct shard *shard, struct fdref *ref)
     return ref->users == 0 ? ref : NULL;
 }
 
-/* What is pinned or written to may be all that is left of a file: its end is not put off. */
 static void discard(struct fdcache *cache, struct fdref *ref)
 {
     if (!ref)
         return;
-    tray_close(ref->pinned || ref->writable ? NULL : cache->tray, ref->fd);
+    tray_close(ref->lingers ? cache->tray : NULL, ref->fd);
     free(ref);
 }
 
@@ -211,6 +210,12 @@ struct fdref *fdcache_pin(struct fdcache *cache, uint64_t key, int fd, bool writ
 {
     const struct fdref pinned = {.key = key, .fd = fd, .writable = writable, .pinned = true};
     return insert(cache, &pinned);
+}
+
+void fdref_may_linger(struct fdref *ref)
+{
+    if (ref)
+        ref->lingers = true;
 }
 
 /* From the beginning, which is also what shows the names that came since it was opened. */

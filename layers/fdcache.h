@@ -27,6 +27,7 @@ struct fdref {
     bool writable;
     bool pinned;
     bool listed;
+    bool lingers;        /* it may be closed somewhat later: see fdref_may_linger() */
     bool readable;       /* a directory that is open for reading */
     atomic_bool reading; /* somebody does, by this descriptor */
     unsigned users;
@@ -47,10 +48,10 @@ static inline uint64_t fdkey(enum fdkind kind, uint64_t id)
 struct fdcache *fdcache_create(size_t limit);
 void fdcache_destroy(struct fdcache *cache);
 
-/* Descriptors that are not used any more are laid there, for others to close. Borrowed. */
+/* What may linger is laid there when it is not used any more, for others to close. Borrowed. */
 void fdcache_use_tray(struct fdcache *cache, struct tray *tray);
 
-/* Closes a descriptor that was never put in, of a file that has a name, in the same way. */
+/* Closes a descriptor that was never put in, and may linger. */
 void fdcache_close(struct fdcache *cache, int fd);
 
 /* The cached descriptor with one more user, or NULL. */
@@ -74,6 +75,11 @@ void fdcache_drop(struct fdcache *cache, uint64_t key);
 must_check int fdref_each_entry(struct fdref *ref,
                                 int (*each)(void *context, int fd, const struct dirent *entry),
                                 void *context);
+
+/* Nobody waits for the end of this descriptor, which is of an object of a sealed layer: what is
+ * open of the host's keeps a filesystem busy, and what has lost its name a disk full. Said by who
+ * put it in, before it is released. NULL is fine. */
+void fdref_may_linger(struct fdref *ref);
 
 /* Gives one use back. NULL is fine. */
 void fdref_release(struct fdcache *cache, struct fdref *ref);

@@ -280,6 +280,7 @@ struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const c
         return NULL;
     }
     ref = fdcache_put_dir(stack->fds, key, fd, readable);
+    fdref_may_linger(ref);
     *err = ref ? 0 : -ENOMEM;
     return ref;
 }
@@ -293,6 +294,7 @@ static int read_first(const struct stack *stack, unsigned layer, const char *pat
         return fd;
     int err = dirents_read(fd, each, context);
     struct fdref *ref = fdcache_put_dir(stack->fds, lower_key(stack, layer, path), fd, true);
+    fdref_may_linger(ref);
     fdref_release(stack->fds, ref);
     return err ? err : ref ? 0 : -ENOMEM;
 }
