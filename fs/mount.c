@@ -73,17 +73,18 @@ static int pin_directory(struct mount *mount, uint32_t index, int fd)
     return ref ? 0 : -ENOMEM;
 }
 
-enum { FDS_MAX = 2048 };
+enum { FDS_MAX = 2048, FDS_FOR_CHORES = 1024 };
 
 /* As many descriptors as the hard limit has, and half of them for the cache, but not more than
  * help: each holds an inode of a layer in the kernel's memory. */
-static struct fdcache *make_fdcache(void)
+static struct fdcache *make_fdcache(rlim_t *all)
 {
     struct rlimit limit = {.rlim_cur = 1024, .rlim_max = 1024};
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         getrlimit(RLIMIT_NOFILE, &limit);
+    *all = limit.rlim_cur;
     rlim_t most = limit.rlim_cur / 2;
     return fdcache_create(most > FDS_MAX ? FDS_MAX : (size_t)most);
 }
@@ -108,8 +109,10 @@ int mount_init(struct mount *mount)
     pthread_rwlock_init(&mount->names, &attr);
     pthread_rwlockattr_destroy(&attr);
     mount->meter = meter_create();
-    mount->fds = make_fdcache();
-    if (mount->fds)
+    rlim_t descriptors;
+    mount->fds = make_fdcache(&descriptors);
+    /* What waits to be closed is open: where descriptors are few none can be spared for that. */
+    if (mount->fds && descriptors >= FDS_FOR_CHORES)
         chores_init(&mount->chores, mount->fds);
     mount->listings = listings_create(32u << 20);
     mount->glances = glances_create();
