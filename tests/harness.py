@@ -24,6 +24,7 @@ PLYFS = os.environ.get("PLYFS", str(ROOT / "build" / "plyfs"))
 CI = os.environ.get("CI") == "true"
 LIBC = ctypes.CDLL(None, use_errno=True)
 MNT_DETACH = 2
+TOLD_IN_FULL = 5000     # names of a layer: what of it has changed is told
 
 
 # ---- what this machine can do -------------------------------------------------------------------
@@ -168,8 +169,12 @@ def assert_same(left, right, what="trees differ"):
 
 def digest(directory):
     """One digest of everything in a directory that a user could see (atime aside), ns times."""
+    return digest_of(listing(directory, times="ns"))
+
+
+def digest_of(records):
     sha = hashlib.sha256()
-    for path, record in sorted(listing(directory, times="ns").items()):
+    for path, record in sorted(records.items()):
         sha.update(repr((path, sorted(record.items()))).encode("utf-8", "surrogateescape"))
     return sha.hexdigest()
 
@@ -282,7 +287,7 @@ class Sandbox:
             "/dev/shm", os.W_OK) else None)
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="plyfs-test-", dir=base))
         os.chmod(self.path, 0o755)
-        self.mounts, self.guarded, self.counter = [], {}, 0
+        self.mounts, self.guarded, self.listed, self.counter = [], {}, {}, 0
 
     def directory(self, name=None):
         """A new directory: `name`, with a number behind it when it is taken."""
@@ -300,7 +305,10 @@ class Sandbox:
         for layer in layers:
             layer = os.path.realpath(layer)
             if layer not in self.guarded:
-                self.guarded[layer] = digest(layer)
+                found = listing(layer, times="ns")
+                self.guarded[layer] = digest_of(found)
+                if len(found) < TOLD_IN_FULL:
+                    self.listed[layer] = found
 
     def regard(self, *layers):
         for layer in layers:
@@ -331,8 +339,10 @@ class Sandbox:
                     broken.append(f"{mount.at}: {error}")
                     umount(mount.at, lazy=True)
         for layer, before in self.guarded.items():
-            if digest(layer) != before:
+            found = listing(layer, times="ns")
+            if digest_of(found) != before:
                 broken.append(f"the lower layer {layer} was changed")
+                broken += differences(self.listed.get(layer, found), found, 10)
         run("chmod", "-R", "u+rwx", self.path, check=False)
         shutil.rmtree(self.path, ignore_errors=True)
         assert not broken, "\n".join(broken)
