@@ -405,10 +405,11 @@ def on_overlayfs(box):
 
 
 def on_fuse(box):
-    """No rename flags, no O_TMPFILE, no file handles."""
+    """No rename flags, no O_TMPFILE, no file handles. To bindfs two names of a file are two files: what it
+    told of one would stay for a second when the other goes."""
     need_tool("bindfs")
     at, source = box.directory("fuse"), box.directory("source")
-    run("bindfs", source, at)
+    run("bindfs", "-o", "attr_timeout=0", source, at)
     return at
 
 
