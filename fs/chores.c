@@ -8,12 +8,12 @@ void chores_init(struct chores *chores, struct fdcache *fds)
 {
     *chores = (struct chores){.fds = fds, .tray = tray_create()};
     fdcache_use_tray(fds, chores->tray);
-    chores->blanks = ahead_create(fds, chores->tray);
+    chores->blanks = blanks_create(chores->tray);
 }
 
 void chores_finish(struct chores *chores)
 {
-    ahead_destroy(chores->blanks);
+    blanks_destroy(chores->blanks);
     if (chores->fds)
         fdcache_use_tray(chores->fds, NULL);
     tray_destroy(chores->tray);
@@ -23,17 +23,17 @@ void chores_finish(struct chores *chores)
 void chores_begin(const struct chores *chores)
 {
     tray_begin(chores->tray);
-    ahead_begin(chores->blanks);
+    blanks_begin(chores->blanks);
 }
 
 void chores_do(const struct chores *chores)
 {
-    ahead_work(chores->blanks);
+    blanks_work(chores->blanks);
     tray_clear(chores->tray);
 }
 
 void chores_end(const struct chores *chores)
 {
-    ahead_end(chores->blanks);
+    blanks_end(chores->blanks);
     tray_end(chores->tray);
 }

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a thread that spins for want of requests (vigil.h) does meanwhile, so that nobody who waits
- * for an answer waits for it: it closes descriptors, and makes files ahead of their need.
+ * for an answer waits for it: it closes descriptors, and makes blanks ahead of their need.
  */
 #ifndef PLYFS_CHORES_H
 #define PLYFS_CHORES_H
 
-#include "ahead.h"
+#include "blank.h"
+#include "fdcache.h"
 #include "tray.h"
 
 /* All NULL: there are none. */
 struct chores {
     struct fdcache *fds;
-    struct tray *tray;    /* of the mount's descriptors */
-    struct ahead *blanks; /* files without a name in the stage (stack.h) */
+    struct tray *tray;     /* of the mount's descriptors */
+    struct blanks *blanks; /* of the stage */
 };
 
 /* Makes them for the mount whose descriptors these are, which are borrowed. Out of memory there are

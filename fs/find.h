@@ -23,6 +23,7 @@ struct spot {
  * from this call to the last use of the spot. Where names have moved since the view was taken it is
  * where the node is now. */
 must_check int find_spot(struct mount *mount, const struct node_view *view, struct spot *spot);
+
 /* The same, for its attributes: of a file that is open for writing it is that descriptor, with
  * which no name is looked up. */
 must_check int find_spot_to_ask(struct mount *mount, const struct node_view *view,

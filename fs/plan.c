@@ -389,10 +389,10 @@ static int open_tree(struct options *options, struct mount *mount, struct tree *
                      int lock_fds[2])
 {
     int err = open_layers(options, &tree->stack, mount->fds);
-    tree->stack.blanks = mount->chores.blanks;
-    tree->stack.frozen = options->timeout < 0;
     if (err)
         return err;
+    tree->stack.blanks = mount->chores.blanks;
+    tree->stack.frozen = options->timeout < 0;
     tree->read_only = !tree->stack.writable;
     err = default_work(options);
     if (!err)

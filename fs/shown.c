@@ -116,8 +116,8 @@ static int intern(struct mount *mount, const struct node_view *dir, const char *
     uint64_t id;
     if (shown->flags & NODE_ROUTE)
         name = route_key(key, shown->tree);
-    names_read(
-        mount); /* not between what a rename does on the disk and what it does to the nodes */
+    /* Not between what a rename does on the disk and what it does to the nodes. */
+    names_read(mount);
     int err = node_intern_since(mount->nodes, shown->moves, dir->index, name, shown->tree,
                                 &shown->entry, &id);
     names_end(mount);

@@ -5,6 +5,7 @@
  */
 #include "vigil.h"
 
+#include "brief.h"
 #include "caller.h"
 #include "moment.h"
 
@@ -143,13 +144,8 @@ static void pause_a_while(const struct vigil *vigil)
 {
     if (vigil->pair)
         sched_yield();
-    for (int i = 0; i < PAUSES; i++) {
-#if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-#elif defined(__aarch64__)
-        __asm__ volatile("yield");
-#endif
-    }
+    for (int i = 0; i < PAUSES; i++)
+        brief_pause();
 }
 
 static unsigned rest(struct vigil *vigil, unsigned seen, int64_t duration)

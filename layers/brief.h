@@ -20,4 +20,14 @@ static inline void brief_init(pthread_mutex_t *mutex)
     pthread_mutexattr_destroy(&attr);
 }
 
+/* To be done between two looks by whoever looks again and again without sleeping. */
+static inline void brief_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 #endif

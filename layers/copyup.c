@@ -8,7 +8,7 @@
  */
 #include "copyup.h"
 
-#include "ahead.h"
+#include "blank.h"
 #include "copymeta.h"
 #include "fd.h"
 #include "linkindex.h"
@@ -56,25 +56,10 @@ static mode_t first_mode(const struct copyup *job, const struct staged *staged, 
     return (mode & least) == least && !job->stack->layers[0].record ? mode : least;
 }
 
-/* A file without a name, in the stage. The next one is likely to have the same mode. */
-static int make_blank(const struct stack *stack, mode_t mode)
-{
-    const struct ahead_file blank = {
-        .dir = stack->stage, .name = ".", .flags = O_TMPFILE | O_RDWR | O_CLOEXEC, .mode = mode};
-    const uint64_t key = mode + 1u;
-    int fd = ahead_take(stack->blanks, key);
-    if (fd < 0)
-        fd = openat(blank.dir, blank.name, blank.flags, blank.mode);
-    if (fd < 0)
-        return -errno;
-    ahead_ask(stack->blanks, key, &blank);
-    return fd;
-}
-
 static int make_regular(const struct copyup *job, struct staged *staged, mode_t mode)
 {
     if (job->stack->able.tmpfile) {
-        staged->fd = make_blank(job->stack, mode);
+        staged->fd = blanks_take(job->stack->blanks, job->stack->stage, mode);
         return staged->fd < 0 ? staged->fd : 0;
     }
     staged->fd = fd_open_name(job->stack->stage, staged->temp, O_RDWR | O_CREAT | O_EXCL, mode);
@@ -474,6 +459,6 @@ bool copyup_moves_nothing(const struct stack *stack, int data)
 {
     if (!stack->able.tmpfile)
         return false;
-    cleanup_fd int fd = openat(stack->stage, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    cleanup_fd int fd = blank_make(stack->stage, 0600);
     return fd >= 0 && copydata_can_clone(data, fd);
 }

@@ -6,6 +6,7 @@
  */
 #include "imageexport.h"
 
+#include "blank.h"
 #include "digest.h"
 #include "fd.h"
 #include "nameset.h"
@@ -167,7 +168,7 @@ static int put_layer(struct work *work, const struct layer_row *row, struct blob
 {
     char path[PATH_SIZE];
     struct tar_sums sums;
-    cleanup_fd int fd = openat(work->stage.dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    cleanup_fd int fd = blank_make(work->stage.dir, 0600);
     if (fd < 0)
         return -errno;
     int err = pack(work, row, fd, &sums);

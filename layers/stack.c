@@ -264,6 +264,14 @@ static int open_to_read(const struct stack *stack, unsigned layer, const char *p
     return fd == -EPERM ? fd_open_beneath(root, path, O_RDONLY | O_DIRECTORY) : fd;
 }
 
+/* Puts it in the cache: with one user, or NULL when out of memory. */
+static struct fdref *keep_lower(const struct stack *stack, uint64_t key, int fd, bool readable)
+{
+    struct fdref *ref = fdcache_put_dir(stack->fds, key, fd, readable);
+    fdref_may_linger(ref);
+    return ref;
+}
+
 struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const char *path, int *err)
 {
     uint64_t key = lower_key(stack, layer, path);
@@ -279,8 +287,7 @@ struct fdref *stack_lower_dir(const struct stack *stack, unsigned layer, const c
         *err = fd;
         return NULL;
     }
-    ref = fdcache_put_dir(stack->fds, key, fd, readable);
-    fdref_may_linger(ref);
+    ref = keep_lower(stack, key, fd, readable);
     *err = ref ? 0 : -ENOMEM;
     return ref;
 }
@@ -293,8 +300,7 @@ static int read_first(const struct stack *stack, unsigned layer, const char *pat
     if (fd < 0)
         return fd;
     int err = dirents_read(fd, each, context);
-    struct fdref *ref = fdcache_put_dir(stack->fds, lower_key(stack, layer, path), fd, true);
-    fdref_may_linger(ref);
+    struct fdref *ref = keep_lower(stack, lower_key(stack, layer, path), fd, true);
     fdref_release(stack->fds, ref);
     return err ? err : ref ? 0 : -ENOMEM;
 }

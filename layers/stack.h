@@ -17,7 +17,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-struct ahead;
+struct blanks;
 struct sources;
 
 enum { STACK_LAYERS_MAX = 4096 };
@@ -71,10 +71,9 @@ struct stack {
     int index; /* work/index, or -1 */
     struct abilities able;
     struct features features;
-    struct fdcache *fds; /* borrowed: one cache serves every tree of a mount */
-    struct ahead
-        *blanks;     /* files without a name in the stage; NULL: none are made ahead. Borrowed */
-    uint64_t secret; /* in the cache's keys: of this stack, and not to be guessed by a layer */
+    struct fdcache *fds;   /* borrowed: one cache serves every tree of a mount */
+    struct blanks *blanks; /* of the stage, made ahead; NULL: none are. Borrowed */
+    uint64_t secret;      /* in the cache's keys: of this stack, and not to be guessed by a layer */
     struct sources *root; /* lower sources of the root directory; NULL when there are none */
     struct mergecache *merges;
 };

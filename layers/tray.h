@@ -21,8 +21,7 @@ struct tray *tray_create(void);
 /* Nobody tends it or uses it any more. */
 void tray_destroy(struct tray *tray);
 
-/* Closes `fd`, now or soon. Of a file whose last name is gone it must be now: that is tray_close()
- * of no tray. */
+/* Closes `fd`, now or soon; of no tray, now. */
 void tray_close(struct tray *tray, int fd);
 
 /* One thread at a time tends the tray, from tray_begin() to tray_end(), after which nothing lies in

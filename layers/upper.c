@@ -9,6 +9,7 @@
  */
 #include "upper.h"
 
+#include "blank.h"
 #include "fd.h"
 #include "linkindex.h"
 #include "log.h"
@@ -315,9 +316,9 @@ static int probe_tmpfile(int stage, bool *works)
 {
     char temp[UPPER_TEMP_MAX], path[FD_PATH_MAX];
     upper_temp_name(temp);
-    cleanup_fd int fd = openat(stage, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    cleanup_fd int fd = blank_make(stage, 0600);
     if (fd < 0)
-        return concluded(-errno, works);
+        return concluded(fd, works);
     fd_proc_path(path, fd, "");
     int err = linkat(AT_FDCWD, path, stage, temp, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
     (void)remove_tree(stage, temp);

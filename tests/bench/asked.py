@@ -63,12 +63,12 @@ def counted(mountpoints, wanted):
     if not wanted or not can_count():
         yield count
         return
-    ours = [f"connection == {_connection(mountpoint)}" for mountpoint in mountpoints or ()]
-    reads = [" && ".join([*one, f"opcode == {FUSE_READ}"]) for one in ([[each] for each in ours] or [[]])]
+    ours = " || ".join(f"connection == {_connection(mountpoint)}" for mountpoint in mountpoints or ())
+    reads = f"opcode == {FUSE_READ}"
     instances = []
     try:
-        instances += [_Instance("all", " || ".join(ours))]
-        instances += [_Instance("reads", " || ".join(f"({each})" for each in reads))]
+        instances += [_Instance("all", ours)]
+        instances += [_Instance("reads", f"({ours}) && {reads}" if ours else reads)]
         for instance in instances:
             instance.switch(True)
         yield count

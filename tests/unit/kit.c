@@ -200,6 +200,25 @@ void kit_tree(const char *words)
 
 /* ---- looking ---- */
 
+int kit_open_something(void)
+{
+    int fd = open("/", O_PATH | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+bool kit_is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+int kit_free_descriptor(void)
+{
+    int fd = kit_open_something();
+    close(fd);
+    return fd;
+}
+
 int kit_open(const char *path, int flags)
 {
     int fd = openat(here_fd, path, flags | O_NOFOLLOW | O_CLOEXEC);

@@ -58,6 +58,12 @@ ovlset kit_marks(enum ovlwhere where, int dir, const char *name);
 void kit_tree(const char *words);
 
 int kit_open(const char *path, int flags);
+
+/* A descriptor of something or other; whether one is open; the lowest that is free. */
+int kit_open_something(void);
+bool kit_is_open(int fd);
+int kit_free_descriptor(void);
+
 bool kit_exists(const char *path);
 bool kit_is_whiteout(const char *path);
 struct stat kit_stat(const char *path);

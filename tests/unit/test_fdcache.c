@@ -5,23 +5,11 @@
 
 #include <fcntl.h>
 
-static int open_something(void)
-{
-    int fd = open("/", O_PATH | O_CLOEXEC);
-    assert_true(fd >= 0);
-    return fd;
-}
-
-static bool is_open(int fd)
-{
-    return fcntl(fd, F_GETFD) >= 0;
-}
-
 static void a_descriptor_put_in_is_got_again(void **state)
 {
     (void)state;
     struct fdcache *cache = fdcache_create(64);
-    int fd = open_something();
+    int fd = kit_open_something();
     uint64_t key = fdkey(FDKIND_DATA, 7);
     assert_null(fdcache_get(cache, key));
     struct fdref *put = fdcache_put(cache, key, fd, true);
@@ -32,23 +20,23 @@ static void a_descriptor_put_in_is_got_again(void **state)
     assert_null(fdcache_get(cache, fdkey(FDKIND_UPPER_DIR, 7)));
     fdref_release(cache, got);
     fdref_release(cache, put);
-    assert_true(is_open(fd));
+    assert_true(kit_is_open(fd));
     fdcache_destroy(cache);
-    assert_false(is_open(fd));
+    assert_false(kit_is_open(fd));
 }
 
 static void a_dropped_descriptor_closes_with_its_last_user(void **state)
 {
     (void)state;
     struct fdcache *cache = fdcache_create(64);
-    int fd = open_something();
+    int fd = kit_open_something();
     uint64_t key = fdkey(FDKIND_DATA, 1);
     struct fdref *ref = fdcache_put(cache, key, fd, false);
     fdcache_drop(cache, key);
     assert_null(fdcache_get(cache, key));
-    assert_true(is_open(fd));
+    assert_true(kit_is_open(fd));
     fdref_release(cache, ref);
-    assert_false(is_open(fd));
+    assert_false(kit_is_open(fd));
     fdcache_drop(cache, key);
     fdcache_destroy(cache);
 }
@@ -57,14 +45,14 @@ static void a_descriptor_put_in_anothers_place_leaves_the_other_to_its_users(voi
 {
     (void)state;
     struct fdcache *cache = fdcache_create(64);
-    int first = open_something(), second = open_something();
+    int first = kit_open_something(), second = kit_open_something();
     uint64_t key = fdkey(FDKIND_DATA, 1);
     struct fdref *old = fdcache_put(cache, key, first, false);
     struct fdref *new = fdcache_put(cache, key, second, true);
-    assert_true(is_open(first));
+    assert_true(kit_is_open(first));
     fdref_release(cache, old);
-    assert_false(is_open(first));
-    assert_true(is_open(second));
+    assert_false(kit_is_open(first));
+    assert_true(kit_is_open(second));
     fdref_release(cache, new);
     assert_int_equal(fdcache_count(cache), 1);
     fdcache_destroy(cache);
@@ -75,7 +63,8 @@ static void unused_descriptors_are_kept_within_the_limit(void **state)
     (void)state;
     struct fdcache *cache = fdcache_create(64);
     for (uint64_t i = 0; i < 500; i++)
-        fdref_release(cache, fdcache_put(cache, fdkey(FDKIND_DATA, i), open_something(), false));
+        fdref_release(cache,
+                      fdcache_put(cache, fdkey(FDKIND_DATA, i), kit_open_something(), false));
     assert_true(fdcache_count(cache) <= 64);
     assert_true(fdcache_count(cache) >= 32);
     fdcache_destroy(cache);
@@ -87,14 +76,15 @@ static void what_was_in_use_at_once_is_closed_when_it_is_not_any_more(void **sta
     struct fdcache *cache = fdcache_create(64);
     struct fdref *refs[300];
     for (uint64_t i = 0; i < 300; i++)
-        refs[i] = fdcache_put(cache, fdkey(FDKIND_DATA, i), open_something(), false);
+        refs[i] = fdcache_put(cache, fdkey(FDKIND_DATA, i), kit_open_something(), false);
     assert_int_equal(fdcache_count(cache), 300);
     for (int i = 0; i < 300; i++) {
-        assert_true(is_open(refs[i]->fd));
+        assert_true(kit_is_open(refs[i]->fd));
         fdref_release(cache, refs[i]);
     }
     for (uint64_t i = 300; i < 600; i++)
-        fdref_release(cache, fdcache_put(cache, fdkey(FDKIND_DATA, i), open_something(), false));
+        fdref_release(cache,
+                      fdcache_put(cache, fdkey(FDKIND_DATA, i), kit_open_something(), false));
     assert_true(fdcache_count(cache) <= 64);
     fdcache_destroy(cache);
 }
@@ -103,17 +93,18 @@ static void a_pinned_descriptor_is_never_closed_for_room(void **state)
 {
     (void)state;
     struct fdcache *cache = fdcache_create(64);
-    int fd = open_something();
+    int fd = kit_open_something();
     uint64_t key = fdkey(FDKIND_ORPHAN, 5);
     fdref_release(cache, fdcache_pin(cache, key, fd, true));
     for (uint64_t i = 0; i < 1000; i++)
-        fdref_release(cache, fdcache_put(cache, fdkey(FDKIND_DATA, i), open_something(), false));
-    assert_true(is_open(fd));
+        fdref_release(cache,
+                      fdcache_put(cache, fdkey(FDKIND_DATA, i), kit_open_something(), false));
+    assert_true(kit_is_open(fd));
     struct fdref *ref = fdcache_get(cache, key);
     assert_int_equal(ref->fd, fd);
     fdcache_drop(cache, key);
     fdref_release(cache, ref);
-    assert_false(is_open(fd));
+    assert_false(kit_is_open(fd));
     fdcache_destroy(cache);
 }
 
@@ -122,9 +113,10 @@ static void the_least_recently_used_goes_first(void **state)
     (void)state;
     struct fdcache *cache = fdcache_create(64);
     uint64_t favourite = fdkey(FDKIND_DATA, 0);
-    fdref_release(cache, fdcache_put(cache, favourite, open_something(), false));
+    fdref_release(cache, fdcache_put(cache, favourite, kit_open_something(), false));
     for (uint64_t i = 1; i < 2000; i++) {
-        fdref_release(cache, fdcache_put(cache, fdkey(FDKIND_DATA, i), open_something(), false));
+        fdref_release(cache,
+                      fdcache_put(cache, fdkey(FDKIND_DATA, i), kit_open_something(), false));
         struct fdref *ref = fdcache_get(cache, favourite);
         assert_non_null(ref);
         fdref_release(cache, ref);
@@ -188,15 +180,15 @@ static void only_what_may_linger_is_laid_on_the_tray(void **state)
     tray_begin(tray);
     const bool lingers[] = {false, true};
     for (int i = 0; i < 2; i++) {
-        int fd = open_something();
+        int fd = kit_open_something();
         struct fdref *ref = fdcache_put(cache, fdkey(FDKIND_DATA, 1), fd, false);
         if (lingers[i])
             fdref_may_linger(ref);
         fdref_release(cache, ref);
         fdcache_drop(cache, fdkey(FDKIND_DATA, 1));
-        assert_int_equal(is_open(fd), lingers[i]);
+        assert_int_equal(kit_is_open(fd), lingers[i]);
         tray_clear(tray);
-        assert_false(is_open(fd));
+        assert_false(kit_is_open(fd));
     }
     tray_end(tray);
     fdcache_destroy(cache);

@@ -9,28 +9,16 @@
 
 enum { MANY = 500, ROUNDS = 20000 };
 
-static int open_something(void)
-{
-    int fd = open("/", O_PATH | O_CLOEXEC);
-    assert_true(fd >= 0);
-    return fd;
-}
-
-static bool is_open(int fd)
-{
-    return fcntl(fd, F_GETFD) >= 0;
-}
-
 static void without_anybody_who_tends_it_a_descriptor_is_closed_at_once(void **state)
 {
     (void)state;
     struct tray *tray = tray_create();
-    int fd = open_something();
+    int fd = kit_open_something();
     tray_close(tray, fd);
-    assert_false(is_open(fd));
-    fd = open_something();
+    assert_false(kit_is_open(fd));
+    fd = kit_open_something();
     tray_close(NULL, fd);
-    assert_false(is_open(fd));
+    assert_false(kit_is_open(fd));
     tray_destroy(tray);
 }
 
@@ -38,13 +26,13 @@ static void what_is_laid_is_closed_by_who_tends_it(void **state)
 {
     (void)state;
     struct tray *tray = tray_create();
-    int first = open_something(), second = open_something();
+    int first = kit_open_something(), second = kit_open_something();
     tray_begin(tray);
     tray_close(tray, first);
     tray_close(tray, second);
-    assert_true(is_open(first) && is_open(second));
+    assert_true(kit_is_open(first) && kit_is_open(second));
     tray_clear(tray);
-    assert_false(is_open(first) || is_open(second));
+    assert_false(kit_is_open(first) || kit_is_open(second));
     tray_end(tray);
     tray_destroy(tray);
 }
@@ -55,16 +43,16 @@ static void a_full_tray_puts_nothing_off(void **state)
     struct tray *tray = tray_create();
     int fds[MANY], open_ones = 0;
     for (int i = 0; i < MANY; i++)
-        fds[i] = open_something();
+        fds[i] = kit_open_something();
     tray_begin(tray);
     for (int i = 0; i < MANY; i++)
         tray_close(tray, fds[i]);
     for (int i = 0; i < MANY; i++)
-        open_ones += is_open(fds[i]);
+        open_ones += kit_is_open(fds[i]);
     assert_in_range(open_ones, 1, 64);
     tray_end(tray);
     for (int i = 0; i < MANY; i++)
-        assert_false(is_open(fds[i]));
+        assert_false(kit_is_open(fds[i]));
     tray_destroy(tray);
 }
 
@@ -72,16 +60,16 @@ static void who_stops_tending_it_leaves_nothing(void **state)
 {
     (void)state;
     struct tray *tray = tray_create();
-    int fd = open_something();
+    int fd = kit_open_something();
     tray_begin(tray);
     tray_close(tray, fd);
     tray_end(tray);
-    assert_false(is_open(fd));
+    assert_false(kit_is_open(fd));
     tray_begin(tray);
-    fd = open_something();
+    fd = kit_open_something();
     tray_close(tray, fd);
     tray_destroy(tray);
-    assert_false(is_open(fd));
+    assert_false(kit_is_open(fd));
 }
 
 /* Tends it now and then, as a thread does that spins and sleeps by turns. */
@@ -104,7 +92,7 @@ static void *tend(void *context)
 static void *lay(void *context)
 {
     for (int i = 0; i < ROUNDS; i++)
-        tray_close(((struct tending *)context)->tray, open_something());
+        tray_close(((struct tending *)context)->tray, kit_open_something());
     return NULL;
 }
 
@@ -113,8 +101,7 @@ static void each_is_closed_once_whoever_comes_and_goes(void **state)
     (void)state;
     struct tending tending = {.tray = tray_create()};
     pthread_t tends, lays[2];
-    int before = open_something(), after;
-    close(before);
+    const int before = kit_free_descriptor();
     assert_int_equal(pthread_create(&tends, NULL, tend, &tending), 0);
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&lays[i], NULL, lay, &tending), 0);
@@ -123,9 +110,7 @@ static void each_is_closed_once_whoever_comes_and_goes(void **state)
     /* Nobody tends it any more, so nothing may lie there. */
     atomic_store(&tending.over, true);
     pthread_join(tends, NULL);
-    after = open_something();
-    assert_int_equal(after, before);
-    close(after);
+    assert_int_equal(kit_free_descriptor(), before);
     tray_destroy(tending.tray);
 }
 
