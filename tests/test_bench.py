@@ -103,12 +103,12 @@ def test_the_chart_has_a_bar_for_each_contender_and_a_sign_for_who_cannot(tmp_pa
 
 
 def asked(cost, requests, seconds):
-    """Results of a run in which an empty request took `cost` seconds."""
+    """Results of a run in which an empty request took `cost` seconds more than of the kernel."""
     results = measured((seconds,))
     results.count("untar", OURS, 0, requests)
-    for name, value in (("kernel", 1.0), (OURS, 1.0 + 1000 * cost)):
-        results.add("request", name, value)
-        results.count("request", name, 1000, None)
+    for workload in ("untar", "randread-4k"):
+        for name, value in (("kernel", 0.1), (OURS, 0.1 + cost)):
+            results.add_asked(workload, name, value)
     return results
 
 
@@ -128,9 +128,22 @@ def test_a_request_to_read_takes_at_least_what_a_page_of_an_open_file_takes():
     for name, value in (("kernel", 0.5), (OURS, 2.5)):
         results.add("randread-4k/cold", name, value)
     results.count("randread-4k/cold", OURS, 1000, 1010, 1000)
-    assert floors.read_cost(results, OURS) == pytest.approx(0.002)
+    assert floors.read_factor(results, OURS) == pytest.approx(2)
     assert floors.floor(results, "untar", OURS) == pytest.approx(4.5)
     assert floors.floor(results, "randread-4k/cold", OURS) == pytest.approx(1.51), "it is no floor of itself"
+
+
+def test_each_round_is_held_against_the_same_rounds_of_others():
+    """A machine that was five times as slow for one round says nothing of anybody."""
+    results = measured((4.0, 20.0, 4.1), kernel=(1.0, 5.0, 1.0))
+    assert results.ratio("untar", OURS, "kernel") == 4.0
+    assert results.ends("untar", OURS, "kernel") == (4.0, 4.1)
+    results.count("untar", OURS, 0, 1000)
+    for bare, ours in ((0.0, 0.003), (0.0, 0.015), (0.0, 0.003)):
+        results.add_asked("untar", "kernel", bare)
+        results.add_asked("untar", OURS, ours)
+    assert floors.floors(results, "untar", OURS) == pytest.approx([4.0, 20.0, 4.0])
+    assert floors.above_floor(results, "untar", OURS) == pytest.approx(1.0)
 
 
 def test_a_promise_below_the_floor_is_held_to_the_floor():
@@ -193,7 +206,7 @@ def test_a_run_in_parts_is_one_run(tmp_path):
     assert {m: last["measures"][m][OURS]["seconds"] for m in first["measures"]} == {
         m: by[OURS]["seconds"] for m, by in first["measures"].items()}
     assert last["measures"]["chmod"][OURS]["requests"] == second["measures"]["chmod"][OURS]["requests"]
-    assert last["measures"]["chmod"][OURS]["floor"] > 0, "an empty request was asked in the last part"
+    assert last["measures"]["chmod"][OURS]["floor"] > 0, "an empty request was asked in its part"
     assert len(last["dates"]) == 3 and not last["wrong"]
 
 
@@ -213,8 +226,8 @@ def test_another_run_is_not_continued(tmp_path):
 
 def test_steps_of_one_workload_are_checked_apart(tmp_path):
     need_tool("fio")
-    _, told = bench(tmp_path, "--contenders", f"native,kernel,{OURS}", "read-1m", "request")
-    assert set(told["measures"]) == {"read-1m/cold", "read-1m/warm", "request"} and not told["wrong"]
+    _, told = bench(tmp_path, "--contenders", f"native,kernel,{OURS}", "read-1m")
+    assert set(told["measures"]) == {"read-1m/cold", "read-1m/warm"} and not told["wrong"]
     assert told["measures"]["read-1m/cold"][OURS]["floor"] > 0
 
 

@@ -31,7 +31,7 @@ import trees
 from asked import counted
 from mounted import Mount
 from results import Results, Wrong
-from workloads import QUICK, WORKLOADS
+from workloads import EMPTY, QUICK, WORKLOADS
 
 CONFIRMATIONS = 2
 
@@ -93,6 +93,14 @@ def measure(workload, contender, tree_set, scratch, results, look):
                           trees.digest(mount.result, times=False))
 
 
+def ask(workload, contender, tree_set, scratch, results):
+    """What an empty request takes now, for the floor of what was just measured."""
+    if results.family.bare and (contender.name in promises.HELD or contender.name == results.family.bare):
+        with Mount(contender, results.family, tree_set.get(EMPTY.layers), scratch, box="asked") as mount:
+            seconds, _ = EMPTY.steps[0].clock(shell(EMPTY.steps[0].command, mount, {"PATH": os.environ["PATH"]})[1])
+            results.add_asked(workload.name, contender.name, seconds / EMPTY.steps[0].calls)
+
+
 def rounds(workload, contenders, tree_set, scratch, results, count):
     """The sentences about those who did not do the work: they are left out from then on."""
     wrong = {}
@@ -103,6 +111,7 @@ def rounds(workload, contenders, tree_set, scratch, results, count):
                 continue
             try:
                 measure(workload, contender, tree_set, scratch, results, look=turn == 0)
+                ask(workload, contender, tree_set, scratch, results)
             except Wrong as error:
                 wrong[contender.name] = f"{workload.name}: {error}"
                 results.forget(workload.name, contender.name)

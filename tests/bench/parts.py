@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A run in parts, for what takes hours: each part ends after the workload that it is at, with its layers
 compared, and the next goes on with those that are left. All rounds and contenders of one workload are of
-one part, so that its ratios are within one run; an empty request costs what it did in the part that asked."""
+one part, with the empty requests that were asked beside it, so that its ratios are within one run."""
 import json
 
 from results import Wrong
@@ -45,6 +45,8 @@ def _restore(told, families, workloads):
             for table, what in ((results.requests, "requests"), (results.reads, "reads")):
                 if values[what] is not None:
                     table.setdefault(measure, {})[contender] = values[what]
+    for workload, by in told["asked"].items():
+        of_workload[workload].asked[workload] = by
 
 
 def continued(path, about, run, families, workloads):

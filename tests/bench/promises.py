@@ -7,7 +7,7 @@ seconds (of memory, in MiB). One that the kernel's FUSE makes impossible is held
 """
 import dataclasses
 
-from floors import floor
+from floors import above_floor
 
 ABOVE_FLOOR = 1.15
 
@@ -25,11 +25,9 @@ class Promise:
         """What is held against `most`, or None where it was not measured."""
         if self.only_on and results.backing not in self.only_on:
             return None
-        if self.peer:
-            return results.ratio(self.measure, self.contender, self.peer)
-        ours = results.median(self.measure, self.contender)
-        base = results.median(self.than, self.contender) if self.than else 1
-        return ours / base if ours is not None and base else None
+        if self.peer or self.than:
+            return results.ratio(self.measure, self.contender, self.peer or self.contender, self.than)
+        return results.median(self.measure, self.contender)
 
     def words(self, value, unit):
         if self.peer:
@@ -99,6 +97,7 @@ PROMISES = (
     *_all(VOLUME_METADATA, ("plyfs-volume-user",), 0.5, "bindfs-coherent"),
     *_all(VOLUME_DATA, ("plyfs-volume-user",), 1.0, "bindfs-coherent"),
 )
+HELD = {promise.contender for promise in PROMISES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,12 +114,11 @@ def _judge(promise, results, value):
     words = f"{promise.measure}: {promise.contender} takes {promise.words(value, unit)}"
     if value <= promise.most:
         return Verdict(promise, value, True, False, words)
-    least = floor(results, promise.measure, promise.contender)
-    if not least or promise.measure in results.sizes:
+    above = above_floor(results, promise.measure, promise.contender)
+    if above is None:
         return Verdict(promise, value, False, False, words)
-    above = results.median(promise.measure, promise.contender) / least
     number = results.requests.get(promise.measure, {}).get(promise.contender)
-    words += f"; {above:.2f} of the floor, {least:.3f} s with {number} requests, at most {ABOVE_FLOOR}"
+    words += f"; {above:.2f} of the floor, with {number} requests, at most {ABOVE_FLOOR}"
     return Verdict(promise, value, above <= ABOVE_FLOOR, True, words)
 
 

@@ -5,9 +5,10 @@ import json
 import os
 import pathlib
 import shutil
+import statistics
 import time
 
-from floors import floor, read_cost, request_cost
+from floors import above_floor, floor, read_factor, request_costs
 from promises import verdicts
 
 WIDTH = 25
@@ -40,8 +41,8 @@ def _cell(results, name, contender):
 
 
 def print_table(results, contenders):
-    print(f"\nmedian seconds, times {results.family.reference}'s median, (slowest - fastest) / median;"
-          " - is what a contender cannot do")
+    print(f"\nmedian seconds, times {results.family.reference}'s (the median of the rounds' ratios),"
+          " (slowest - fastest) / median; - is what a contender cannot do")
     print(f"{'':24}" + "".join(f"{c.name:>{WIDTH}}" for c in contenders))
     for name in results.values:
         print(f"{name:24}" + "".join(f"{_cell(results, name, c.name):>{WIDTH}}" for c in contenders))
@@ -70,10 +71,12 @@ def print_requests(results, contenders):
     print(f"{'':24}" + "".join(f"{c.name:>{WIDTH}}" for c in fuse))
     for name in results.requests:
         print(f"{name:24}" + "".join(f"{_cost(results, name, c.name):>{WIDTH}}" for c in fuse))
-    for what, cost_of in (("an empty request", request_cost), ("a request for a page of a file", read_cost)):
-        for contender in fuse:
-            if (cost := cost_of(results, contender.name)) is not None:
-                print(f"{what} of {contender.name}: {cost * 1e6:.1f} us")
+    for contender in fuse:
+        if costs := [cost for workload in results.asked for cost in request_costs(results, workload, contender.name)]:
+            print(f"an empty request of {contender.name}: {statistics.median(costs) * 1e6:.1f} us "
+                  f"({min(costs) * 1e6:.1f} to {max(costs) * 1e6:.1f})")
+        if (factor := read_factor(results, contender.name)) is not None:
+            print(f"one for a page of a file of {contender.name}: {factor:.2f} of that")
 
 
 def print_verdicts(verdicts):
@@ -88,7 +91,7 @@ def _measure(results, name, contender):
             "median": results.median(name, contender), "spread": results.spread(name, contender),
             "requests": results.requests.get(name, {}).get(contender),
             "reads": results.reads.get(name, {}).get(contender),
-            "floor": None if name in results.sizes else floor(results, name, contender),
+            "floor": floor(results, name, contender), "above_floor": above_floor(results, name, contender),
             "ratio": results.ratio(name, contender, results.family.reference)}
 
 
@@ -109,6 +112,7 @@ def write_json(path, about, run, measured, parts):
                 for results in measured for name, by in results.values.items()}
     kept = [[verdict.words, verdict.kept] for verdict in verdicts(measured)]
     calls = {name: number for results in measured for name, number in results.calls.items()}
-    text = json.dumps({"machine": about, **run, "measures": measures, "calls": calls, "wrong": parts.wrong,
-                       "done": parts.done, "dates": parts.dates, "promises": kept}, indent=1)
+    asked = {workload: by for results in measured for workload, by in results.asked.items()}
+    text = json.dumps({"machine": about, **run, "measures": measures, "calls": calls, "asked": asked,
+                       "wrong": parts.wrong, "done": parts.done, "dates": parts.dates, "promises": kept}, indent=1)
     path.write_text(text + "\n")

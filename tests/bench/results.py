@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What was measured of a family of contenders, and that all of them did the same."""
+"""What was measured of a family of contenders, and that all of them did the same.
+
+Contenders are compared round by round: in each they took turns, and a machine that is slower for a while is so
+for all of them. A ratio is the median of the rounds' ratios.
+"""
 import statistics
 
 
@@ -10,12 +14,13 @@ class Wrong(Exception):
 class Results:
     """Values by measure and contender of a family: seconds, or MiB for the measures named in `sizes`;
     what each measure's work must have given, the reads or writes that it is made of, how many
-    requests it took, and how many of them to read the data of files."""
+    requests it took, and how many of them to read the data of files; and by workload what an empty
+    request took beside it, in each round."""
 
     def __init__(self, family, backing="tmpfs"):
         self.family, self.values, self.expected, self.sizes = family, {}, {}, set()
         self.backing = backing
-        self.calls, self.requests, self.reads = {}, {}, {}
+        self.calls, self.requests, self.reads, self.asked = {}, {}, {}, {}
 
     def add(self, measure, contender, value):
         self.values.setdefault(measure, {}).setdefault(contender, []).append(value)
@@ -23,6 +28,9 @@ class Results:
     def add_size(self, measure, contender, mebibytes):
         self.sizes.add(measure)
         self.add(measure, contender, mebibytes)
+
+    def add_asked(self, workload, contender, seconds):
+        self.asked.setdefault(workload, {}).setdefault(contender, []).append(seconds)
 
     def count(self, measure, contender, calls, requests, reads=None):
         self.calls[measure] = calls
@@ -37,7 +45,7 @@ class Results:
 
     def forget(self, workload, contender):
         """Nothing that a contender gave for a workload is kept: it did not do it rightly."""
-        for table in (self.values, self.requests, self.reads):
+        for table in (self.values, self.requests, self.reads, self.asked):
             for measure, by in table.items():
                 if measure.split("/")[0] == workload:
                     by.pop(contender, None)
@@ -49,14 +57,19 @@ class Results:
         values = self.times(measure, contender)
         return statistics.median(values) if values else None
 
-    def ratio(self, measure, contender, peer):
-        ours, theirs = self.median(measure, contender), self.median(measure, peer)
-        return ours / theirs if ours is not None and theirs else None
+    def ratios(self, measure, contender, peer, than=""):
+        """Of each round that both took part in; `than`: to the peer's times at this measure."""
+        pairs = zip(self.times(measure, contender), self.times(than or measure, peer))
+        return [ours / theirs for ours, theirs in pairs if theirs]
+
+    def ratio(self, measure, contender, peer, than=""):
+        ratios = self.ratios(measure, contender, peer, than)
+        return statistics.median(ratios) if ratios else None
 
     def ends(self, measure, contender, peer):
-        """The ratios of the fastest round and of the slowest."""
-        values, theirs = self.times(measure, contender), self.median(measure, peer)
-        return (min(values) / theirs, max(values) / theirs) if values and theirs else None
+        """The ratios of the round that went best for the contender, and of that which went worst."""
+        ratios = self.ratios(measure, contender, peer)
+        return (min(ratios), max(ratios)) if ratios else None
 
     def spread(self, measure, contender):
         """From the fastest to the slowest, as a part of the median."""

@@ -173,6 +173,7 @@ class Trees:
     def __init__(self, scratch, count, large):
         self.scratch, self.made, self.before = pathlib.Path(scratch), {}, {}
         self.makers = {"real": lambda at: real(at, count), "empty": empty,
+                       "byte": lambda at: one_file(at, 1),
                        "file": lambda at: one_file(at, 64 << 20),
                        "many": lambda at: deep(at, 1, 100_000),
                        "spread": lambda at: spread(at, count * 200 // 3),

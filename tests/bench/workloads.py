@@ -8,7 +8,8 @@ resulting tree compared (once a run, untimed; for a volume in the host's directo
 
 `memory` is the daemon's resident memory, not time: `walked` after all files were looked at, `forgotten`
 after the kernel dropped what it knew of them. `first-answer` begins when the mount is asked for. `request`
-is an empty request, sent again and again: what any request costs at least (floors.py).
+is an empty request, sent again and again: what any request costs at least. A shorter one (EMPTY) goes with every
+workload (floors.py).
 
 Workloads named volume-* run on a host directory that is shown through a mount, and are done by an
 ordinary user. Reading and writing of one file is fio's, and timed by fio: its start is longer than
@@ -63,7 +64,13 @@ done; wait""")
 
 
 QUESTIONS = 20_000
-ASKING = (Step("", f"/usr/bin/python3 -S {shlex.quote(ASKER)} file {QUESTIONS}", clock=asking_clock, calls=QUESTIONS),)
+
+
+def asking(questions):
+    return (Step("", f"/usr/bin/python3 -S {shlex.quote(ASKER)} file {questions}", clock=asking_clock, calls=questions),)
+
+
+EMPTY = Workload("empty", "byte", asking(QUESTIONS // 4))
 END = " --end_fsync=1"
 COPY_UP = "dd if=/dev/zero of=file bs=4k count=1 conv=notrunc status=none"  # before the clock of fio starts
 FORGET = "echo 2 > /proc/sys/vm/drop_caches"  # names and inodes, not pages
@@ -123,13 +130,13 @@ WORKLOADS = (
     Workload("first-answer", "real", (Step("", "stat -c %F usr", from_mount=True),)),
     Workload("memory", "spread", (Step("walked", FIND, resident=True), Step("forgotten", FORGET, resident=True)),
              most_rounds=1),
-    Workload("request", "file", ASKING),
+    Workload("request", "byte", asking(QUESTIONS)),
     Workload("parallel", "empty", (clients(1), clients(2), clients(4)), writes=True),
     ledger("find", "real", twice(FIND)),
     ledger("untar", "empty", once(UNTAR), writes=True),
     ledger("chmod", "real", once("chmod -R g+w ." + SYNC), writes=True),
     ledger("copyups", "many", once("chown -R 1234:1234 ." + SYNC), writes=True),
-    volume("request", "file", ASKING),
+    volume("request", "byte", asking(QUESTIONS)),
     volume("find", "real", twice(FIND)),
     volume("stat", "real", twice(STAT)),
     volume("list", "real", twice(LIST)),
