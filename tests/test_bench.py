@@ -224,6 +224,11 @@ def test_another_run_is_not_continued(tmp_path):
     assert done.returncode == 1 and "begin without --continue" in done.stderr
 
 
+def test_the_program_without_a_ledger_is_built_for_whoever_is_measured_against_it(tmp_path):
+    _, told = bench(tmp_path, "--contenders", "without,unwatched", "--rounds", "1", "ledger-find")
+    assert set(told["measures"]["ledger-find/cold"]) == {"without", "unwatched"}
+
+
 def test_steps_of_one_workload_are_checked_apart(tmp_path):
     need_tool("fio")
     _, told = bench(tmp_path, "--contenders", f"native,kernel,{OURS}", "read-1m")

@@ -267,6 +267,7 @@ def verdicts(options, sizes, measured):
 
 def run(options, scratch):
     wanted = chosen(options)
+    table.build(wanted)
     contenders = [c for c in wanted if c.available()]
     about = report.machine()
     sizes = {"backing": options.backing, "files": options.files, "large_mib": options.large}

@@ -13,7 +13,7 @@ ROOT_USER, ORDINARY_USER = 0, 65534
 VOLUME = "vol"
 NO_PASSTHROUGH = ("-o", "passthrough=off")
 THROUGH_URING = ("-o", "io_uring=on")
-NO_LEDGER = str(ROOT / "build/no-ledger/plyfs")  # made by variant.sh
+NO_LEDGER = str(ROOT / "build/no-ledger/plyfs")
 PLYFS = os.environ.get("PLYFS", str(ROOT / "build" / "plyfs"))
 LEAST = str(ROOT / "build/tests/least")
 # What the least filesystem is asked for, to be the floor of (floors.py): reads and writes of one file. Of a
@@ -228,6 +228,13 @@ def add_peer(name, program):
     union = FAMILIES["union"]
     peer = Contender(name, _fuse_overlayfs(program), program)
     FAMILIES["union"] = dataclasses.replace(union, contenders=(*union.contenders, peer))
+
+
+def build(contenders):
+    """The program without a ledger, where one of them is that."""
+    if any(contender.program == NO_LEDGER for contender in contenders):
+        subprocess.run(["sh", pathlib.Path(__file__).with_name("variant.sh"), "no-ledger", "-Dledger=false"],
+                       stdout=subprocess.DEVNULL, check=True)
 
 
 def every():

@@ -38,9 +38,6 @@ if [ "$(id -u)" -ne 0 ]; then
     echo "the benchmark needs root: it mounts kernel overlayfs and bind mounts beside the others" >&2
     exit 2
 fi
-case " $* " in
-*" ledger-"*) sh "$here/variant.sh" no-ledger -Dledger=false ;;
-esac
 ninja -C "$here/../../build" tests/least >/dev/null 2>&1 || true # where it is not built, it is left out
 # A mount namespace of its own: whatever happens, no mount is left behind.
 program=bench.py
