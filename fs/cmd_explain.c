@@ -6,6 +6,7 @@
 
 #include "account.h"
 #include "arguments.h"
+#include "borrowed.h"
 #include "cell.h"
 #include "eventword.h"
 #include "log.h"
@@ -77,8 +78,8 @@ static const struct syntax SYNTAX = {
     .about =
         "Tells layer by layer why a path shows what it shows: who wins, what is merged, and what\n"
         "hides the rest. Of a named mount, mounted or not, or with --lower and --upper of bare\n"
-        "directories. Without MOUNT the path lies in one that is mounted. A symlink at the end\n"
-        "of the path is not followed.\n",
+        "directories. Without MOUNT the path lies in one that is mounted, and may have no name.\n"
+        "A symlink at the end of the path is not followed.\n",
     .example = "plyfs explain web /etc/passwd",
 };
 
@@ -279,18 +280,54 @@ static int find_around(struct store *store, const char *path, struct mount_row *
     return err;
 }
 
+/* Where there is no store, a path alone is in no mount of one. */
+static int open_store(const struct wishes *wishes, bool alone, struct store **store)
+{
+    cleanup_free char *path = alone ? store_default_path(wishes->root) : NULL;
+    if (!path)
+        return named_open_store(wishes->root, false, store);
+    int err = store_open(path, false, store);
+    if (err == -ENOENT)
+        log_error("%s lies in no mount; say MOUNT PATH, or --lower and --upper",
+                  wishes->words.at[0]);
+    return err;
+}
+
 static int explain_named(const struct wishes *wishes)
 {
     cleanup_store struct store *store = NULL;
     cleanup_mount_row struct mount_row row = {0};
     cleanup_free char *inside = NULL;
     const bool alone = wishes->words.count == 1;
-    int err = named_open_store(wishes->root, false, &store);
+    int err = open_store(wishes, alone, &store);
     if (err)
         return err;
     err = alone ? find_around(store, wishes->words.at[0], &row, &inside)
                 : named_find(store, wishes->words.at[0], false, &row);
     return err ? err : explain_in(wishes, store, &row, alone ? inside : wishes->words.at[1]);
+}
+
+/* A path in a mount that no store keeps, or with MOUNT a path in it. -ENOTCONN: there is none. */
+static int explain_borrowed(const struct wishes *wishes)
+{
+    const bool alone = wishes->words.count == 1;
+    cleanup_borrowed struct borrowed borrowed = {0};
+    cleanup_inquiry struct inquiry inquiry = {0};
+    int err = borrowed_open(wishes->words.at[0], &borrowed);
+    if (err)
+        return err;
+    const char *path = alone ? borrowed.inside : wishes->words.at[1];
+    err = inquiry_make(&borrowed.stack, path, &inquiry);
+    if (!err)
+        err = borrowed_add_volumes(&borrowed, &inquiry);
+    return err ? refuse(path, err) : tell(wishes, &inquiry, &(struct memory){0});
+}
+
+static int explain_mount(const struct wishes *wishes)
+{
+    const bool is_path = wishes->words.count == 1 || strchr(wishes->words.at[0], '/');
+    int err = is_path ? explain_borrowed(wishes) : -ENOTCONN;
+    return err == -ENOTCONN ? explain_named(wishes) : err;
 }
 
 /* ---- directories ---- */
@@ -358,7 +395,7 @@ static int run_explain(int argc, char **argv)
         wishes.format = "json";
     if (!err)
         err = wishes.lowers.count > 0 || wishes.upper ? explain_directories(&wishes)
-                                                      : explain_named(&wishes);
+                                                      : explain_mount(&wishes);
     arguments_finish(&SYNTAX, &wishes);
     return err < 0 ? 1 : 0;
 }

@@ -252,15 +252,28 @@ int control_connect(const struct store *store, const struct mount_row *row, int 
     return connect_at(&address, sizeof(address), seconds);
 }
 
+static int ask_peer(int fd, struct ucred *peer)
+{
+    socklen_t size = sizeof(*peer);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size) < 0 ? -errno : 0;
+}
+
+int control_peer(int fd, pid_t *process)
+{
+    struct ucred peer;
+    int err = ask_peer(fd, &peer);
+    *process = err ? 0 : peer.pid;
+    return err ? err : peer.pid > 0 ? 0 : -ESRCH;
+}
+
 /* The daemon must be the one that the kernel says serves the mount: anybody may take a name. */
 static int check_daemon(int fd, dev_t device)
 {
     uid_t owner;
     struct ucred daemon;
-    socklen_t size = sizeof(daemon);
     int err = mountinfo_fuse_owner(device, &owner);
-    if (!err && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &daemon, &size) < 0)
-        err = -errno;
+    if (!err)
+        err = ask_peer(fd, &daemon);
     if (err)
         return err;
     bool mine = geteuid() == 0 || geteuid() == owner;

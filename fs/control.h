@@ -3,8 +3,8 @@
  * The control socket of a named mount, STORE/mounts/ID/control: whoever owns the store asks the
  * daemon there. It is outside the mount, so that nothing inside can reach it; the caller must be
  * the daemon's own user or root (SO_PEERCRED). A mount without a name has one in the abstract
- * namespace, called after its device number ("plyfs/0:42"), and knows of what follows "stats" and
- * "trace" alone. One JSON object each way in a line:
+ * namespace, called after its device number ("plyfs/0:42"), and knows of what follows "stats",
+ * "trace" and "layers" alone. One JSON object each way in a line:
  *
  *   {"do": "attach", "destination": "/data"}                the row is in the catalog already
  *   {"do": "detach", "destination": "/data", "lazy": false}
@@ -12,6 +12,7 @@
  *   {"do": "state"}
  *   {"do": "stats"}                                         and back "stats", see vitals.h
  *   {"do": "trace", "all": false, "filters": ["op=write"]}  and back "stream", see below
+ *   {"do": "layers"}                                        and back "layers", see below
  *
  * and back {"ok": true, ...} or {"ok": false, "errno": "EBUSY", "why": "words"}. With a state comes
  * "state": {"Profile": "tracked", "Passthrough", "Uring", "Traced" (it was mounted with --trace),
@@ -19,6 +20,11 @@
  * "file", "Volumes": [{"Destination", "Resolved" (symlinks followed), "Source" (null of a tmpfs),
  * "ReadOnly", "Cached", "Passthrough", "Open" (files and directories), and with a limit "Limit" and
  * "Used", bytes}]}.
+ *
+ * Layers are {"Roots": [{"Fd" (the daemon's number of the open directory), "Device", "Inode"}], the
+ * topmost first, "Writable" (the first is the upper), "Index" (a number too, or -1), "Attributes",
+ * "Whiteouts", "Recorded" (the attribute that the upper's owners are recorded in, or null),
+ * "Volumes": as with a state, each with "Fd", -1 of what is no directory of the host}.
  *
  * Behind an answer that has "stream": true come lines without end, an object each (traceline.h),
  * until one of the two closes the socket.
@@ -48,6 +54,9 @@ must_check int control_ask_on(int fd, json_t *request, int seconds, json_t **ans
 /* A connection to the daemon of the mount without a name that a path is in. -ENOTCONN: it is in
  * none; -EACCES: in one of another user. */
 must_check int control_connect_path(const char *path, int seconds);
+
+/* The process on the other side, as this one sees it. -ESRCH: it cannot see it. */
+must_check int control_peer(int fd, pid_t *process);
 
 /* Asks what is answered with the beginning of a stream, which is to be closed. Takes the connection
  * over in every case. */

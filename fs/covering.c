@@ -26,17 +26,27 @@ static const char *beneath(const char *path, const char *top)
     return path[length] ? path + length + 1 : path + length;
 }
 
+enum covering covering_of(const struct covering_path *path, const char *destination,
+                          const char **rest)
+{
+    const char *inside = destination + 1;
+    cleanup_rootpath struct rootpath at = ROOTPATH_NONE;
+    *rest = beneath(path->said, inside);
+    bool led = !*rest && rootpath_find(path->stack, inside, true, &at) == 0;
+    if (led)
+        *rest = beneath(path->resolved, at.path);
+    if (*rest)
+        return COVERING_OVER;
+    return beneath(inside, path->said) || (led && beneath(at.path, path->resolved))
+               ? COVERING_BENEATH
+               : COVERING_NONE;
+}
+
 static int compare(void *context, const struct mount_volume_row *route)
 {
     const struct comparison *comparison = context;
-    const struct covering_path *path = comparison->path;
-    const char *destination = route->spec.destination + 1;
-    cleanup_rootpath struct rootpath at = ROOTPATH_NONE;
-    const char *rest = beneath(path->said, destination);
-    bool led = !rest && rootpath_find(path->stack, destination, true, &at) == 0;
-    if (led)
-        rest = beneath(path->resolved, at.path);
-    if (!rest && !beneath(destination, path->said) && !(led && beneath(at.path, path->resolved)))
+    const char *rest;
+    if (covering_of(comparison->path, route->spec.destination, &rest) == COVERING_NONE)
         return 0;
     return comparison->each(comparison->context, route, rest);
 }

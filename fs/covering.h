@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * How the routes of a named mount stand to a path in it: which ones cover it, and which lie
- * beneath.
+ * How the routes of a mount stand to a path in it: which ones cover it, and which lie beneath.
  */
 #ifndef PLYFS_COVERING_H
 #define PLYFS_COVERING_H
 
 #include "named.h"
 #include "own.h"
+
+enum covering {
+    COVERING_NONE,
+    COVERING_OVER,    /* the route covers the path */
+    COVERING_BENEATH, /* it lies beneath the path */
+};
 
 /* A path in the mount, without slashes in front: as it was said, and as it is in the union once its
  * symlinks are resolved. */
@@ -17,10 +22,15 @@ struct covering_path {
     const char *resolved;
 };
 
+/* How a route to `destination` stands to the path. *rest, of one that covers it, is what of the
+ * path lies beneath its destination ("" right at it), and a part of `path`; else NULL. */
+enum covering covering_of(const struct covering_path *path, const char *destination,
+                          const char **rest);
+
 /* Calls `each` for every route that covers the path, with what of the path lies beneath its
- * destination ("" right at it), and for every route that lies beneath the path, with NULL, until it
- * returns something else than 0. Outer ones come before those inside them, so the last that covers
- * is the one that shows the path. */
+ * destination, and for every route that lies beneath the path, with NULL, until it returns
+ * something else than 0. Outer ones come before those inside them, so the last that covers is the
+ * one that shows the path. */
 must_check int covering_each(struct store *store, const struct mount_row *row,
                              const struct covering_path *path,
                              int (*each)(void *context, const struct mount_volume_row *route,

@@ -178,26 +178,20 @@ int inquiry_make(const struct stack *stack, const char *path, struct inquiry *in
 
 /* ---- volumes ---- */
 
-struct routes_of {
-    struct inquiry *inquiry;
-    struct store *store;
-};
-
-/* What the volume has there; -ENXIO and -EREMOTE: it is not on the host. */
-static int look_into(struct store *store, const struct mount_volume_row *route, const char *rest,
-                     struct stat *st)
+/* What the volume has there. */
+static int look_into(int host, const char *rest, struct stat *st)
 {
-    cleanup_fd int host = routedir_open(store, route);
     if (host < 0)
         return host;
-    cleanup_fd int fd = *rest ? fd_open_beneath(host, rest, O_PATH) : steal_fd(&host);
+    if (!*rest)
+        return fd_stat(host, "", st);
+    cleanup_fd int fd = fd_open_beneath(host, rest, O_PATH);
     return fd < 0 ? fd : fd_stat(fd, "", st);
 }
 
-static int add_volume(struct routes_of *of, const struct mount_volume_row *route, const char *rest)
+static int note_over(struct inquiry *inquiry, const struct volume_spec *spec, const char *rest,
+                     int host)
 {
-    struct inquiry *inquiry = of->inquiry;
-    const struct volume_spec *spec = &route->spec;
     struct inquiry_volume *longer =
         reallocarray(inquiry->volumes, inquiry->volume_count + 1, sizeof(*longer));
     if (!longer)
@@ -210,17 +204,29 @@ static int add_volume(struct routes_of *of, const struct mount_volume_row *route
         err = own_copy(&volume->source, spec->source);
     if (!err)
         err = own_copy(&volume->rest, rest);
-    volume->err = look_into(of->store, route, rest, &volume->st);
+    volume->err = look_into(host, rest, &volume->st);
     return err;
 }
+
+static int note_beneath(struct inquiry *inquiry, const struct volume_spec *spec)
+{
+    free(inquiry->beneath);
+    return own_copy(&inquiry->beneath, spec->destination);
+}
+
+struct routes_of {
+    struct inquiry *inquiry;
+    struct store *store;
+};
 
 static int take_route(void *context, const struct mount_volume_row *route, const char *rest)
 {
     struct routes_of *of = context;
-    if (rest)
-        return add_volume(of, route, rest);
-    free(of->inquiry->beneath);
-    return own_copy(&of->inquiry->beneath, route->spec.destination);
+    if (!rest)
+        return note_beneath(of->inquiry, &route->spec);
+    /* -ENXIO and -EREMOTE: it is not on the host. */
+    cleanup_fd int host = routedir_open(of->store, route);
+    return note_over(of->inquiry, &route->spec, rest, host);
 }
 
 int inquiry_add_volumes(struct inquiry *inquiry, struct store *store, const struct mount_row *row)
@@ -231,6 +237,24 @@ int inquiry_add_volumes(struct inquiry *inquiry, struct store *store, const stru
         return -ENOMEM;
     const struct covering_path path = {inquiry->stack, said + 1, inquiry->path};
     return covering_each(store, row, &path, take_route, &of);
+}
+
+int inquiry_add_volume(struct inquiry *inquiry, const struct volume_spec *spec, int host)
+{
+    const char *rest;
+    cleanup_free char *said = volume_path_clean(inquiry->said);
+    if (!said)
+        return -ENOMEM;
+    const struct covering_path path = {inquiry->stack, said + 1, inquiry->path};
+    switch (covering_of(&path, spec->destination, &rest)) {
+    case COVERING_OVER:
+        return note_over(inquiry, spec, rest, host);
+    case COVERING_BENEATH:
+        return note_beneath(inquiry, spec);
+    case COVERING_NONE:
+        break;
+    }
+    return 0;
 }
 
 const struct inquiry_volume *inquiry_volume(const struct inquiry *inquiry)

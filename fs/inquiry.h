@@ -55,6 +55,11 @@ must_check int inquiry_make(const struct stack *stack, const char *path, struct 
 must_check int inquiry_add_volumes(struct inquiry *inquiry, struct store *store,
                                    const struct mount_row *row);
 
+/* The same of one volume of a mount that no store keeps; outer ones are to come first. `host` is a
+ * descriptor of what it shows, which stays the caller's, or why there is none: -errno. */
+must_check int inquiry_add_volume(struct inquiry *inquiry, const struct volume_spec *spec,
+                                  int host);
+
 /* The volume that shows the path; NULL: the union does. */
 const struct inquiry_volume *inquiry_volume(const struct inquiry *inquiry);
 

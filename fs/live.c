@@ -96,18 +96,28 @@ static int tell_route(void *context, const struct route_line *line)
     return json_array_append_new(context, route) == 0 ? 0 : -ENOMEM;
 }
 
-/* What was found out when it was mounted. */
-static json_t *describe(const struct mount *mount, unsigned readers, json_t *routes)
+static const char *space_word(const struct abilities *able)
 {
     static const char *const SPACES[] = {
         [OVLSPACE_TRUSTED] = "trusted", [OVLSPACE_USER] = "user", [OVLSPACE_NONE] = "none"};
+    return SPACES[able->space];
+}
+
+static const char *whiteform_word(const struct abilities *able)
+{
+    return able->whiteform == WHITEFORM_DEVICE ? "device" : "file";
+}
+
+/* What was found out when it was mounted. */
+static json_t *describe(const struct mount *mount, unsigned readers, json_t *routes)
+{
     const struct rules *rules = &mount->rules;
     const struct abilities *able = &mount->trees[0]->stack.able;
     return json_pack("{s:s, s:b, s:b, s:b, s:i, s:s, s:s, s:o}", "Profile",
                      rules->profile == PROFILE_TRACKED ? "tracked" : "stateless", "Passthrough",
                      rules->passthrough, "Uring", rules->uring, "Traced", rules->traced, "Readers",
-                     (int)readers, "Attributes", SPACES[able->space], "Whiteouts",
-                     able->whiteform == WHITEFORM_DEVICE ? "device" : "file", "Volumes", routes);
+                     (int)readers, "Attributes", space_word(able), "Whiteouts",
+                     whiteform_word(able), "Volumes", routes);
 }
 
 static json_t *tell_state(struct live *live)
@@ -120,6 +130,55 @@ static json_t *tell_state(struct live *live)
     }
     return json_pack("{s:b, s:o}", "ok", 1, "state",
                      describe(live->mount, tracer_readers(live->tracer), routes));
+}
+
+/* With where to look for it, if that is a directory or a file of the host. */
+static int lend_route(void *context, const struct route_line *line)
+{
+    const struct stack *stack = &line->tree->stack;
+    const int root = stack->plain ? stack->layers[0].root : -1;
+    int err = tell_route(context, line);
+    if (err)
+        return err;
+    json_t *route = json_array_get(context, json_array_size(context) - 1);
+    return json_object_set_new(route, "Fd", json_integer(root)) == 0 ? 0 : -ENOMEM;
+}
+
+/* A layer that cannot be told is an answer that cannot be given. */
+static json_t *roots_of(const struct stack *stack)
+{
+    struct stat st;
+    json_t *roots = json_array();
+    for (unsigned i = stack->writable ? 0 : 1; roots && i < stack->count; i++) {
+        const int root = stack->layers[i].root;
+        json_t *told = fstat(root, &st) < 0
+                           ? NULL
+                           : json_pack("{s:i, s:I, s:I}", "Fd", root, "Device",
+                                       (json_int_t)st.st_dev, "Inode", (json_int_t)st.st_ino);
+        if (json_array_append_new(roots, told) < 0) {
+            json_decref(roots);
+            roots = NULL;
+        }
+    }
+    return roots;
+}
+
+/* Where to look for all that it shows: for whoever explains a mount that no store keeps. */
+static json_t *tell_layers(struct live *live)
+{
+    const struct stack *stack = &live->mount->trees[0]->stack;
+    json_t *roots = roots_of(stack), *routes = json_array();
+    int err = roots && routes ? route_each(live->mount, lend_route, routes) : -ENOMEM;
+    if (err) {
+        json_decref(roots);
+        json_decref(routes);
+        return control_refusal(err, strerror(-err));
+    }
+    return json_pack("{s:b, s:{s:o, s:b, s:i, s:s, s:s, s:s?, s:o}}", "ok", 1, "layers", "Roots",
+                     roots, "Writable", stack->writable, "Index", stack->index, "Attributes",
+                     space_word(&stack->able), "Whiteouts", whiteform_word(&stack->able),
+                     "Recorded", stack->writable ? stack->layers[0].record : NULL, "Volumes",
+                     routes);
 }
 
 /* Whoever reads the ledger next finds all that has happened until now. */
@@ -219,6 +278,8 @@ static json_t *answer(void *context, const json_t *request)
         return tell_vitals(live);
     if (act && strcmp(act, "trace") == 0)
         return begin_trace(live, request);
+    if (act && !live->store && strcmp(act, "layers") == 0)
+        return tell_layers(live);
     if (act && live->store)
         return answer_named(live, act, request);
     return control_refusal(-EINVAL, "the mount knows no such request");

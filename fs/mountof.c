@@ -37,8 +37,7 @@ static int try_prefix(struct store *store, const char *prefix, struct mount_row 
     return err ? err : found;
 }
 
-/* The path from the root of the host. */
-static char *make_absolute(const char *path)
+char *mountof_absolute(const char *path)
 {
     char *absolute = NULL;
     if (*path == '/')
@@ -51,7 +50,7 @@ static char *make_absolute(const char *path)
 
 int mountof_find(struct store *store, const char *path, struct mount_row *row, char **inside)
 {
-    cleanup_free char *prefix = make_absolute(path);
+    cleanup_free char *prefix = mountof_absolute(path);
     cleanup_free char *whole = prefix ? strdup(prefix) : NULL;
     if (!whole)
         return -ENOMEM;

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -15,7 +16,8 @@ int mountinfo_device(const char *path, dev_t *device)
 {
     struct statx st;
     cleanup_fd int fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0 || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
+    /* Of somebody else's FUSE mount nobody, not even root, is told more than the device. */
+    if (fd < 0 || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &st) < 0)
         return -errno;
     *device = makedev(st.stx_dev_major, st.stx_dev_minor);
     return 0;
@@ -53,6 +55,66 @@ int mountinfo_fuse_owner(dev_t device, uid_t *owner)
         found = read_owner(line, device, owner);
     fclose(file);
     return found ? 0 : -ENOENT;
+}
+
+/* A path as it is written there, in place: a blank is "\\040". */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; to++) {
+        unsigned byte;
+        if (*from == '\\' && sscanf(from + 1, "%3o", &byte) == 1) {
+            *to = (char)byte;
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = 0;
+}
+
+/* What of `path` lies beneath `top`: "" right at it, else with a slash in front; NULL: nothing. */
+static const char *beneath(const char *path, const char *top)
+{
+    const size_t length = strcmp(top, "/") == 0 ? 0 : strlen(top);
+    if (strncmp(path, top, length) != 0 || (path[length] && path[length] != '/'))
+        return NULL;
+    return path + length;
+}
+
+/* The part of the filesystem that is mounted there, and where: both the caller's. */
+static bool read_place(const char *line, dev_t device, char **part, char **at)
+{
+    *part = *at = NULL;
+    if (!is_of(line, device) || sscanf(line, "%*u %*u %*s %ms %ms", part, at) != 2)
+        return false;
+    unescape(*part);
+    unescape(*at);
+    return true;
+}
+
+/* Of two mountpoints on the way the later line is the upper one. */
+int mountinfo_inside(const char *real, dev_t device, char **inside)
+{
+    cleanup_free char *line = NULL;
+    size_t room = 0, best = 0;
+    int err = -ENOENT;
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    if (!file)
+        return -errno;
+    while (err != -ENOMEM && getline(&line, &room, file) > 0) {
+        cleanup_free char *part = NULL, *at = NULL;
+        const char *rest = read_place(line, device, &part, &at) ? beneath(real, at) : NULL;
+        if (!rest || strlen(at) < best)
+            continue;
+        best = strlen(at);
+        if (!err)
+            free(*inside);
+        const char *front = strcmp(part, "/") == 0 ? "" : part;
+        err = asprintf(inside, "%s%s", front, *front || *rest ? rest : "/") < 0 ? -ENOMEM : 0;
+    }
+    fclose(file);
+    return err;
 }
 
 /* The optional fields end with a hyphen of their own; blanks in paths are written as "\\040". */

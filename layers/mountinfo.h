@@ -18,6 +18,10 @@ must_check int mountinfo_device(const char *path, dev_t *device);
  * mounted in this mount namespace. */
 must_check int mountinfo_fuse_owner(dev_t device, uid_t *owner);
 
+/* Where `real`, an absolute path without symlinks, is in the filesystem of that device: its path
+ * from the filesystem's root, with a slash in front; the caller's. -ENOENT: it is not in it. */
+must_check int mountinfo_inside(const char *real, dev_t device, char **inside);
+
 /* Whether the filesystem is mounted in this mount namespace, and nowhere in it as a shared mount:
  * what is done to it here is done to no other namespace (the field "shared:N", proc(5)). */
 bool mountinfo_is_private(dev_t device);

@@ -234,6 +234,11 @@ SITUATIONS = [
 ]
 
 
+def of_path(*words, **kwargs):
+    """What is told of a path in a mount that no store keeps."""
+    return json.loads(run(PLYFS, "explain", "--json", *words, **kwargs).stdout)
+
+
 def shown(path):
     """What lstat says of a path in a mount, in the words of a verdict."""
     error = refusal(os.lstat, path)
@@ -252,6 +257,7 @@ def test_a_situation_is_explained(sandbox, words, path, says):
     with sandbox.plyfs(layers, sandbox.path / "u", sandbox.directory("work")) as mount:
         if "ELOOP" not in says and not path.startswith("/up"):
             assert shown(os.fspath(mount) + path) == found["Verdict"]["State"]
+        assert words_of(of_path(f"{mount.at}/", path)) == says
 
 
 def test_there_are_sixty_situations():
@@ -476,6 +482,146 @@ def test_an_upper_of_fuse_overlayfs(sandbox):
     assert words_of(bare(sandbox.path, "/a")) == "absent: upper whiteout device 0:0, 1 hidden < whiteout upper:/a"
     assert words_of(bare(sandbox.path, "/d/x")) == "absent: 2 hidden < opaque upper:/d"
     assert is_whiteout(sandbox.path / "u/a")
+
+
+# ---- mounts without a name ----------------------------------------------------------------------
+
+@pytest.fixture
+def tree(sandbox):
+    """Makes mounts of two directories, of which no store is told."""
+    top, base = sandbox.directory("top"), sandbox.directory("base")
+    for path, text in ((base / "site/index", "base index"), (base / "site/sub/deep", "deep"), (top / "site/index", "top"),
+                       (base / "a", "linked")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    os.link(base / "a", base / "b")
+    os.symlink("site", base / "www")
+
+    def mounted(*options, upper=True):
+        return sandbox.plyfs([top, base], *(sandbox.directory(name) for name in ("upper", "work") if upper),
+                             options=options)
+    return mounted
+
+
+def test_a_path_in_a_mount_without_a_name_is_explained(tree, sandbox):
+    with tree() as mount:
+        found = of_path(mount / "site/index")
+        assert words_of(found) == "visible 2: 2 wins, 1 hidden < file 2:/site/index"
+        assert [row["Directory"] for row in found["Layers"]] == [str(sandbox.path / n) for n in ("upper", "top", "base")]
+        (mount / "site/index").write_text("changed")
+        (mount / "site/sub/deep").unlink()
+        assert words_of(of_path(mount / "site/index")).startswith("visible upper: upper wins, 2 hidden < file upper")
+        assert words_of(of_path(mount / "site/sub/deep")).startswith("absent: upper whiteout device 0:0")
+        os.symlink(mount, sandbox.path / "way")
+        os.symlink(mount / "site", sandbox.path / "into")
+        assert of_path(sandbox.path / "way/site/index")["Path"] == "/site/index"
+        assert of_path(sandbox.path / "into/sub")["Path"] == "/site/sub"
+        assert of_path(mount.at)["Path"] == "/" and of_path(f"{mount.at}/")["Path"] == "/"
+        assert words_of(of_path(mount / "gone/deeper")) == "absent"
+        assert of_path("../index", cwd=mount / "site/sub")["Resolved"] == "/site/index"
+        assert of_path(mount / "www/sub")["Links"] == [{"Path": "/www", "Target": "site"}]
+        assert of_path(mount / "www")["Layers"][-1]["Type"] == "symlink"
+        assert of_path(f"{mount.at}/", "/site")["Path"] == "/site"
+    assert "lies in no mount" in failure(mount / "site")
+
+
+def failure(*words, **kwargs):
+    return run(PLYFS, "explain", *words, check=False, **kwargs).stderr
+
+
+def test_a_part_of_a_mount_that_is_bound_elsewhere_is_explained(tree, sandbox):
+    need_root()
+    there = sandbox.directory("bound here")
+    with tree() as mount:
+        run("mount", "--bind", mount / "site", there)
+        try:
+            assert of_path(there / "sub/deep")["Path"] == "/site/sub/deep"
+            assert of_path(there)["Path"] == "/site"
+        finally:
+            run("umount", there)
+
+
+def test_what_is_mounted_in_a_mount_is_not_its_own(tree, sandbox):
+    need_root()
+    with tree() as mount:
+        run("mount", "-t", "tmpfs", "tmpfs", mount / "site")
+        try:
+            assert "lies in no mount" in failure(mount / "site/index")
+        finally:
+            run("umount", mount / "site")
+        assert words_of(of_path(mount / "site/sub")) == "visible 1: 1 wins"
+
+
+def test_layers_are_found_wherever_they_were_moved(tree, sandbox):
+    with tree() as mount:
+        os.rename(sandbox.path / "base", sandbox.path / "moved")
+        sandbox.directory("base")
+        try:
+            found = of_path(mount / "site/sub/deep")
+            assert words_of(found) == "visible 1: 1 wins"
+            assert found["Layers"][-1]["Directory"] == str(sandbox.path / "moved")
+        finally:
+            os.rmdir(sandbox.path / "base")
+            os.rename(sandbox.path / "moved", sandbox.path / "base")
+
+
+def test_a_read_only_mount_without_a_name_is_explained(tree):
+    with tree(upper=False) as mount:
+        assert words_of(of_path(mount / "site")) == "visible 2: 2 wins, 1 merged"
+
+
+def test_a_hard_link_of_a_mount_without_a_name_is_found_in_its_index(tree):
+    with tree() as mount:
+        os.chmod(mount / "a", 0o600)
+        assert "< hard link upper:/b" in words_of(of_path(mount / "b"))
+
+
+def test_what_is_written_and_not_yet_sent_is_told(tree):
+    with tree("writeback=on") as mount, open(mount / "site/index", "ab", buffering=0) as file:
+        file.write(b"x" * 5000)
+        assert of_path(mount / "site/index")["Layers"][0]["Size"] == 5003
+
+
+def test_volumes_of_a_mount_without_a_name_cover_what_lies_beneath(store, sandbox, tree):
+    host = sandbox.directory("host")
+    (host / "file").write_text("host")
+    at = sandbox.directory("at")
+    store.watched.append(at)
+    tree()  # its layers
+    store.plyfs("mount", "--lower", sandbox.path / "top", "--lower", sandbox.path / "base", "-v", f"{host}:/site/sub",
+                "--tmpfs", "/site/tmp", at)
+    (at / "site/tmp/kept").write_text("here")
+    found = explained(store, at / "site/sub/file")
+    assert words_of(found) == "volume" and found["Volume"]["Source"] == str(host) and found["Volume"]["Size"] == 4
+    found = explained(store, at / "site/tmp/kept")
+    assert found["Volume"]["Kind"] == "tmpfs" and found["Volume"]["Size"] == 4, "the daemon has it open"
+    assert "visible" in words_of(explained(store, at / "site"))
+    assert words_of(explained(store, at / "www/sub/file")).startswith("volume")
+    assert words_of(explained(store, at / "site/index")) == "visible 2: 2 wins, 1 hidden < file 2:/site/index"
+
+
+def test_nobody_else_is_told_the_layers_of_a_mount(tree, sandbox):
+    need_root()
+    os.chmod(sandbox.path, 0o755)
+    with tree("allow_other") as mount:
+        shutil.copy(PLYFS, sandbox.path / "plyfs")
+        done = run(*as_user(), sandbox.path / "plyfs", "explain", mount / "a", check=False)
+        assert done.returncode == 1 and "belongs to another user" in done.stderr and not done.stdout
+
+
+def test_an_ordinary_user_explains_a_mount_without_a_name(guest, sandbox):
+    make(sandbox.path, "f 2/a text, f 1/a, f 1/b", space=USER)
+    upper, work, at = (guest.path.parent / name for name in ("upper", "work", "mnt"))
+    for directory in (upper, work, at):
+        directory.mkdir()
+        os.chown(directory, guest.who["user"], guest.who["group"])
+    guest.watched.append(at)
+    guest.plyfs("mount", *(w for layer in LAYERS for w in ("--lower", sandbox.path / layer)), "--upper", upper,
+                "--work", work, at)
+    run("rm", "--force", at / "b", **guest.who)
+    assert says(guest, at / "a") == "visible 2: 2 wins, 1 hidden < file 2:/a"
+    assert says(guest, at / "b") == "absent: upper whiteout device 0:0, 1 hidden < whiteout upper:/b"
+    assert words_of(of_path(at / "b")) == says(guest, at / "b"), "root is told the same"
 
 
 # ---- named mounts -------------------------------------------------------------------------------
