@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: `plyfs diff`: what a named mount changes, sorted by path.
+ * Duty: `plyfs diff`: what a mount changes, sorted by path.
  */
 #include "command.h"
 
 #include "arguments.h"
+#include "borrowed.h"
 #include "changes.h"
 #include "log.h"
 #include "named.h"
@@ -34,14 +35,15 @@ static const struct argument TABLE[] = {
 
 static const struct syntax SYNTAX = {
     .command = "diff",
-    .words = "MOUNT",
+    .words = "MOUNT|PATH",
     .least = 1,
     .most = 1,
     .words_at = offsetof(struct wishes, words),
     ARGUMENTS(TABLE),
     .about =
-        "Tells what was added (A), changed (C) and deleted (D) in a named mount. A directory is\n"
-        "changed when something in it is; a deleted tree is one line.\n",
+        "Tells what was added (A), changed (C) and deleted (D) in a mount. A directory is changed\n"
+        "when something in it is; a deleted tree is one line. A mount without a name is said by a\n"
+        "path in it, which has a slash.\n",
     .example = "plyfs diff web",
 };
 
@@ -116,18 +118,12 @@ static void lines_finish(struct lines *lines)
     free(lines->at);
 }
 
-static int diff(struct store *store, const struct wishes *wishes, const struct mount_row *row)
+static int diff(const struct wishes *wishes, const struct stack *stack, const char *name)
 {
-    struct named_view view;
     struct lines lines = {0};
-    named_flush(store, row);
-    int err = named_view_open(store, row, &view);
+    int err = changes_walk(stack, take_change, &lines);
     if (err)
-        return err;
-    err = changes_walk(&view.stack, take_change, &lines);
-    if (err)
-        log_error("cannot read the changes of %s: %s", row->name, strerror(-err));
-    named_view_close(&view);
+        log_error("cannot read the changes of %s: %s", name, strerror(-err));
     if (lines.count > 1)
         qsort(lines.at, lines.count, sizeof(*lines.at), by_path);
     if (!err)
@@ -136,18 +132,41 @@ static int diff(struct store *store, const struct wishes *wishes, const struct m
     return err;
 }
 
-static int find_and_diff(const struct wishes *wishes)
+static int diff_named(const struct wishes *wishes, const char *word)
 {
+    struct named_view view;
     cleanup_store struct store *store = NULL;
     cleanup_mount_row struct mount_row row = {0};
-    int err = report_check(&wishes->report);
+    int err = named_open_store(wishes->root, false, &store);
     if (!err)
-        err = named_open_store(wishes->root, false, &store);
-    if (!err)
-        err = named_find(store, wishes->words.at[0], false, &row);
-    if (!err)
-        err = diff(store, wishes, &row);
+        err = named_find(store, word, false, &row);
+    if (err)
+        return err;
+    named_flush(store, &row);
+    err = named_view_open(store, &row, &view);
+    if (err)
+        return err;
+    err = diff(wishes, &view.stack, row.name);
+    named_view_close(&view);
     return err;
+}
+
+/* -ENOTCONN: the path lies in no mount without a name. */
+static int diff_borrowed(const struct wishes *wishes, const char *path)
+{
+    cleanup_borrowed struct borrowed borrowed = {0};
+    int err = borrowed_open(path, &borrowed);
+    return err ? err : diff(wishes, &borrowed.stack, path);
+}
+
+static int find_and_diff(const struct wishes *wishes)
+{
+    const char *word = wishes->words.at[0];
+    int err = report_check(&wishes->report);
+    if (err)
+        return err;
+    err = strchr(word, '/') ? diff_borrowed(wishes, word) : -ENOTCONN;
+    return err == -ENOTCONN ? diff_named(wishes, word) : err;
 }
 
 static int run_diff(int argc, char **argv)
@@ -162,6 +181,6 @@ static int run_diff(int argc, char **argv)
 
 const struct command command_diff = {
     .name = "diff",
-    .summary = "tell what was changed in a named mount",
+    .summary = "tell what was changed in a mount",
     .run = run_diff,
 };

@@ -247,6 +247,24 @@ def test_diff_of_a_renamed_directory_is_a_removal_and_an_addition(store, layers)
                                  "A /opt/x", "D /usr"]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_diff_of_a_mount_without_a_name_is_that_of_a_named_one(store, layers, seed):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    named, union = store.mount("web"), store.sandbox.plyfs(layers, *map(store.sandbox.directory, ("upper", "work")))
+    with union as nameless:
+        assert store.diff(nameless / "etc") == []
+        for at in (named, nameless.at):
+            change_at_random(at, random.Random(seed), 60)
+        assert store.diff(nameless / ".") == store.diff("web") != []
+    store.refused("diff", nameless / ".", words="no such mount")
+    store.plyfs("umount", "web")
+
+
+def test_a_mount_that_nothing_can_be_changed_in_has_no_diff(store, layers):
+    with store.sandbox.plyfs(layers) as mount:
+        assert store.diff(mount / ".") == []
+
+
 def expected_diff(before, after):
     """By comparing everything: what the diff must say at least, and no more than copy-ups beyond."""
     deleted = {p for p in before if p not in after}

@@ -155,10 +155,10 @@ _plyfs_operands() {
     'image inspect' | 'image rm' | 'image tag' | 'image export' | create)
         _plyfs_words "$(_plyfs_names image)" "$current"
         ;;
-    inspect | rename | rm | diff | export | commit | ls | cat | shadow | copyups | report | policy | waste)
+    inspect | rename | rm | export | commit | ls | cat | shadow | copyups | report | policy | waste)
         _plyfs_words "$(_plyfs_names mount)" "$current"
         ;;
-    explain | trace | stats)
+    diff | explain | trace | stats)
         compopt -o filenames
         mapfile -t COMPREPLY < <(
             compgen -W "$(_plyfs_names mount)" -- "$current"
