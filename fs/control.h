@@ -17,14 +17,15 @@
  * and back {"ok": true, ...} or {"ok": false, "errno": "EBUSY", "why": "words"}. With a state comes
  * "state": {"Profile": "tracked", "Passthrough", "Uring", "Traced" (it was mounted with --trace),
  * "Readers" (of traces), "Attributes": "trusted", "user" or "none", "Whiteouts": "device" or
- * "file", "Volumes": [{"Destination", "Resolved" (symlinks followed), "Source" (null of a tmpfs),
- * "ReadOnly", "Cached", "Passthrough", "Open" (files and directories), and with a limit "Limit" and
- * "Used", bytes}]}.
+ * "file", "Recorded": the attribute in which owners of the upper are recorded, or null, "Volumes":
+ * [{"Destination", "Resolved" (symlinks followed), "Source" (null of a tmpfs), "ReadOnly",
+ * "Cached", "Passthrough", "Open" (files and directories), and with a limit "Limit" and "Used",
+ * bytes}]}.
  *
  * Layers are {"Roots": [{"Fd" (the daemon's number of the open directory), "Device", "Inode"}], the
  * topmost first, "Writable" (the first is the upper), "Index" (a number too, or -1), "Attributes",
- * "Whiteouts", "Recorded" (the attribute that the upper's owners are recorded in, or null),
- * "Volumes": as with a state, each with "Fd", -1 of what is no directory of the host}.
+ * "Whiteouts", "Recorded" and "Volumes": as with a state, but each volume has "Fd" too, -1 where
+ * nothing of the host's is shown}.
  *
  * Behind an answer that has "stream": true come lines without end, an object each (traceline.h),
  * until one of the two closes the socket.

@@ -108,16 +108,23 @@ static const char *whiteform_word(const struct abilities *able)
     return able->whiteform == WHITEFORM_DEVICE ? "device" : "file";
 }
 
+/* The attribute that owners of the upper are recorded in; NULL: in none. */
+static const char *recorded_in(const struct stack *stack)
+{
+    return stack->writable ? stack->layers[0].record : NULL;
+}
+
 /* What was found out when it was mounted. */
 static json_t *describe(const struct mount *mount, unsigned readers, json_t *routes)
 {
     const struct rules *rules = &mount->rules;
-    const struct abilities *able = &mount->trees[0]->stack.able;
-    return json_pack("{s:s, s:b, s:b, s:b, s:i, s:s, s:s, s:o}", "Profile",
+    const struct stack *stack = &mount->trees[0]->stack;
+    const struct abilities *able = &stack->able;
+    return json_pack("{s:s, s:b, s:b, s:b, s:i, s:s, s:s, s:s?, s:o}", "Profile",
                      rules->profile == PROFILE_TRACKED ? "tracked" : "stateless", "Passthrough",
                      rules->passthrough, "Uring", rules->uring, "Traced", rules->traced, "Readers",
                      (int)readers, "Attributes", space_word(able), "Whiteouts",
-                     whiteform_word(able), "Volumes", routes);
+                     whiteform_word(able), "Recorded", recorded_in(stack), "Volumes", routes);
 }
 
 static json_t *tell_state(struct live *live)
@@ -177,8 +184,7 @@ static json_t *tell_layers(struct live *live)
     return json_pack("{s:b, s:{s:o, s:b, s:i, s:s, s:s, s:s?, s:o}}", "ok", 1, "layers", "Roots",
                      roots, "Writable", stack->writable, "Index", stack->index, "Attributes",
                      space_word(&stack->able), "Whiteouts", whiteform_word(&stack->able),
-                     "Recorded", stack->writable ? stack->layers[0].record : NULL, "Volumes",
-                     routes);
+                     "Recorded", recorded_in(stack), "Volumes", routes);
 }
 
 /* Whoever reads the ledger next finds all that has happened until now. */

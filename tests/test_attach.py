@@ -105,7 +105,7 @@ def served(store):
 def test_inspect_tells_what_the_daemon_does(scene):
     state = served(scene.store)
     assert state["Profile"] in ("tracked", "stateless") and state["Volumes"] == []
-    assert (state["Whiteouts"], state["Attributes"]) == ("device", "trusted")
+    assert (state["Whiteouts"], state["Attributes"], state["Recorded"]) == ("device", "trusted", None)
     scene.attach()
     with open(scene.data / "dir/f1", encoding="ascii"):
         volume, = served(scene.store)["Volumes"]

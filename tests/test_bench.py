@@ -210,6 +210,37 @@ def test_a_run_in_parts_is_one_run(tmp_path):
     assert len(last["dates"]) == 3 and not last["wrong"]
 
 
+def script(path, *lines):
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+    return f"{path.name}={path}"
+
+
+def test_a_run_that_is_ended_has_all_but_the_workload_that_it_was_at(tmp_path):
+    need_tool("fuse-overlayfs")
+    os.mkfifo(tmp_path / "gate")
+    peer = script(tmp_path / "peer", '[ "$1" = -o ] || exec fuse-overlayfs "$@"', f"echo >>{tmp_path}/calls", f"[ $(wc -l <{tmp_path}/calls) -le 2 ] || read -r _ <{tmp_path}/gate",
+                  'exec fuse-overlayfs "$@"')
+    words = ["--contenders", f"kernel,{OURS},peer", "--peer", peer, "find", "chmod"]
+    run = subprocess.Popen(["sh", BENCH / "run.sh", "--files", "30", "--rounds", "2", "--output", tmp_path / "bench.json", *words],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with open(tmp_path / "gate", "wb"):  # until somebody reads: it is at the second
+        run.terminate()
+        assert run.wait(60) == 143
+    told = json.loads((tmp_path / "bench.json").read_text())
+    assert told["done"] == ["find"] and set(told["measures"]) == {"find/cold", "find/warm"}
+    (tmp_path / "calls").unlink()
+    _, told = bench(tmp_path, "--continue", *words)
+    assert told["done"] == ["find", "chmod"] and not told["wrong"]
+
+
+def test_whoever_changes_a_layer_is_named_with_the_workload(tmp_path):
+    need_tool("fuse-overlayfs")
+    peer = script(tmp_path / "careless", "chmod 0700 base", 'exec fuse-overlayfs "$@"')
+    done, told = bench(tmp_path, "--contenders", f"kernel,{OURS},careless", "--peer", peer, "find", check=False)
+    assert done.returncode == 1 and told["wrong"] == ["find: lower layers were changed: real"]
+
+
 def test_another_run_is_not_continued(tmp_path):
     words = ["--contenders", f"kernel,{OURS}", "find"]
     _, told = bench(tmp_path, *words)
@@ -238,11 +269,8 @@ def test_steps_of_one_workload_are_checked_apart(tmp_path):
 
 def test_a_peer_that_does_other_work_is_named_and_the_rest_goes_on(tmp_path):
     need_tool("fuse-overlayfs")
-    peer = tmp_path / "peer"  # shows the lowest layer alone
-    peer.write_text('#!/bin/sh\nexec fuse-overlayfs -o "lowerdir=base,${2#*,}" "$3"\n')
-    peer.chmod(0o755)
-    done, told = bench(tmp_path, "--contenders", f"kernel,{OURS},lesser", "--peer", f"lesser={peer}", "find",
-                       check=False)
+    peer = script(tmp_path / "lesser", 'exec fuse-overlayfs -o "lowerdir=base,${2#*,}" "$3"')  # shows the lowest layer alone
+    done, told = bench(tmp_path, "--contenders", f"kernel,{OURS},lesser", "--peer", peer, "find", check=False)
     assert done.returncode == 1 and "wrong: find: output of find" in done.stderr and "lesser gave" in done.stderr
     assert set(told["measures"]["find/cold"]) == {"kernel", OURS}
 

@@ -99,6 +99,15 @@ def test_each_kind_is_recorded_and_stands_as_its_makers_file_on_disk(bench, prof
         assert stat.S_ISREG(os.lstat(f"{mount.at}/pipe").st_mode)
 
 
+def test_explain_tells_the_owners_that_are_shown(bench):
+    with bench.ours("xattr_permissions=2") as mount:
+        make_all_kinds(mount.at)
+        for name in ON_DISK:
+            st, told = os.lstat(mount / name), json.loads(run(PLYFS, "explain", "--json", mount / name).stdout)["Layers"][0]
+            assert (told["Layer"], told["Uid"], told["Gid"]) == ("upper", st.st_uid, st.st_gid), name
+            assert told["Mode"] == stat.filemode(st.st_mode), name
+
+
 def test_a_copy_up_records_what_the_lower_file_is(bench, profile):
     os.chown(bench.low / "f", 33, 34)
     os.chmod(bench.low / "f", 0o2755)
@@ -470,6 +479,7 @@ def test_an_ordinary_user_may_do_everything_in_a_tree_of_many_owners(store):
 def test_export_diff_and_commit_tell_the_owners_that_are_shown(store):
     at = str(store.at)
     store.plyfs("mount", "--name", "web", "many:1", at)
+    assert json.loads(store.plyfs("inspect", "web").stdout)[0]["Served"]["Recorded"] == RECORD
     as_guest(os.chown, f"{at}/etc/passwd", 3, 4)
     as_guest(os.chmod, f"{at}/var/www", 0o640)
     store.plyfs("export", "-o", "all.tar", "web")

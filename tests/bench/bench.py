@@ -195,16 +195,19 @@ class Run:
             results = self.by_family[workload.family]
             count = min(self.options.rounds, workload.most_rounds or self.options.rounds)
             self.parts.wrong += rounds(workload, among(self.contenders, results), self.tree_set, self.scratch, results, count)
+            self.parts.wrong += [f"{workload.name}: lower layers were changed: {name}"
+                                 for name in (workload.layers, EMPTY.layers) if self.tree_set.changed(name)]
 
     def left(self):
         return [workload for workload in self.options.workloads if workload.name not in self.parts.done]
 
     def add_what_is_left(self):
-        """As far as this part goes: one workload at least."""
+        """As far as this part goes: one workload at least. Whoever ends the run loses the one that it is at."""
         began = time.monotonic()
         for workload in self.left():
             self.add([workload])
             self.parts.done.append(workload.name)
+            self.keep()
             if self.options.minutes is not None and time.monotonic() - began >= 60 * self.options.minutes:
                 break
 
@@ -215,11 +218,11 @@ class Run:
             names = {measure.split("/")[0] for measure, _ in recorded.slower(path, union)}
             self.add([workload for workload in self.options.workloads if workload.name in names])
 
+    def keep(self):
+        report.write_json(self.options.output, self.about, self.what, self.measured(), self.parts)
+
     def measured(self):
         return [results for results in self.by_family.values() if results.values]
-
-    def end(self):
-        self.parts.wrong += [f"lower layers were changed: {name}" for name in self.tree_set.changed()]
 
 
 def among(contenders, results):
@@ -231,7 +234,7 @@ def tell(options, made):
     for results in measured:
         report.print_table(results, among(made.contenders, results))
         report.print_requests(results, among(made.contenders, results))
-    report.write_json(options.output, about, made.what, measured, made.parts)
+    made.keep()
     chart.write(options.output.with_suffix(".svg"),
                 f"{about['processor']}, {about['cores']} cores, Linux {about['kernel']}, {made.parts.dates[0]}: medians of "
                 f"{options.rounds} rounds, {options.files} files, on {options.backing}",
@@ -277,7 +280,6 @@ def run(options, scratch):
     made.add_what_is_left()
     if options.against and not recorded.differences(options.against, sizes):
         made.confirm(options.against)
-    made.end()
     tell(options, made)
     kept = verdicts(options, sizes, made.measured())
     for text in made.parts.wrong:

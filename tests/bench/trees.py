@@ -231,6 +231,6 @@ class Trees:
             path.write_bytes(b"".join(os.fsencode(name) + b"\0" for name in sorted(found)))
         return str(path)
 
-    def changed(self):
-        """Names of the sets of which some byte, mode, owner or time is no longer what it was."""
-        return [name for name, old in self.before.items() if digest(self.scratch / name) != old]
+    def changed(self, name):
+        """Whether some byte, mode, owner or time of a set is no longer what it was."""
+        return name in self.before and digest(self.scratch / name) != self.before[name]

@@ -38,6 +38,29 @@ static void what_is_mounted_nowhere_is_not_private(void **state)
     assert_false(mountinfo_is_private((dev_t)-1));
 }
 
+static void a_path_is_told_from_the_root_of_its_filesystem(void **state)
+{
+    (void)state;
+    dev_t device;
+    static const struct {
+        const char *real, *inside; /* NULL: it is not in it */
+    } CASES[] = {
+        {"/proc", "/"},
+        {"/proc/sys/kernel", "/sys/kernel"},
+        {"/proc/not/there", "/not/there"},
+        {"/", NULL},
+        {"/procession", NULL},
+    };
+    assert_int_equal(mountinfo_device("/proc", &device), 0);
+    for (unsigned i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        cleanup_free char *inside = NULL;
+        int err = mountinfo_inside(CASES[i].real, device, &inside);
+        assert_int_equal(err, CASES[i].inside ? 0 : -ENOENT);
+        if (CASES[i].inside)
+            assert_string_equal(inside, CASES[i].inside);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -45,6 +68,7 @@ int main(void)
         kit_test(what_is_not_there_is_in_no_filesystem),
         kit_test(what_no_daemon_serves_has_no_owner),
         kit_test(what_is_mounted_nowhere_is_not_private),
+        kit_test(a_path_is_told_from_the_root_of_its_filesystem),
     };
     return kit_run("mountinfo", tests, sizeof(tests) / sizeof(tests[0]));
 }
