@@ -570,6 +570,14 @@ def test_a_read_only_mount_without_a_name_is_explained(tree):
         assert words_of(of_path(mount / "site")) == "visible 2: 2 wins, 1 merged"
 
 
+def test_every_one_of_many_layers_is_told(sandbox):
+    layers = [sandbox.directory(f"layer{i}") for i in range(500)]
+    (layers[321] / "a").touch()
+    with sandbox.plyfs(layers, sandbox.directory("upper"), sandbox.directory("work")) as mount:
+        found = of_path(mount / "a")
+        assert words_of(found) == f"visible {500 - 321}: {500 - 321} wins" and len(found["Layers"]) == 501
+
+
 def test_a_hard_link_of_a_mount_without_a_name_is_found_in_its_index(tree):
     with tree() as mount:
         os.chmod(mount / "a", 0o600)
