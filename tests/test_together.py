@@ -8,6 +8,7 @@ brings about. PLYFS_TOGETHER_SECONDS is how long; PLYFS_SEED=N takes other choic
 import json
 import os
 import random
+import stat
 import subprocess
 import sys
 
@@ -54,6 +55,13 @@ def work_together(root):
     return [line for one in told for line in one["wrong"]], sum(one["done"] for one in told)
 
 
+def without_times_of_directories(listing):
+    """The kernel may keep the times of a directory that one program was told while another changed it: it compares
+    the ages of answers for files alone (fs/fuse/dir.c, fuse_dir_changed)."""
+    return {path: {key: value for key, value in record.items() if key != "mtime" or record["type"] != oct(stat.S_IFDIR)}
+            for path, record in listing.items()}
+
+
 def test_of_what_programs_do_to_the_same_names_all_see_the_same(sandbox, layers, profile):
     harness.need_root()
     upper, work = sandbox.directory("upper"), sandbox.directory("work")
@@ -65,9 +73,11 @@ def test_of_what_programs_do_to_the_same_names_all_see_the_same(sandbox, layers,
     left = list((work / "work").iterdir())
     assert not left, f"in the work directory: {left}"
     with union:
-        harness.assert_same(live, harness.listing(union.at, times="ns"), "the mount changed, and mounted again")
+        again = harness.listing(union.at, times="ns")
+    harness.assert_same(without_times_of_directories(live), without_times_of_directories(again),
+                        "the mount changed, and mounted again")
     with sandbox.kernel(layers, upper, work, options=("redirect_dir=on", "metacopy=on", "index=on")) as kernel:
-        harness.assert_same(live, harness.listing(kernel.at, times="ns"), "plyfs and the kernel's overlayfs")
+        harness.assert_same(again, harness.listing(kernel.at, times="ns"), "plyfs and the kernel's overlayfs")
     if report := os.environ.get("PLYFS_REPORT"):
         with open(report, "a", encoding="utf-8") as file:
             file.write(f"{profile}: {done} operations of {PROGRAMS} programs\n")

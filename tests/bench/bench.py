@@ -101,7 +101,7 @@ def ask(workload, contender, tree_set, scratch, results):
             results.add_asked(workload.name, contender.name, seconds / EMPTY.steps[0].calls)
 
 
-def rounds(workload, contenders, tree_set, scratch, results, count):
+def rounds(workload, contenders, tree_set, scratch, results, count, floors):
     """The sentences about those who did not do the work: they are left out from then on."""
     wrong = {}
     for turn in range(count):
@@ -111,7 +111,8 @@ def rounds(workload, contenders, tree_set, scratch, results, count):
                 continue
             try:
                 measure(workload, contender, tree_set, scratch, results, look=turn == 0)
-                ask(workload, contender, tree_set, scratch, results)
+                if floors:
+                    ask(workload, contender, tree_set, scratch, results)
             except Wrong as error:
                 wrong[contender.name] = f"{workload.name}: {error}"
                 results.forget(workload.name, contender.name)
@@ -194,7 +195,8 @@ class Run:
             print(f"{workload.name} ...", file=sys.stderr, flush=True)
             results = self.by_family[workload.family]
             count = min(self.options.rounds, workload.most_rounds or self.options.rounds)
-            self.parts.wrong += rounds(workload, among(self.contenders, results), self.tree_set, self.scratch, results, count)
+            self.parts.wrong += rounds(workload, among(self.contenders, results), self.tree_set, self.scratch, results, count,
+                                       floors=self.options.promises or not self.options.quick)
             self.parts.wrong += [f"{workload.name}: lower layers were changed: {name}"
                                  for name in (workload.layers, EMPTY.layers) if self.tree_set.changed(name)]
 
