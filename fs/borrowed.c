@@ -12,6 +12,7 @@
 #include "record.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,20 +63,16 @@ static void find_entry(char *path, struct entry_point *entry)
     }
 }
 
-/* Where the path is in the mount, from that one's root. */
-static int find_inside(const char *path, const struct entry_point *entry, char **inside)
+/* Where the path is in the mount, from that one's root; `front` is what of it leads there. A part
+ * of the mount may be bound to where the rest leads. */
+static int find_inside(const char *front, const char *rest, dev_t device, char **inside)
 {
-    cleanup_free char *front = strndup(path, entry->length), *root = NULL;
-    cleanup_free char *real = front ? realpath(front, NULL) : NULL;
+    cleanup_free char *real = realpath(front, NULL), *whole = NULL;
     if (!real)
         return -errno;
-    int err = mountinfo_inside(real, entry->device, &root);
-    if (err)
-        return err;
-    const char *rest = path + entry->length;
-    if (asprintf(inside, "%s%s", strcmp(root, "/") == 0 && *rest ? "" : root, rest) < 0)
-        return *inside = NULL, -ENOMEM;
-    return 0;
+    if (asprintf(&whole, "%s%s", real, rest) < 0)
+        return whole = NULL, -ENOMEM;
+    return mountinfo_inside(whole, device, inside);
 }
 
 /* ---- what the daemon has open ---- */
@@ -182,10 +179,9 @@ static int ask(int control, struct borrowed *borrowed)
 }
 
 /* What was written to the mount and still lies in the kernel's cache goes to the upper. */
-static void flush(const char *path, size_t length)
+static void flush(const char *front)
 {
-    cleanup_free char *front = strndup(path, length);
-    cleanup_fd int fd = front ? open(front, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+    cleanup_fd int fd = open(front, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0)
         syncfs(fd);
 }
@@ -210,12 +206,15 @@ static const char *reason(int err)
 
 static int open_at(const char *path, const struct entry_point *entry, struct borrowed *borrowed)
 {
-    int err = find_inside(path, entry, &borrowed->inside);
+    cleanup_free char *front = strndup(path, entry->length);
+    if (!front)
+        return -ENOMEM;
+    int err = find_inside(front, path + entry->length, entry->device, &borrowed->inside);
     if (!err)
         err = ask(entry->control, borrowed);
     if (err)
         return err;
-    flush(path, entry->length);
+    flush(front);
     borrowed->fds = fdcache_create(256);
     if (!borrowed->fds)
         return -ENOMEM;

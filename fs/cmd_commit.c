@@ -207,8 +207,7 @@ static int make_layer(struct work *work)
 {
     struct named_view view;
     char source[160];
-    named_flush(work->store, &work->mount);
-    int err = named_view_open(work->store, &work->mount, &view);
+    int err = named_view_flushed(work->store, &work->mount, &view);
     if (err)
         return err;
     snprintf(source, sizeof(source), "commit of %s", work->mount.name);

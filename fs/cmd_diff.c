@@ -142,8 +142,7 @@ static int diff_named(const struct wishes *wishes, const char *word)
         err = named_find(store, word, false, &row);
     if (err)
         return err;
-    named_flush(store, &row);
-    err = named_view_open(store, &row, &view);
+    err = named_view_flushed(store, &row, &view);
     if (err)
         return err;
     err = diff(wishes, &view.stack, row.name);

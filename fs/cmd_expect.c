@@ -255,8 +255,7 @@ static int open_and_judge(const struct wishes *wishes, const struct list *list)
         err = named_find(store, wishes->words.at[0], false, &row);
     if (err)
         return err;
-    named_flush(store, &row);
-    err = named_view_open(store, &row, &view);
+    err = named_view_flushed(store, &row, &view);
     if (err)
         return err;
     struct expectation_case the_case = {.store = store, .row = &row, .stack = &view.stack};

@@ -259,8 +259,7 @@ static int explain_in(const struct wishes *wishes, struct store *store, const st
                       const char *path)
 {
     struct named_view view;
-    named_flush(store, row);
-    int err = named_view_open(store, row, &view);
+    int err = named_view_flushed(store, row, &view);
     if (err)
         return err;
     err = explain_in_view(wishes, store, row, &view.stack, path);

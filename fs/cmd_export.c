@@ -54,8 +54,7 @@ static int export(struct store *store, const struct mount_row *row, const char *
 {
     struct named_view view;
     cleanup_outfile struct outfile out = {.fd = -1};
-    named_flush(store, row);
-    int err = named_view_open(store, row, &view);
+    int err = named_view_flushed(store, row, &view);
     if (err)
         return err;
     err = outfile_open(&out, output);

@@ -192,8 +192,7 @@ static int look_at_volume(void *context, const struct mount_volume_row *route)
 static int take_survey(struct survey *survey, const struct mount_row *row)
 {
     struct named_view view;
-    named_flush(survey->store, row);
-    int err = named_view_open(survey->store, row, &view);
+    int err = named_view_flushed(survey->store, row, &view);
     if (err)
         return err;
     survey->stack = &view.stack;

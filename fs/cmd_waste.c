@@ -233,8 +233,7 @@ static int find_and_print(struct store *store, const struct mount_row *row,
 {
     struct named_view view;
     cleanup_wasted struct wasted wasted = {0};
-    named_flush(store, row);
-    int err = named_view_open(store, row, &view);
+    int err = named_view_flushed(store, row, &view);
     if (err)
         return err;
     err = wasted_find(store, row, &view.stack, &wasted);

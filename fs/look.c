@@ -299,8 +299,7 @@ static int look_in(struct store *store, const struct mount_row *row, const struc
                    int (*use)(void *context, const struct look *look), void *context)
 {
     struct named_view view;
-    named_flush(store, row);
-    int err = named_view_open(store, row, &view);
+    int err = named_view_flushed(store, row, &view);
     if (err)
         return err;
     struct look look;

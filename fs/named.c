@@ -490,3 +490,9 @@ void named_flush(const struct store *store, const struct mount_row *row)
     if (fd >= 0)
         syncfs(fd);
 }
+
+int named_view_flushed(struct store *store, const struct mount_row *row, struct named_view *view)
+{
+    named_flush(store, row);
+    return named_view_open(store, row, view);
+}

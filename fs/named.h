@@ -76,4 +76,8 @@ void named_view_close(struct named_view *view);
 /* What the kernel still keeps of its writes goes to the upper. */
 void named_flush(const struct store *store, const struct mount_row *row);
 
+/* That, and then its view. */
+must_check int named_view_flushed(struct store *store, const struct mount_row *row,
+                                  struct named_view *view);
+
 #endif

@@ -539,6 +539,11 @@ def test_a_part_of_a_mount_that_is_bound_elsewhere_is_explained(tree, sandbox):
             assert of_path(there)["Path"] == "/site"
         finally:
             run("umount", there)
+        run("mount", "--bind", mount / "site", mount / "site/sub")
+        try:
+            assert of_path(mount / "site/sub/index")["Path"] == "/site/index"
+        finally:
+            run("umount", mount / "site/sub")
 
 
 def test_what_is_mounted_in_a_mount_is_not_its_own(tree, sandbox):
