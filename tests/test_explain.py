@@ -17,6 +17,7 @@ import os
 import pathlib
 import shutil
 import stat
+import subprocess
 import tarfile
 import threading
 
@@ -497,9 +498,9 @@ def tree(sandbox):
     os.link(base / "a", base / "b")
     os.symlink("site", base / "www")
 
-    def mounted(*options, upper=True):
+    def mounted(*options, upper=True, profile=None):
         return sandbox.plyfs([top, base], *(sandbox.directory(name) for name in ("upper", "work") if upper),
-                             options=options)
+                             options=options, profile=profile)
     return mounted
 
 
@@ -590,9 +591,15 @@ def test_a_hard_link_of_a_mount_without_a_name_is_found_in_its_index(tree):
 
 
 def test_what_is_written_and_not_yet_sent_is_told(tree):
-    with tree("writeback=on") as mount, open(mount / "site/index", "ab", buffering=0) as file:
-        file.write(b"x" * 5000)
-        assert of_path(mount / "site/index")["Layers"][0]["Size"] == 5003
+    with tree(profile="writeback") as mount:
+        path = mount / "site/index"
+        # Begun before the file is opened: whoever inherits it would send what was written by closing it.
+        asking = subprocess.Popen(["sh", "-c", 'read -r _ && exec "$@"', "sh", PLYFS, "explain", "--json", path],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with open(path, "ab", buffering=0) as file:
+            file.write(b"x" * 5000)
+            told, _ = asking.communicate(b"now\n", timeout=60)
+        assert json.loads(told)["Layers"][0]["Size"] == 5003
 
 
 def test_volumes_of_a_mount_without_a_name_cover_what_lies_beneath(store, sandbox, tree):
