@@ -19,6 +19,7 @@ import floors  # noqa: E402
 import promises  # noqa: E402
 import recorded  # noqa: E402
 import results as results_of  # noqa: E402
+import trees  # noqa: E402
 import workloads  # noqa: E402
 
 SIZES = {"backing": "tmpfs", "files": 10, "large_mib": 1}
@@ -116,6 +117,21 @@ def verdict(results):
     found = [v for v in promises.verdicts([results]) if v.promise.measure == "untar" and v.promise.peer == "kernel"]
     assert len(found) == 1
     return found[0]
+
+
+def test_the_tree_has_whole_directories_of_this_machine(tmp_path):
+    layers = trees.real(tmp_path / "layers", 400)
+    (tmp_path / "union").mkdir()
+    layers.copy(tmp_path / "union")
+    directories = {}
+    for path in (tmp_path / "union").rglob("*"):
+        if path.is_symlink() or path.is_file():
+            directories.setdefault(path.parent, set()).add(path.name)
+    assert sum(map(len, directories.values())) == layers.files == 400
+    assert max(map(len, directories.values())) <= 20, "one directory is most of the tree"
+    cut = [path for path, names in directories.items()
+           if len(names) < 20 and names != trees.wanted_in("/" / path.relative_to(tmp_path / "union"))]
+    assert len(cut) <= 1, "but for the last one, directories are whole"
 
 
 def test_the_floor_is_the_kernels_own_time_and_an_empty_request_for_each():

@@ -2,6 +2,7 @@
 """What is worked on: sets of lower layers, made the same way every time, and their digests."""
 import dataclasses
 import hashlib
+import itertools
 import os
 import pathlib
 import random
@@ -46,31 +47,42 @@ def digest(root, times=True):
     return sha.hexdigest()[:16]
 
 
-def _candidates():
+def wanted_in(folder):
+    """The names of its symlinks and of its files that are not too large to be one of many."""
+    return {entry.name for entry in os.scandir(folder) if entry.is_symlink() or
+            (entry.is_file() and entry.stat().st_size <= LARGEST)}
+
+
+def _directories():
+    """What is wanted of each directory of this machine's own /usr, as sorted paths."""
     found = []
     for source in SOURCES:
-        for here, folders, files in os.walk(source):
+        for here, folders, _ in os.walk(source):
             folders.sort()
-            for name in sorted(files):
-                path = os.path.join(here, name)
-                st = os.lstat(path)
-                if stat.S_ISREG(st.st_mode) and st.st_size <= LARGEST:
-                    found.append(path)
+            found.append([os.path.join(here, name) for name in sorted(wanted_in(here))])
     return found
 
 
+def _chosen(count):
+    """So many of this machine's own files: those of whole directories, in an order that has nothing to do with
+    their names, so that there are as many to a directory as in a root filesystem. None gives more than a
+    twentieth of them."""
+    found = _directories()
+    random.Random(1).shuffle(found)
+    paths = itertools.chain.from_iterable(inside[:max(1, count // 20)] for inside in found)
+    return sorted(itertools.islice(paths, count))
+
+
 def real(folder, count):
-    """Three layers holding `count` files of this machine's own /usr, every n-th of the sorted list;
-    the base has most of them, as images have."""
-    found = _candidates()
-    step = max(1, len(found) // count)
-    chosen = found[::step][:count]
+    """Three layers holding `count` files of this machine's own /usr; the base has most of them, as images
+    have."""
+    chosen = _chosen(count)
     names = ("top", "middle", "base")
     for i, path in enumerate(chosen):
         layer = "top" if i % 20 == 0 else "middle" if i % 7 == 0 else "base"
         target = pathlib.Path(f"{folder}/{layer}{path}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
+        shutil.copy2(path, target, follow_symlinks=False)
     return Layers(str(folder), names, len(chosen))
 
 
