@@ -120,17 +120,18 @@ def verdict(results):
 
 
 def test_the_tree_has_whole_directories_of_this_machine(tmp_path):
-    layers = trees.real(tmp_path / "layers", 400)
+    layers = trees.real(tmp_path / "layers", 2000)
     (tmp_path / "union").mkdir()
     layers.copy(tmp_path / "union")
     directories = {}
     for path in (tmp_path / "union").rglob("*"):
         if path.is_symlink() or path.is_file():
             directories.setdefault(path.parent, set()).add(path.name)
-    assert sum(map(len, directories.values())) == layers.files == 400
-    assert max(map(len, directories.values())) <= 20, "one directory is most of the tree"
+    assert sum(map(len, directories.values())) == layers.files == 2000
+    assert not any(path.lstat().st_mode & 0o7000 for path in (tmp_path / "union").rglob("*"))
+    assert max(map(len, directories.values())) <= 100, "one directory is most of the tree"
     cut = [path for path, names in directories.items()
-           if len(names) < 20 and names != trees.wanted_in("/" / path.relative_to(tmp_path / "union"))]
+           if len(names) < 100 and names != trees.wanted_in("/" / path.relative_to(tmp_path / "union"))]
     assert len(cut) <= 1, "but for the last one, directories are whole"
 
 

@@ -2,7 +2,6 @@
 """What is worked on: sets of lower layers, made the same way every time, and their digests."""
 import dataclasses
 import hashlib
-import itertools
 import os
 import pathlib
 import random
@@ -53,24 +52,21 @@ def wanted_in(folder):
             (entry.is_file() and entry.stat().st_size <= LARGEST)}
 
 
-def _directories():
-    """What is wanted of each directory of this machine's own /usr, as sorted paths."""
-    found = []
-    for source in SOURCES:
-        for here, folders, _ in os.walk(source):
-            folders.sort()
-            found.append([os.path.join(here, name) for name in sorted(wanted_in(here))])
-    return found
+def _in_an_order_of_its_own(path):
+    """Has nothing to do with the name, and is hardly another where some more is installed."""
+    return hashlib.sha256(os.fsencode(path)).digest()
 
 
 def _chosen(count):
-    """So many of this machine's own files: those of whole directories, in an order that has nothing to do with
-    their names, so that there are as many to a directory as in a root filesystem. None gives more than a
-    twentieth of them."""
-    found = _directories()
-    random.Random(1).shuffle(found)
-    paths = itertools.chain.from_iterable(inside[:max(1, count // 20)] for inside in found)
-    return sorted(itertools.islice(paths, count))
+    """So many of this machine's own files: those of whole directories of /usr, so that there are about as many
+    to a directory as in a root filesystem. None gives more than a twentieth of them."""
+    folders = [here for source in SOURCES for here, _, _ in os.walk(source)]
+    paths = []
+    for here in sorted(folders, key=_in_an_order_of_its_own):
+        paths += [os.path.join(here, name) for name in sorted(wanted_in(here))[:max(1, count // 20)]]
+        if len(paths) >= count:
+            break
+    return sorted(paths[:count])
 
 
 def real(folder, count):
@@ -83,6 +79,8 @@ def real(folder, count):
         target = pathlib.Path(f"{folder}/{layer}{path}")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target, follow_symlinks=False)
+        if not target.is_symlink():  # a chown of a copy would take what is set for its owner
+            target.chmod(stat.S_IMODE(target.stat().st_mode) & 0o777)
     return Layers(str(folder), names, len(chosen))
 
 
