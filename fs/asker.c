@@ -40,6 +40,11 @@ void asker_end(void)
     asker.writeback = false;
 }
 
+pid_t asker_thread(void)
+{
+    return asker.thread;
+}
+
 void asker_is_writeback(void)
 {
     asker.writeback = true;

@@ -16,6 +16,9 @@
 void asker_begin(pid_t thread, uid_t uid);
 void asker_end(void);
 
+/* That thread; 0 also where none is served. */
+pid_t asker_thread(void);
+
 /* The request writes back what somebody left in the page cache: it is nobody's. */
 void asker_is_writeback(void);
 

@@ -28,10 +28,13 @@ struct node {
     uint32_t parent;
     nameref name;
     uint32_t name_next; /* chain of the name hash; of a free slot the next free one */
-    uint32_t ino_next;  /* chain of the inode hash */
-    uint32_t aliases;   /* of a node its first alias; of an alias the next one */
-    uint32_t target;    /* of an alias its node; of a lonely node the next such */
-    uint32_t children;  /* names that have this as their parent */
+    union {
+        uint32_t ino_next; /* chain of the inode hash */
+        uint32_t told;     /* of a directory, which is in none: see node_tell(); 0: nobody */
+    };
+    uint32_t aliases;  /* of a node its first alias; of an alias the next one */
+    uint32_t target;   /* of an alias its node; of a lonely node the next such */
+    uint32_t children; /* names that have this as their parent */
     struct node_opens opens;
     uint32_t flags;
     uint16_t layer;
@@ -1043,6 +1046,35 @@ void node_exchange_names(struct node_table *table, uint32_t a, const char *a_nam
     if (b_slot)
         slot_move(table, b_slot, a, a_name);
     table_leave(table);
+}
+
+#define TOLD_SEVERAL UINT32_MAX /* or one without a number */
+
+static uint32_t told_as(pid_t thread)
+{
+    return thread > 0 ? (uint32_t)thread : TOLD_SEVERAL;
+}
+
+void node_tell(struct node_table *table, uint32_t index, pid_t asker)
+{
+    pthread_mutex_lock(&table->lock);
+    struct node *node = &table->at[index];
+    if (is_dir(node))
+        node->told = !node->told || node->told == told_as(asker) ? told_as(asker) : TOLD_SEVERAL;
+    pthread_mutex_unlock(&table->lock);
+}
+
+uint64_t node_told_others(struct node_table *table, uint32_t index, pid_t changer)
+{
+    pthread_mutex_lock(&table->lock);
+    struct node *node = &table->at[index];
+    bool others = is_dir(node) && node->told &&
+                  (node->told == TOLD_SEVERAL || node->told != told_as(changer));
+    const uint64_t id = others ? slot_id(table, index) : 0;
+    if (others)
+        node->told = 0;
+    pthread_mutex_unlock(&table->lock);
+    return id;
 }
 
 struct node_opens node_opens(struct node_table *table, uint32_t index)

@@ -177,6 +177,12 @@ void node_exchange_names(struct node_table *table, uint32_t a, const char *a_nam
 bool node_linked_name(struct node_table *table, uint32_t index, uint32_t *parent,
                       char name[NAME_MAX + 1]);
 
+/* Of a directory: thread `asker`, by the kernel's number (0: it has none here), is told of it. */
+void node_tell(struct node_table *table, uint32_t index, pid_t asker);
+/* The number of a directory's node, if anybody but thread `changer` was told of it since this was
+ * asked the last time and was so; else 0. */
+must_check uint64_t node_told_others(struct node_table *table, uint32_t index, pid_t changer);
+
 /* Opens, in the tracked profile only. All opens of a node at one time are of one kind: passthrough
  * with one backing id (> 0), or cached (0). The kernel holds the same rule (fs/fuse/iomode.c). */
 struct node_opens {

@@ -11,6 +11,7 @@
 #include "quota.h"
 #include "record.h"
 #include "reply.h"
+#include "told.h"
 #include "xattr.h"
 
 #include <fcntl.h>
@@ -29,6 +30,7 @@ static void reply_current_attr(fuse_req_t req, uint64_t ino)
     int err = node_view(mount->nodes, ino, &view);
     if (err)
         return reply_error(req, err);
+    told_before(mount, &view);
     if (!find_kept(mount, &view, &st)) {
         err = find_attr(mount, &view, &st);
         if (err)
@@ -72,8 +74,10 @@ void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_f
     struct stat st;
     struct statx_timestamp birth;
     int err = node_view(mount->nodes, ino, &view);
-    if (!err)
-        err = find_attr(mount, &view, &st);
+    if (err)
+        return reply_error(req, err);
+    told_before(mount, &view);
+    err = find_attr(mount, &view, &st);
     if (err)
         return reply_error(req, err);
     bool known = birth_time(mount, &view, &birth);

@@ -17,6 +17,7 @@
 #include "reply.h"
 #include "route.h"
 #include "shown.h"
+#include "told.h"
 #include "whiteout.h"
 
 #include <fcntl.h>
@@ -84,6 +85,7 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
     if (!err)
         err = edit_make(mount_stack(mount, &target->view), &target->dir, name, making, fd);
     names_change(mount);
+    told_changed(mount, target->view.index);
     caller_end();
     if (!err && S_ISDIR(making->mode))
         ledger_note_hidden(mount, &target->view, name, EVENT_OPAQUE, S_IFDIR, "mkdir");
@@ -198,6 +200,7 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
         if (!err && node_is(&view, NODE_ORPHAN))
             growth_unnamed(mount, view.tree, spot.ref->fd, true);
         names_change(mount);
+        told_changed(mount, target.view.index);
         names_end(mount);
         spot_finish(mount, &spot);
     }

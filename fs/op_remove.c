@@ -14,6 +14,7 @@
 #include "promote.h"
 #include "reply.h"
 #include "route.h"
+#include "told.h"
 #include "upper.h"
 
 #include <fcntl.h>
@@ -135,6 +136,7 @@ static int remove_locked(struct mount *mount, const struct removal *removal)
     if (victim)
         op_settle_victim(mount, victim, orphan, held, writable);
     names_change(mount);
+    told_changed(mount, dir->index);
     names_end(mount);
     fdref_release(mount->fds, upper);
     if (!err)

@@ -16,6 +16,7 @@
 #include "redirect.h"
 #include "reply.h"
 #include "route.h"
+#include "told.h"
 #include "upper.h"
 
 #include <stdio.h>
@@ -207,6 +208,8 @@ static int rename_locked(struct mount *mount, struct end *from, struct end *to, 
     if (to->index && !exchange)
         op_settle_victim(mount, &to->node, orphan, held, writable);
     names_change(mount);
+    told_changed(mount, from->dir.index);
+    told_changed(mount, to->dir.index);
     names_end(mount);
     return err;
 }

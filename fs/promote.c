@@ -19,6 +19,7 @@
 #include "pathjoin.h"
 #include "policing.h"
 #include "stack.h"
+#include "told.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -153,6 +154,7 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
     names_rise(mount);
     if (!err)
         err = copy(job);
+    told_changed(mount, view->parent); /* its times were others for a moment */
     if (!err) {
         unsigned clear = job->meta_only ? 0 : NODE_METACOPY;
         unsigned set = NODE_LINKED | (job->meta_only ? (unsigned)NODE_METACOPY : 0);

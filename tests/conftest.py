@@ -65,6 +65,7 @@ EXCUSES = [
     (r"needs FUSE over io_uring", _no_uring),
     (r"needs more than one processor", lambda _: len(os.sched_getaffinity(0)) == 1),
     (r"needs two processors and no more", lambda _: len(os.sched_getaffinity(0)) != 2),
+    (r"needs real-time scheduling", lambda _: _fails("chrt", "-f", "1", "true")),
     (r"needs Landlock with the TCP network", lambda _: LIBC.syscall(444, None, 0, 1) < 4),
     (r"bpftrace cannot attach here", lambda _: not os.path.exists("/sys/bus/event_source/devices/uprobe")
         or _fails("bpftrace", "-e", "BEGIN { exit(); }")),

@@ -36,6 +36,12 @@ def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
+def states(pid):
+    """A letter for each of its threads: R, S, D, T."""
+    return [(thread / "stat").read_text().rpartition(")")[2].split()[0]
+            for thread in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+
+
 def processor_ticks(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])

@@ -5,16 +5,20 @@ Nobody knows what the tree must be afterwards, but all must agree on it: the mou
 same one mounted again, and the kernel's overlayfs. And no program may have met an error that no race
 brings about. PLYFS_TOGETHER_SECONDS is how long; PLYFS_SEED=N takes other choices.
 """
-import ctypes
+import contextlib
 import json
 import os
+import pathlib
 import random
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 import harness
+import procfs
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 SECONDS = float(os.environ.get("PLYFS_TOGETHER_SECONDS", 60 if FULL else 6))
@@ -55,22 +59,12 @@ def work_together(root):
     return [line for one in told for line in one["wrong"]], sum(one["done"] for one in told)
 
 
-def ask_anew(root):
-    """Has the kernel ask for what it may keep of every directory: what one program was told while another changed it.
-    It compares the ages of answers for files alone (fs/fuse/dir.c, fuse_dir_changed)."""
-    at_fdcwd, force_sync, basic_stats = -100, 0x2000, 0x7ff
-    for here, _, _ in os.walk(root):
-        statx = ctypes.create_string_buffer(256)
-        assert harness.LIBC.statx(at_fdcwd, os.fsencode(here), force_sync, basic_stats, statx) == 0, here
-
-
 def test_of_what_programs_do_to_the_same_names_all_see_the_same(sandbox, layers, profile):
     harness.need_root()
     upper, work = sandbox.directory("upper"), sandbox.directory("work")
     union = sandbox.plyfs(layers, upper, work, profile=profile)
     with union:
         wrong, done = work_together(union.at)
-        ask_anew(union.at)
         live = harness.listing(union.at, times="ns")
     assert not wrong, "\n".join(wrong[:20])
     left = list((work / "work").iterdir())
@@ -82,3 +76,135 @@ def test_of_what_programs_do_to_the_same_names_all_see_the_same(sandbox, layers,
     if report := os.environ.get("PLYFS_REPORT"):
         with open(report, "a", encoding="utf-8") as file:
             file.write(f"{profile}: {done} operations of {PROGRAMS} programs\n")
+
+
+# Asks the filesystem itself for the attributes of d, whatever the kernel remembers of them.
+ASK = """
+import ctypes
+AT_FDCWD, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS = -100, 0x2000, 0x7ff
+answer = ctypes.create_string_buffer(256)
+assert ctypes.CDLL(None).statx(AT_FDCWD, b"d", AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, answer) == 0
+"""
+ASKER = f"""
+import os, sys
+os.sched_setaffinity(0, {{int(sys.argv[1])}})
+print("ready", flush=True)
+sys.stdin.readline()
+{ASK}
+"""
+# What changes d, in which there are a file f and a directory s; beside it there is a file g.
+CHANGE = {"create": lambda at: (at / "d" / "new").touch(),
+          "mkdir": lambda at: (at / "d" / "new").mkdir(),
+          "mkfifo": lambda at: os.mkfifo(at / "d" / "new"),
+          "symlink": lambda at: (at / "d" / "new").symlink_to("f"),
+          "link": lambda at: os.link(at / "d" / "f", at / "d" / "new"),
+          "unlink": lambda at: (at / "d" / "f").unlink(),
+          "rmdir": lambda at: (at / "d" / "s").rmdir(),
+          "rename": lambda at: (at / "d" / "f").rename(at / "d" / "new"),
+          "rename away": lambda at: (at / "d" / "f").rename(at / "new"),
+          "rename into": lambda at: (at / "g").rename(at / "d" / "new")}
+
+
+def pin(pid, processor):
+    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {processor})
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        time.sleep(0.001)
+
+
+def is_waiting_for_an_answer(pid):
+    return pathlib.Path(f"/proc/{pid}/wchan").read_text() == "request_wait_answer"
+
+
+@contextlib.contextmanager
+def all_of(processor):
+    """A program that leaves nothing of a processor to others, at the end of the block no more."""
+    loop = ["chrt", "-f", "1", "taskset", "-c", str(processor), "sh", "-c", "echo; while :; do :; done"]
+    with subprocess.Popen(loop, stdout=subprocess.PIPE) as program:
+        try:
+            assert program.stdout.readline()
+            yield
+        finally:
+            program.kill()
+
+
+@contextlib.contextmanager
+def stopped(daemon):
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        wait_for(lambda: set(procfs.states(daemon)) == {"T"}, "it has stopped")
+        yield
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def only_on(processor):
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {processor})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize("change", CHANGE)
+def test_what_is_told_of_a_directory_while_another_changes_it_does_not_stay(sandbox, profile, change):
+    """Who has asked gets no processor to take the answer in, until somebody else has changed the directory."""
+    harness.need_root()
+    harness.need(len(os.sched_getaffinity(0)) > 1, "needs more than one processor")
+    harness.need(subprocess.run(["chrt", "-f", "1", "true"], check=False).returncode == 0, "needs real-time scheduling")
+    lower, upper, work = (sandbox.directory(name) for name in ("lower", "upper", "work"))
+    (lower / "d").mkdir()
+    asked_on, here = sorted(os.sched_getaffinity(0))[:2]
+    with sandbox.plyfs([lower], upper, work, profile=profile, options=["spin=off"]) as union, only_on(here):
+        (union / "d" / "s").mkdir()
+        for file in union / "d" / "f", union / "g":
+            file.touch()
+        os.stat(union / "d")  # so that whoever changes it has no need to ask
+        daemon, = procfs.daemons(union.at)
+        pin(daemon, here)
+        with subprocess.Popen([sys.executable, "-I", "-c", ASKER, str(asked_on)], cwd=union.at,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asker:
+            assert asker.stdout.readline() == "ready\n"
+            with stopped(daemon), contextlib.ExitStack() as alone:
+                asker.stdin.write("\n")
+                asker.stdin.flush()
+                wait_for(lambda: is_waiting_for_an_answer(asker.pid), "the question is on its way")
+                alone.enter_context(all_of(asked_on))
+                os.kill(daemon, signal.SIGCONT)
+                for _ in range(5):  # what is asked later is answered later
+                    os.statvfs(union.at)
+                CHANGE[change](pathlib.Path(union.at))
+        assert asker.returncode == 0
+        assert os.stat(union / "d").st_mtime_ns == os.stat(upper / "d").st_mtime_ns
+
+
+def test_what_is_told_of_a_directory_while_something_comes_up_into_it_does_not_stay(sandbox, profile):
+    """Its time is another for a moment, until it is put back; the moment is made long."""
+    harness.need_root()
+    harness.need_tool("strace")
+    lower, upper, work = (sandbox.directory(name) for name in ("lower", "upper", "work"))
+    (lower / "d").mkdir()
+    (lower / "d" / "f").touch()
+    os.utime(lower / "d", ns=(10**18, 10**18))
+    with sandbox.plyfs([lower], upper, work, profile=profile) as union:
+        (union / "d").chmod(0o700)  # it is up itself
+        daemon, = procfs.daemons(union.at)
+        with subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=linkat,renameat2:delay_exit=1000000",
+                               "-p", str(daemon)]) as strace:
+            wait_for(lambda: all(f"TracerPid:\t{strace.pid}\n" in (thread / "status").read_text()
+                                 for thread in pathlib.Path(f"/proc/{daemon}/task").iterdir()), "it is traced")
+            with subprocess.Popen(["chmod", "600", union / "d" / "f"]) as chmod:
+                wait_for((upper / "d" / "f").exists, "the file is there")
+                subprocess.run([sys.executable, "-I", "-c", ASK], cwd=union.at, check=True)
+                assert os.stat(union / "d").st_mtime_ns != 10**18, "the moment was over"
+            strace.send_signal(signal.SIGINT)
+        assert chmod.returncode == 0
+        assert os.stat(upper / "d").st_mtime_ns == 10**18
+        assert os.stat(union / "d").st_mtime_ns == 10**18

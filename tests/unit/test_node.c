@@ -610,6 +610,35 @@ static void what_was_found_before_a_name_moved_is_not_taken(void **state)
     entry_finish(&entry);
 }
 
+static void of_a_directory_who_changes_it_knows_whether_others_were_told(void **state)
+{
+    enum { ME = 100, ANOTHER = 200, NAMELESS = 0 };
+    (void)state;
+    const uint64_t id = intern(NODE_ROOT, "d", S_IFDIR, 10);
+    const uint32_t index = index_of(id);
+    assert_int_equal(node_told_others(table, index, ME), 0);
+    node_tell(table, index, ME);
+    assert_int_equal(node_told_others(table, index, ME), 0);
+    assert_int_equal(node_told_others(table, index, ANOTHER), id);
+    assert_int_equal(node_told_others(table, index, ANOTHER), 0);
+    node_tell(table, index, ME);
+    node_tell(table, index, ANOTHER);
+    assert_int_equal(node_told_others(table, index, ANOTHER), id);
+    node_tell(table, index, NAMELESS);
+    assert_int_equal(node_told_others(table, index, NAMELESS), id);
+    assert_int_equal(node_told_others(table, NODE_NONE, ME), 0);
+}
+
+/* Its place is that of a file in a hash by number. */
+static void of_a_file_nobody_is_told(void **state)
+{
+    (void)state;
+    const uint64_t id = intern(NODE_ROOT, "f", S_IFREG, 10);
+    node_tell(table, index_of(id), 100);
+    assert_int_equal(node_told_others(table, index_of(id), 200), 0);
+    assert_int_equal(intern(NODE_ROOT, "another", S_IFREG, 10), id);
+}
+
 #define node_test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -647,6 +676,8 @@ int main(void)
         node_test(a_linked_name_is_found_without_an_entry_and_counted_once_more),
         node_test(what_was_given_an_attribute_is_not_found_bare_by_who_looked_before),
         node_test(what_was_found_before_a_name_moved_is_not_taken),
+        node_test(of_a_directory_who_changes_it_knows_whether_others_were_told),
+        node_test(of_a_file_nobody_is_told),
     };
     return cmocka_run_group_tests_name("node", tests, NULL, NULL);
 }

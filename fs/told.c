@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: keep in each directory's node who was told of it. Cost: a few instructions under the
+ * table's lock, and a message to the kernel where two threads are at one directory.
+ */
+#include "told.h"
+
+#include "asker.h"
+
+void told_before(struct mount *mount, const struct node_view *view)
+{
+    if (S_ISDIR(view->type))
+        node_tell(mount->nodes, view->index, asker_thread());
+}
+
+struct validity told_after(struct mount *mount, const struct node_view *view, unsigned changes)
+{
+    struct validity valid = mount_validity(mount, view);
+    told_before(mount, view);
+    if (S_ISDIR(view->type) && atomic_load(&mount->names_changed) != changes)
+        valid.attributes = 0;
+    return valid;
+}
+
+void told_changed(struct mount *mount, uint32_t index)
+{
+    const uint64_t id = node_told_others(mount->nodes, index, asker_thread());
+    if (id)
+        mount->attributes_changed(mount->session, id);
+}

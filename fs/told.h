@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Directories: who was told of their attributes, and is to ask again because they have changed.
+ *
+ * Whoever asks may get no processor to take the answer in until somebody else has changed the
+ * directory. Of a file the kernel then sees that the answer is too old; a change of a directory's
+ * names it does not count (fs/fuse/dir.c: fuse_dir_changed()), and would keep an answer from before
+ * it. An invalidation it does count. So when a directory changes that another thread than the
+ * changing one was told of, the kernel is told that what it has heard so far is no longer so.
+ */
+#ifndef PLYFS_TOLD_H
+#define PLYFS_TOLD_H
+
+#include "mount.h"
+
+/* The asking thread is about to be told of a node. To be said before its attributes are read. */
+void told_before(struct mount *mount, const struct node_view *view);
+
+/* The same where they had to be read first: a name was looked up, while names_changed was `changes`
+ * to begin with. How long what was found is good for; when names have changed meanwhile, what was
+ * found of a directory is not. */
+must_check struct validity told_after(struct mount *mount, const struct node_view *view,
+                                      unsigned changes);
+
+/* What a directory shows has changed for the asking thread, on disk and in names_changed: to be
+ * said before that is answered. */
+void told_changed(struct mount *mount, uint32_t index);
+
+#endif
