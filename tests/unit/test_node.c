@@ -633,10 +633,10 @@ static void of_a_directory_who_changes_it_knows_whether_others_were_told(void **
 static void of_a_file_nobody_is_told(void **state)
 {
     (void)state;
-    const uint64_t id = intern(NODE_ROOT, "f", S_IFREG, 10);
+    const uint64_t id = intern_entry(NODE_ROOT, "f", linked_entry(10));
     node_tell(table, index_of(id), 100);
     assert_int_equal(node_told_others(table, index_of(id), 200), 0);
-    assert_int_equal(intern(NODE_ROOT, "another", S_IFREG, 10), id);
+    assert_int_equal(intern_entry(NODE_ROOT, "another", linked_entry(10)), id);
 }
 
 #define node_test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
