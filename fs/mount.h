@@ -187,7 +187,8 @@ static inline void names_change(struct mount *mount)
 }
 
 /* Said before a name of a lower layer becomes one of the upper, which changes nothing that a
- * directory shows: but whoever knows that the upper does not have it knows that no longer. */
+ * directory shows: but whoever knows that the upper does not have it knows that no longer. And
+ * after: whoever looked at the directory meanwhile may have seen times that were put back. */
 static inline void names_rise(struct mount *mount)
 {
     atomic_fetch_add(&mount->names_risen, 1);

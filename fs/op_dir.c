@@ -174,14 +174,14 @@ static bool add_looked_up(struct page *page, struct listing *listing, uint32_t a
     size_t need = fuse_add_direntry_plus(page->req, NULL, 0, name, NULL, 0);
     if (need > page->size - page->used)
         return false;
-    const unsigned changes = atomic_load(&page->mount->names_changed);
+    const unsigned before = told_so_far(page->mount);
     int found = listing_is_sealed(page->mount, listing, at)
                     ? shown_look_up_sealed(page->mount, page->dir, name, &view, &st)
                     : shown_look_up(page->mount, page->dir, name, &view, &st);
     if (found <= 0)
         return add_unresolved(page, listed, name, found);
     atomic_store_explicit(&listed->ino, view.ino, memory_order_relaxed);
-    reply_fill_entry(page->mount, told_after(page->mount, &view, changes), view.id, &st, &record);
+    reply_fill_entry(page->mount, told_after(page->mount, &view, before), view.id, &st, &record);
     page->used += add_plus(page, name, &record, (off_t)listed->cookie);
     return true;
 }

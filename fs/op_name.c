@@ -27,7 +27,7 @@ void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char 
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
     struct stat st;
-    const unsigned changes = atomic_load(&mount->names_changed);
+    const unsigned before = told_so_far(mount);
     int found = shown_look_up(mount, parent, name, &view, &st);
     if (found < 0 && changed)
         op_made_in_vain(mount, parent->id, changed);
@@ -37,7 +37,7 @@ void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char 
         return reply_negative(req, mount_is_plain(mount, parent) ? 0 : mount->rules.timeout);
     if (node_is(&view, NODE_ROUTE))
         serving_crossed(mount, parent, name, view.tree, view.type);
-    reply_entry(req, told_after(mount, &view, changes), view.id, &st);
+    reply_entry(req, told_after(mount, &view, before), view.id, &st);
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

@@ -154,6 +154,7 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
     names_rise(mount);
     if (!err)
         err = copy(job);
+    names_rise(mount);
     told_changed(mount, view->parent); /* its times were others for a moment */
     if (!err) {
         unsigned clear = job->meta_only ? 0 : NODE_METACOPY;

@@ -13,11 +13,17 @@ void told_before(struct mount *mount, const struct node_view *view)
         node_tell(mount->nodes, view->index, asker_thread());
 }
 
-struct validity told_after(struct mount *mount, const struct node_view *view, unsigned changes)
+/* Both only ever grow: the sum stays as it is as long as both do. */
+unsigned told_so_far(struct mount *mount)
+{
+    return atomic_load(&mount->names_changed) + atomic_load(&mount->names_risen);
+}
+
+struct validity told_after(struct mount *mount, const struct node_view *view, unsigned before)
 {
     struct validity valid = mount_validity(mount, view);
     told_before(mount, view);
-    if (S_ISDIR(view->type) && atomic_load(&mount->names_changed) != changes)
+    if (S_ISDIR(view->type) && told_so_far(mount) != before)
         valid.attributes = 0;
     return valid;
 }

@@ -16,14 +16,16 @@
 /* The asking thread is about to be told of a node. To be said before its attributes are read. */
 void told_before(struct mount *mount, const struct node_view *view);
 
-/* The same where they had to be read first: a name was looked up, while names_changed was `changes`
- * to begin with. How long what was found is good for; when names have changed meanwhile, what was
- * found of a directory is not. */
+/* The same where they have to be read first, because a name is looked up. To be asked before: how
+ * often names have changed, or have come up. */
+must_check unsigned told_so_far(struct mount *mount);
+/* And to be said after, with that: for how long what was found is good. Of a directory, when names
+ * have changed or come up meanwhile, it is not. */
 must_check struct validity told_after(struct mount *mount, const struct node_view *view,
-                                      unsigned changes);
+                                      unsigned before);
 
-/* What a directory shows has changed for the asking thread, on disk and in names_changed: to be
- * said before that is answered. */
+/* What a directory shows has changed for the asking thread, and names_change() or names_rise() was
+ * said after that: to be said before it is answered. */
 void told_changed(struct mount *mount, uint32_t index);
 
 #endif

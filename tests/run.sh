@@ -36,7 +36,8 @@ sanitized="$sanitized records mapping contract volumes shadow explain routes quo
 sanitized="$sanitized policy waste expect trace hostile callers faults disk together"
 # What the longest of these find is found by others of them too: with --full.
 long="report+asan policy+asan waste+asan expect+asan trace+asan faults+asan disk+asan image+asan"
-long="$long interop+asan rootfs+asan model+asan identity+asan deep+asan copyups+asan"
+long="$long interop+asan rootfs+asan model+asan identity+asan deep+asan copyups+asan explain+asan"
+long="$long named+asan layer+asan cli+asan"
 threaded="semantics io model attach routes copyups trace together"
 alone="speed memory attach copyups copyups+asan"
 alone="$alone attach+tsan copyups+tsan"
