@@ -1057,10 +1057,11 @@ static uint32_t told_as(pid_t thread)
 
 void node_tell(struct node_table *table, uint32_t index, pid_t asker)
 {
+    const uint32_t who = told_as(asker);
     pthread_mutex_lock(&table->lock);
     struct node *node = &table->at[index];
     if (is_dir(node))
-        node->told = !node->told || node->told == told_as(asker) ? told_as(asker) : TOLD_SEVERAL;
+        node->told = node->told == 0 || node->told == who ? who : TOLD_SEVERAL;
     pthread_mutex_unlock(&table->lock);
 }
 

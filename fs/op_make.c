@@ -85,8 +85,8 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
     if (!err)
         err = edit_make(mount_stack(mount, &target->view), &target->dir, name, making, fd);
     names_change(mount);
-    told_changed(mount, target->view.index);
     caller_end();
+    told_changed(mount, target->view.index);
     if (!err && S_ISDIR(making->mode))
         ledger_note_hidden(mount, &target->view, name, EVENT_OPAQUE, S_IFDIR, "mkdir");
     return err;
@@ -200,8 +200,8 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
         if (!err && node_is(&view, NODE_ORPHAN))
             growth_unnamed(mount, view.tree, spot.ref->fd, true);
         names_change(mount);
-        told_changed(mount, target.view.index);
         names_end(mount);
+        told_changed(mount, target.view.index);
         spot_finish(mount, &spot);
     }
     if (!err)

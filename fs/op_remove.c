@@ -136,8 +136,8 @@ static int remove_locked(struct mount *mount, const struct removal *removal)
     if (victim)
         op_settle_victim(mount, victim, orphan, held, writable);
     names_change(mount);
-    told_changed(mount, dir->index);
     names_end(mount);
+    told_changed(mount, dir->index);
     fdref_release(mount->fds, upper);
     if (!err)
         tell_removal(mount, removal);

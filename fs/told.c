@@ -22,8 +22,10 @@ unsigned told_so_far(struct mount *mount)
 struct validity told_after(struct mount *mount, const struct node_view *view, unsigned before)
 {
     struct validity valid = mount_validity(mount, view);
-    told_before(mount, view);
-    if (S_ISDIR(view->type) && told_so_far(mount) != before)
+    if (!S_ISDIR(view->type))
+        return valid;
+    node_tell(mount->nodes, view->index, asker_thread());
+    if (told_so_far(mount) != before)
         valid.attributes = 0;
     return valid;
 }

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import time
 
 
@@ -39,6 +40,12 @@ def threads(pid):
 def states(pid):
     """A letter for each of its threads: R, S, D, T."""
     return [(thread / "stat").read_text().rpartition(")")[2].split()[0]
+            for thread in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+
+
+def tracers(pid):
+    """The process that traces each of its threads; 0 is none."""
+    return [int(re.search(r"^TracerPid:\t(\d+)$", (thread / "status").read_text(), re.MULTILINE)[1])
             for thread in pathlib.Path(f"/proc/{pid}/task").iterdir()]
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """strace of a live daemon: who runs it, and what its lines mean."""
-import pathlib
 import re
 import signal
 import subprocess
 
+import procfs
 from storekit import wait_for
 
 # Left out, because they name nothing. (By what is left out, for the calls that a strace knows by number
@@ -17,19 +17,28 @@ NAMELESS = ("read,write,readv,writev,pread64,pwrite64,futex,poll,ppoll,sched_yie
 
 
 class Strace:
-    """The system calls of a process from here on; calls() ends it and gives them."""
+    """The system calls of a process from here on; calls() ends it and gives them. `what` is an expression of
+    strace's -e. As a context manager it ends with its block."""
 
-    def __init__(self, pid, log):
+    def __init__(self, pid, log, what=f"trace=!{NAMELESS}"):
         self.log = log
         self.process = subprocess.Popen(
-            ["strace", "-f", "-qq", "-s", "5000", "-e", f"trace=!{NAMELESS}", "-o", log, "-p", str(pid)],
+            ["strace", "-f", "-qq", "-s", "5000", "-e", what, "-o", log, "-p", str(pid)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        status = pathlib.Path(f"/proc/{pid}/status")
-        wait_for(lambda: f"TracerPid:\t{self.process.pid}\n" in status.read_text(encoding="utf-8"), "strace to begin")
+        wait_for(lambda: set(procfs.tracers(pid)) == {self.process.pid}, "strace to begin")
 
-    def calls(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def end(self):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(60)
+
+    def calls(self):
+        self.end()
         return list(calls_of(self.log))
 
 

@@ -13,12 +13,13 @@ import random
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 import harness
 import procfs
+from storekit import wait_for
+from strace_kit import Strace
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 SECONDS = float(os.environ.get("PLYFS_TOGETHER_SECONDS", 60 if FULL else 6))
@@ -110,13 +111,6 @@ def pin(pid, processor):
         os.sched_setaffinity(int(thread.name), {processor})
 
 
-def wait_for(condition, what):
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.001)
-
-
 def is_waiting_for_an_answer(pid):
     return pathlib.Path(f"/proc/{pid}/wchan").read_text() == "request_wait_answer"
 
@@ -196,15 +190,11 @@ def test_what_is_told_of_a_directory_while_something_comes_up_into_it_does_not_s
     with sandbox.plyfs([lower], upper, work, profile=profile) as union:
         (union / "d").chmod(0o700)  # it is up itself
         daemon, = procfs.daemons(union.at)
-        with subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=linkat,renameat2:delay_exit=1000000",
-                               "-p", str(daemon)]) as strace:
-            wait_for(lambda: all(f"TracerPid:\t{strace.pid}\n" in (thread / "status").read_text()
-                                 for thread in pathlib.Path(f"/proc/{daemon}/task").iterdir()), "it is traced")
+        with Strace(daemon, os.devnull, "inject=linkat,renameat2:delay_exit=1000000"):  # us
             with subprocess.Popen(["chmod", "600", union / "d" / "f"]) as chmod:
                 wait_for((upper / "d" / "f").exists, "the file is there")
                 subprocess.run([sys.executable, "-I", "-c", ASK], cwd=union.at, check=True)
                 assert os.stat(union / "d").st_mtime_ns != 10**18, "the moment was over"
-            strace.send_signal(signal.SIGINT)
         assert chmod.returncode == 0
         assert os.stat(upper / "d").st_mtime_ns == 10**18
         assert os.stat(union / "d").st_mtime_ns == 10**18
