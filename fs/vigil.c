@@ -156,8 +156,8 @@ static unsigned rest(struct vigil *vigil, unsigned seen, int64_t duration)
 
 /* Until nothing has been asked for a while, or somebody else wants the processor, or the client is
  * not to be found (as a rule it has ended); returns what was asked. A thread that spins at the
- * least weight and comes back late, and soon late again, has had to wait for others; one of the
- * idle class is no sign of anything. */
+ * least weight and comes back late, and soon late again, or very late, has had to wait for others;
+ * one of the idle class is no sign of anything. */
 static unsigned spin(struct vigil *vigil, unsigned seen)
 {
     int64_t looked = 0, heard = 0, late = 0, before = moment_steady();
@@ -165,7 +165,7 @@ static unsigned spin(struct vigil *vigil, unsigned seen)
         chores_do(vigil->chores);
         int64_t now = moment_steady();
         if (vigil->pair && now - before > LATE_NS) {
-            if (now - late < OFTEN_NS)
+            if (now - late < OFTEN_NS || now - before > OFTEN_NS)
                 return rest(vigil, seen, REST_LATE_NS);
             late = now;
         }
