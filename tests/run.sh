@@ -11,8 +11,8 @@
 # there is a failure. So is a process that a suite leaves behind: it is known by PLYFS_TEST_DIR in its
 # environment, which no other suite shares.
 #
-# As many suites run at once as there are processors, each in a directory of its own; those of
-# $alone, which measure or fill the machine, run one after the other when the rest is done.
+# One suite more than there are processors runs at once, for now and then each waits; each in a directory
+# of its own. Those of $alone, which measure or fill the machine, run one after the other when the rest is done.
 set -eu
 
 usage() {
@@ -24,7 +24,7 @@ usage: sh tests/run.sh [--build] [--list] [--only SUITE]... [--full]
                 memory and behaviour, NAME+tsan with that of threads
   --full        the long tests too (PLYFS_FULL=1), the suites NAME+tsan and all NAME+asan
 environment: PLYFS_SUITE_SECONDS, after which a suite counts as hung (900; 7200 with --full);
-PLYFS_LANES, how many suites run at once (the number of processors)
+PLYFS_LANES, how many suites run at once (the number of processors, and one more)
 Logs are kept in build/log.
 END
 }
@@ -324,7 +324,7 @@ in_lanes() {
 
 mkfifo "$scratch/.turns"
 exec 3<>"$scratch/.turns"
-lanes=${PLYFS_LANES:-$(nproc)}
+lanes=${PLYFS_LANES:-$(($(nproc) + 1))}
 while [ "$lanes" -gt 0 ]; do
     echo >&3
     lanes=$((lanes - 1))
