@@ -250,18 +250,19 @@ static void *follow(void *argument)
 {
     struct tracer *tracer = argument;
     const struct timespec gather = {.tv_nsec = GATHER};
-    bool closing = false;
+    bool closing = false, something = false;
     pthread_setname_np(pthread_self(), "plyfs-trace");
+    /* Who has come is taken in before what was noted is told: some of it he has waited for. */
     while (settle(tracer, &closing)) {
-        if (closing) {
+        if (something || closing)
             deliver(tracer);
+        if (closing) {
             say_farewell(tracer);
             return NULL;
         }
-        if (!wait_for_something(tracer, -1))
-            continue;
-        nanosleep(&gather, NULL);
-        deliver(tracer);
+        something = wait_for_something(tracer, -1);
+        if (something)
+            nanosleep(&gather, NULL);
     }
     /* What was noted for who has gone. */
     struct trace_batch rest;

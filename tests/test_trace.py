@@ -384,6 +384,22 @@ def test_readers_come_and_go_and_each_is_told_what_it_wants(store, web):
     assert {line["Path"] for line in third.of("request")} == {"/two"}
 
 
+def test_a_reader_is_told_of_what_happens_as_soon_as_it_was_let_in(store, web):
+    Trace(store, "-f", "op=whiteout")
+    maker = subprocess.Popen([sys.executable, "-c", "import os, sys\nfor path in sys.stdin: os.mkdir(path.strip())"],
+                             stdin=subprocess.PIPE, text=True, bufsize=1)
+    try:
+        for number in range(20):
+            client = control_of(store)
+            assert say(client, '{"do": "trace", "all": true, "filters": ["op=mkdir"]}')["ok"]
+            maker.stdin.write(f"{web}/d{number}\n")
+            assert f'"/d{number}"'.encode() in client.recv(65536)
+            client.close()
+    finally:
+        maker.stdin.close()
+        assert maker.wait(30) == 0
+
+
 def test_there_is_a_last_reader(store, web):
     clients, answers = [], []
     for number in range(17):
