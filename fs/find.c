@@ -428,7 +428,7 @@ int find_attr(struct mount *mount, const struct node_view *view, struct stat *st
     return err;
 }
 
-static bool is_sealed(const struct mount *mount, const struct node_view *view)
+bool find_is_sealed(const struct mount *mount, const struct node_view *view)
 {
     const unsigned open = NODE_UPPER | NODE_ORPHAN | NODE_STUB | NODE_WAY | NODE_ROUTE;
     return !node_is(view, open) && !mount_is_plain(mount, view);
@@ -436,13 +436,14 @@ static bool is_sealed(const struct mount *mount, const struct node_view *view)
 
 void find_keep(struct mount *mount, const struct node_view *view, const struct stat *st)
 {
-    if (is_sealed(mount, view))
+    if (find_is_sealed(mount, view))
         glance_keep(mount->glances, view->id, st);
 }
 
 bool find_kept(struct mount *mount, const struct node_view *view, struct stat *st)
 {
-    return is_sealed(mount, view) && glance_get(mount->glances, view->id, mount->rules.timeout, st);
+    return find_is_sealed(mount, view) &&
+           glance_get(mount->glances, view->id, mount->rules.timeout, st);
 }
 
 /* Whether a node says all that a lookup of its name would find out. A route leads elsewhere, and a

@@ -65,7 +65,10 @@ must_check int find_attr(struct mount *mount, const struct node_view *view, stru
 must_check int find_spot_attr(struct mount *mount, const struct node_view *view,
                               const struct spot *spot, struct stat *st);
 
-/* What a node that lies in a sealed layer, which does not change, was shown as when it was looked
+/* Whether a node lies in a sealed layer, which does not change. */
+must_check bool find_is_sealed(const struct mount *mount, const struct node_view *view);
+
+/* What such a node was shown as when it was looked
  * at last: kept, and told again as long as the kernel may rely on it too. Of others nothing is
  * kept, and false told. */
 void find_keep(struct mount *mount, const struct node_view *view, const struct stat *st);

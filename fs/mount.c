@@ -4,6 +4,7 @@
  */
 #include "mount.h"
 
+#include "ahead.h"
 #include "fd.h"
 #include "glance.h"
 #include "listing.h"
@@ -116,11 +117,12 @@ int mount_init(struct mount *mount)
         chores_init(&mount->chores, mount->fds);
     mount->listings = listings_create(32u << 20);
     mount->glances = glances_create();
+    mount->ahead = ahead_create();
     mount->nodes = node_table_create(node_is_gone, mount);
     mount->routes = routes_create();
     mount->trees[0] = calloc(1, sizeof(*mount->trees[0]));
-    if (!mount->meter || !mount->fds || !mount->listings || !mount->glances || !mount->nodes ||
-        !mount->routes || !mount->trees[0])
+    if (!mount->meter || !mount->fds || !mount->listings || !mount->glances || !mount->ahead ||
+        !mount->nodes || !mount->routes || !mount->trees[0])
         return -ENOMEM;
     mount->trees[0]->stack.stage = mount->trees[0]->stack.index = -1;
     return 0;
@@ -132,6 +134,7 @@ enum { LATE = 1 };
 struct validity mount_validity(const struct mount *mount, const struct node_view *view)
 {
     const double last = mount->rules.timeout, tick = 1e-8;
+    ahead_told(mount, view);
     if (!mount_is_plain(mount, view))
         return (struct validity){last, last};
     if (node_is(view, NODE_ROUTE))
@@ -145,6 +148,7 @@ struct validity mount_validity(const struct mount *mount, const struct node_view
 
 double mount_attr_validity(const struct mount *mount, const struct node_view *view)
 {
+    ahead_told(mount, view);
     if (!mount_is_plain(mount, view))
         return mount->rules.timeout;
     return mount_tree(mount, view)->cached ? LATE : 0;
@@ -191,6 +195,7 @@ void mount_finish(struct mount *mount)
     node_table_destroy(mount->nodes);
     listings_destroy(mount->listings);
     glances_destroy(mount->glances);
+    ahead_destroy(mount->ahead);
     chores_finish(&mount->chores);
     fdcache_destroy(mount->fds);
     for (unsigned i = 0; i < TREES_MAX; i++)

@@ -69,6 +69,7 @@ struct rules {
     bool coherent;  /* there are routes, or may be: cached pages are checked against attributes */
 };
 
+struct ahead;
 struct glances;
 struct listings;
 struct rings;
@@ -82,6 +83,7 @@ struct mount {
     struct chores chores; /* what is done beside */
     struct listings *listings;
     struct glances *glances;
+    struct ahead *ahead;
     pthread_rwlock_t names;
     atomic_uint
         names_changed;       /* how often what a directory shows has changed: see names_change() */
@@ -105,6 +107,8 @@ struct mount {
     void (*name_changed)(void *session, uint64_t directory, const char *name);
     /* The kernel is to ask for a node's attributes again. This waits for nobody. */
     void (*attributes_changed)(void *session, uint64_t id);
+    /* Puts the whole content of a file into the kernel's cache of it: see ahead.h. */
+    void (*store)(void *session, uint64_t id, const char *content, size_t size);
     void *session;
 };
 

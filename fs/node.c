@@ -941,6 +941,26 @@ void node_set_flags(struct node_table *table, uint32_t index, unsigned set, unsi
     pthread_mutex_unlock(&table->lock);
 }
 
+bool node_flag_new(struct node_table *table, uint64_t id, unsigned flag)
+{
+    pthread_mutex_lock(&table->lock);
+    uint32_t index = id_slot(table, id);
+    bool new = index && table->at[index].lookups == 1;
+    if (new)
+        table->at[index].flags |= flag;
+    pthread_mutex_unlock(&table->lock);
+    return new;
+}
+
+bool node_has_flag(struct node_table *table, uint64_t id, unsigned flag)
+{
+    pthread_mutex_lock(&table->lock);
+    uint32_t index = id_slot(table, id);
+    bool has = index && (table->at[index].flags & flag);
+    pthread_mutex_unlock(&table->lock);
+    return has;
+}
+
 void node_found_bare(struct node_table *table, uint32_t index)
 {
     pthread_mutex_lock(&table->lock);

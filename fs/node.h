@@ -48,6 +48,8 @@ enum node_flag {
     NODE_STUB = 1 << 15,       /* shown for the sake of a route beneath: no layer has it yet */
     NODE_BARE = 1 << 16,       /* it showed no extended attribute, and was given none since */
     NODE_DRESSED = 1 << 17,    /* it showed some, or is being given one: it is never bare again */
+    NODE_UNTOLD = 1 << 18,     /* the kernel does not keep its attributes, and never did: ahead.h */
+    NODE_SAMPLE = 1 << 19,     /* it was listed, and is noted when it is read: ahead.h */
 };
 
 /* What a node that is not a directory needs beyond its layer; immutable and counted. */
@@ -146,6 +148,12 @@ void node_promoted(struct node_table *table, uint32_t index, unsigned set, unsig
 /* The node is shown under another inode number from now on. */
 void node_set_ino(struct node_table *table, uint32_t index, uint64_t ino);
 void node_set_flags(struct node_table *table, uint32_t index, unsigned set, unsigned clear);
+
+/* Sets a flag of a node that the kernel has been told of by nothing but the lookup that is being
+ * answered; false where it may know of it by another. */
+must_check bool node_flag_new(struct node_table *table, uint64_t id, unsigned flag);
+/* Whether node `id` is there and has that flag now. */
+must_check bool node_has_flag(struct node_table *table, uint64_t id, unsigned flag);
 
 /* It shows no extended attribute: NODE_BARE, unless it is NODE_DRESSED by now. */
 void node_found_bare(struct node_table *table, uint32_t index);

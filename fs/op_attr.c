@@ -4,6 +4,7 @@
  */
 #include "ops.h"
 
+#include "ahead.h"
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
@@ -37,6 +38,7 @@ static void reply_current_attr(fuse_req_t req, uint64_t ino)
             return reply_error(req, err);
         find_keep(mount, &view, &st);
     }
+    ahead_give(mount, &view, &st);
     reply_attr(req, mount_attr_validity(mount, &view), &st);
 }
 
@@ -81,6 +83,7 @@ void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_f
     if (err)
         return reply_error(req, err);
     bool known = birth_time(mount, &view, &birth);
+    ahead_give(mount, &view, &st);
     reply_statx(req, mount_attr_validity(mount, &view), &st, known ? &birth : NULL);
 }
 #endif

@@ -5,6 +5,7 @@
  */
 #include "ops.h"
 
+#include "ahead.h"
 #include "fd.h"
 #include "find.h"
 #include "listing.h"
@@ -181,7 +182,10 @@ static bool add_looked_up(struct page *page, struct listing *listing, uint32_t a
     if (found <= 0)
         return add_unresolved(page, listed, name, found);
     atomic_store_explicit(&listed->ino, view.ino, memory_order_relaxed);
-    reply_fill_entry(page->mount, told_after(page->mount, &view, before), view.id, &st, &record);
+    struct validity valid = told_after(page->mount, &view, before);
+    if (ahead_withholds(page->mount, &view, &st))
+        valid.attributes = 0;
+    reply_fill_entry(page->mount, valid, view.id, &st, &record);
     page->used += add_plus(page, name, &record, (off_t)listed->cookie);
     return true;
 }

@@ -5,7 +5,9 @@
  */
 #include "ops.h"
 
+#include "ahead.h"
 #include "asker.h"
+#include "databuffer.h"
 #include "datapipe.h"
 #include "fd.h"
 #include "find.h"
@@ -20,7 +22,7 @@
 #include <sys/uio.h>
 #include <sys/xattr.h>
 
-enum { READ_MAX = 1 << 20, PAGE = 4096 };
+enum { PAGE = 4096 };
 
 /* The node's data, open for a change: promoted, with `limit` bytes brought along. */
 static struct fdref *writable_data(struct mount *mount, uint64_t ino, off_t limit,
@@ -46,7 +48,10 @@ static struct fdref *readable_data(struct mount *mount, uint64_t ino, int *err)
 {
     cleanup_view struct node_view view = {0};
     *err = node_view(mount->nodes, ino, &view);
-    return *err ? NULL : find_data(mount, &view, false, err);
+    if (*err)
+        return NULL;
+    ahead_was_read(mount, &view);
+    return find_data(mount, &view, false, err);
 }
 
 /* A backing id for the node's data, or 0 where it has to be cached. */
@@ -195,26 +200,6 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_done(req);
 }
 
-/* A buffer for each thread, made at its first read and freed with it. */
-static pthread_key_t buffer_key;
-static pthread_once_t buffer_once = PTHREAD_ONCE_INIT;
-
-static void make_buffer_key(void)
-{
-    pthread_key_create(&buffer_key, free);
-}
-
-static char *read_buffer(void)
-{
-    static _Thread_local char *buffer;
-    if (!buffer) {
-        pthread_once(&buffer_once, make_buffer_key);
-        buffer = aligned_alloc(PAGE, READ_MAX);
-        pthread_setspecific(buffer_key, buffer);
-    }
-    return buffer;
-}
-
 /* A read that fails half way gives what there was before the page that could not be read; so one
  * that ends within a page has found the end of the file, and no second one need look for an error.
  */
@@ -227,7 +212,7 @@ static bool is_end(size_t got, size_t size, off_t offset)
  * what fails half way is an error. */
 static void answer_by_copy(fuse_req_t req, int fd, size_t size, off_t offset)
 {
-    char *buffer = read_buffer();
+    char *buffer = databuffer();
     int err = buffer ? 0 : -ENOMEM;
     size_t got = 0;
     while (got < size && !err) {
@@ -270,7 +255,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct f
     struct fdref *ref = readable_data(mount, ino, &err);
     if (!ref)
         return reply_error(req, err);
-    size = size < READ_MAX ? size : READ_MAX;
+    size = size < DATABUFFER_SIZE ? size : DATABUFFER_SIZE;
     if (!answer_by_pipe(req, ref->fd, size, offset))
         answer_by_copy(req, ref->fd, size, offset);
     fdref_release(mount->fds, ref);

@@ -33,7 +33,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
 sanitized="$sanitized records mapping contract volumes shadow explain routes quota copyups report"
-sanitized="$sanitized policy waste expect trace hostile callers faults disk together"
+sanitized="$sanitized policy waste expect trace hostile callers faults disk together ahead"
 # With --full alone, for the rest is to take less than 25 minutes: what these go through, others of them
 # go through too, if not in as many ways.
 long="report+asan policy+asan waste+asan expect+asan trace+asan faults+asan disk+asan image+asan"
