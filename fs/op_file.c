@@ -22,8 +22,6 @@
 #include <sys/uio.h>
 #include <sys/xattr.h>
 
-enum { PAGE = 4096 };
-
 /* The node's data, open for a change: promoted, with `limit` bytes brought along. */
 static struct fdref *writable_data(struct mount *mount, uint64_t ino, off_t limit,
                                    const char *cause, int *err)
@@ -200,14 +198,6 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_done(req);
 }
 
-/* A read that fails half way gives what there was before the page that could not be read; so one
- * that ends within a page has found the end of the file, and no second one need look for an error.
- */
-static bool is_end(size_t got, size_t size, off_t offset)
-{
-    return got < size && (offset + (off_t)got) % PAGE != 0;
-}
-
 /* Less than was asked for is the end of the file to the page cache, which would show zeros there:
  * what fails half way is an error. */
 static void answer_by_copy(fuse_req_t req, int fd, size_t size, off_t offset)
@@ -223,8 +213,6 @@ static void answer_by_copy(fuse_req_t req, int fd, size_t size, off_t offset)
             break;
         err = now < 0 ? -errno : 0;
         got += now > 0 ? (size_t)now : 0;
-        if (now > 0 && is_end(got, size, offset))
-            break;
     }
     if (err)
         return reply_error(req, err);

@@ -14,6 +14,7 @@ from faultkit import DATA, faults, no_hang  # noqa: F401  (a fixture)
 
 SIZE = 1 << 20
 CONTENT = random.Random(7).randbytes(SIZE)
+LITTLE = CONTENT[:20_000]  # what is answered in another way: by a copy
 CUT = 300_000       # no multiple of a page
 MOUNTS = {
     "stateless": {"profile": "stateless"},
@@ -55,11 +56,11 @@ def read_on(path, flags, ahead=True):
 class Reads:
     """A mount on a layer of large files, each for one attempt: no page of it is in the mount's cache yet."""
 
-    def __init__(self, sandbox, faults, words, count):
+    def __init__(self, sandbox, faults, words, count, content=CONTENT):
         self.faults = faults
         self.lower = sandbox.directory("lower")
         for number in range(count):
-            (self.lower / f"file{number}").write_bytes(CONTENT)
+            (self.lower / f"file{number}").write_bytes(content)
         self.mount = faults.mounted(sandbox, [self.lower], sandbox.directory("upper"), sandbox.directory("work"),
                                     **words).mount()
         self.names = (f"file{number}" for number in range(count))
@@ -74,21 +75,21 @@ class Reads:
         return *counts, got, read_on(self.mount / name, flags)
 
 
-def findings(where, failed, told, after, lasting):
+def findings(where, failed, told, after, lasting, content=CONTENT):
     """What is wrong with an attempt."""
     got, error = told
     wrong = []
-    if not CONTENT.startswith(got):
-        first = next(at for at, (is_, was) in enumerate(zip(got, CONTENT)) if is_ != was)
+    if not content.startswith(got):
+        first = next(at for at, (is_, was) in enumerate(zip(got, content)) if is_ != was)
         wrong.append(f"{where}: other bytes from {first} on: {got[first:first + 8]!r}")
     if error not in (None, "EIO"):
         wrong.append(f"{where}: told {error}")
-    if error is None and len(got) < SIZE:
+    if error is None and len(got) < len(content):
         wrong.append(f"{where}: shown as the end of the file at {len(got)}")
     # The kernel may ask again, for a page alone; what fails for good it must tell.
     if lasting and failed and error is None:
         wrong.append(f"{where}: not told")
-    if after != (CONTENT, None):
+    if after != (content, None):
         wrong.append(f"{where}: {len(after[0])} bytes and {after[1]} when the fault is over")
     return wrong
 
@@ -108,6 +109,18 @@ def test_a_read_that_fails_half_way_is_told_and_never_the_end_of_the_file(sandbo
             wrong += findings(f"read {number} of {seen}", failed, told, after, lasting)
     assert not wrong, "\n".join(wrong)
     assert struck > 0 and (halves > 0) == (before > 0), "reads were struck where they were meant to be"
+
+
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "for good"])
+@pytest.mark.parametrize("before", BEFORE[:3])
+def test_so_is_one_of_a_little_file(sandbox, faults, words, before, lasting):
+    reads = Reads(sandbox, faults, words, 2, LITTLE)
+    with no_hang(reads.mount.at):
+        assert reads.strike(0, number=0)[3] == (LITTLE, None)
+        _, failed, half, told, after = reads.strike(0, number=1, lasting=lasting, part=before)
+    wrong = findings("its read", failed, told, after, lasting, LITTLE)
+    assert not wrong, "\n".join(wrong)
+    assert failed > 0 and half == (before > 0)
 
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["what is asked for", "what may be asked for next"])
