@@ -19,7 +19,8 @@ enum { EVERY = 16, EVERY_AT_FIRST = 4 };  /* one of so many is a sample, until t
 
 struct ahead {
     pthread_mutex_t lock;
-    atomic_uint listed;  /* small files */
+    atomic_uint listed; /* small files */
+    atomic_uint_least64_t given;
     atomic_int appetite; /* grows with each sample that is read, and shrinks with each listed */
 };
 
@@ -39,6 +40,11 @@ void ahead_destroy(struct ahead *ahead)
     free(ahead);
 }
 
+uint64_t ahead_given(const struct ahead *ahead)
+{
+    return atomic_load(&ahead->given);
+}
+
 /* Two who come at once may count as one. */
 static void change_appetite(struct ahead *ahead, int by)
 {
@@ -50,9 +56,8 @@ static void change_appetite(struct ahead *ahead, int by)
 static bool is_worth_it(const struct mount *mount, const struct node_view *view,
                         const struct stat *st)
 {
-    return S_ISREG(view->type) && st->st_size > 0 && st->st_size <= LARGEST && mount->store &&
-           !mount->rules.unchecked && !mount_tree(mount, view)->read_only &&
-           find_is_sealed(mount, view);
+    return mount->rules.ahead && S_ISREG(view->type) && st->st_size > 0 && st->st_size <= LARGEST &&
+           !mount_tree(mount, view)->read_only && find_is_sealed(mount, view);
 }
 
 bool ahead_withholds(struct mount *mount, const struct node_view *view, const struct stat *st)
@@ -92,8 +97,10 @@ void ahead_give(struct mount *mount, const struct node_view *view, const struct 
     const size_t size = (size_t)st->st_size;
     const char *content = is_worth_it(mount, view, st) ? read_content(mount, view, size) : NULL;
     pthread_mutex_lock(&mount->ahead->lock);
-    if (content && node_has_flag(mount->nodes, view->id, NODE_UNTOLD))
+    if (content && node_has_flag(mount->nodes, view->id, NODE_UNTOLD)) {
         mount->store(mount->session, view->id, content, size);
+        atomic_fetch_add(&mount->ahead->given, 1);
+    }
     node_set_flags(mount->nodes, view->index, 0, NODE_UNTOLD);
     pthread_mutex_unlock(&mount->ahead->lock);
 }

@@ -32,6 +32,9 @@ struct ahead;
 must_check struct ahead *ahead_create(void);
 void ahead_destroy(struct ahead *ahead);
 
+/* How many files' content was given so far. */
+uint64_t ahead_given(const struct ahead *ahead);
+
 /* A listing is about to tell of what it has just looked up, of which *st is true: whether its
  * attributes are to be good for no longer than the answer. */
 must_check bool ahead_withholds(struct mount *mount, const struct node_view *view,

@@ -16,6 +16,7 @@ static const char *const FIELDS[GAUGE_FACTS] = {
     [GAUGE_AGE] = "Age",
     [GAUGE_COPYUPS] = "CopyUps",
     [GAUGE_MOVED] = "Moved",
+    [GAUGE_GIVEN_AHEAD] = "GivenAhead",
     [GAUGE_NODES] = "Nodes",
     [GAUGE_NAME_BYTES] = "NameBytes",
     [GAUGE_CACHED_FDS] = "CachedFds",

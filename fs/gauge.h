@@ -17,6 +17,7 @@ enum gauge_fact {
     GAUGE_AGE, /* nanoseconds that the counts are of */
     GAUGE_COPYUPS,
     GAUGE_MOVED,
+    GAUGE_GIVEN_AHEAD,
     GAUGE_NODES,
     GAUGE_NAME_BYTES,
     GAUGE_CACHED_FDS,

@@ -65,6 +65,7 @@ struct rules {
     bool unchecked; /* whoever may look into the mount may do everything in it */
     bool uring;
     bool traced;    /* whoever writes is to be known: it was asked for */
+    bool ahead;     /* the kernel may be given content that it has not asked for: ahead.h */
     double timeout; /* seconds that names and attributes are good for */
     bool coherent;  /* there are routes, or may be: cached pages are checked against attributes */
 };

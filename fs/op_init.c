@@ -17,6 +17,16 @@ static bool offer(struct fuse_conn_info *conn, uint64_t feature, bool wanted)
     return fuse_set_feature_flag(conn, feature);
 }
 
+/* A kernel before Linux 6.11 may leave what is behind the end of a file in its last page as it was
+ * in memory, for whoever maps it to read (some were mended later, which cannot be told from here);
+ * this is what 6.12 says of itself. One that checks no permissions does not ask before it opens. */
+enum { CLEARS_TAILS = 41 };
+
+static bool may_be_given(const struct rules *rules, const struct fuse_conn_info *conn)
+{
+    return conn->proto_minor >= CLEARS_TAILS && !rules->unchecked;
+}
+
 static void init_profile(struct mount *mount, struct fuse_conn_info *conn)
 {
     struct rules *rules = &mount->rules;
@@ -39,6 +49,7 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
     struct mount *mount = userdata;
     struct rules *rules = &mount->rules;
     init_profile(mount, conn);
+    rules->ahead = may_be_given(rules, conn);
     offer(conn, FUSE_CAP_NO_OPENDIR_SUPPORT, !rules->coherent);
     offer(conn, FUSE_CAP_PARALLEL_DIROPS, true);
     offer(conn, FUSE_CAP_READDIRPLUS, true);

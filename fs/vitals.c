@@ -4,6 +4,7 @@
  */
 #include "vitals.h"
 
+#include "ahead.h"
 #include "listing.h"
 #include "merge.h"
 #include "meter.h"
@@ -95,6 +96,7 @@ json_t *vitals_json(struct mount *mount, unsigned readers)
         {"Age", (uint64_t)meter_age(mount->meter)},
         {"CopyUps", copyups},
         {"Moved", moved},
+        {"GivenAhead", ahead_given(mount->ahead)},
         {"Nodes", node_table_count(mount->nodes)},
         {"NameBytes", node_table_name_bytes(mount->nodes)},
         {"CachedFds", fdcache_count(mount->fds)},

@@ -90,6 +90,9 @@ def test_who_reads_a_whole_tree_is_spared_a_request_for_each_file(store, sandbox
     done = more(store, before)
     assert done["read"] < len(made) / 2, done
     assert done["getattr"] < len(made) * 1.5, done
+    given = json.loads(store.plyfs("stats", "--json").stdout)["GivenAhead"]
+    assert given == len(made) - done["read"], (given, done)
+    assert f"ahead     {given} small files" in store.plyfs("stats", "web").stdout
 
 
 def test_who_looks_at_everything_and_reads_nothing_is_asked_for_little_more(store, sandbox, named, profile):

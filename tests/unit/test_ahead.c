@@ -70,7 +70,7 @@ static int set_up(void **state)
     kit_file("file", CONTENT);
     struct entry root = entry_of(S_IFDIR, 1);
     tree = (struct tree){0};
-    mount = (struct mount){.trees = {&tree}, .store = store};
+    mount = (struct mount){.trees = {&tree}, .store = store, .rules.ahead = true};
     mount.nodes = node_table_create(nobody_dies, NULL);
     mount.fds = fdcache_create(64);
     mount.ahead = ahead_create();
@@ -187,9 +187,9 @@ static void what_would_not_profit_or_must_not_be_is_told_as_ever(void **state)
     tree.read_only = true;
     assert_int_equal(withheld_of(400, 20), 0);
     tree.read_only = false;
-    mount.rules.unchecked = true; /* the kernel would not ask before it opens one */
+    mount.rules.ahead = false;
     assert_int_equal(withheld_of(500, 20), 0);
-    mount.rules.unchecked = false;
+    mount.rules.ahead = true;
     assert_true(withheld_of(600, 20) > 0);
 }
 
@@ -214,6 +214,7 @@ static void content_is_given_when_attributes_are_asked_for_and_once(void **state
     assert_true(node_is(&view, NODE_UNTOLD));
     ahead_give(&mount, &view, &st);
     assert_int_equal(stored, 1);
+    assert_int_equal(ahead_given(mount.ahead), 1);
     assert_int_equal(stored_id, view.id);
     ahead_give(&mount, &view, &st); /* by a view from before */
     view = again(&view);
