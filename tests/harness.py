@@ -22,6 +22,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PLYFS = os.environ.get("PLYFS", str(ROOT / "build" / "plyfs"))
 CI = os.environ.get("CI") == "true"
+# With sanitizers everything takes twice as long; what only repeats itself is then done less often.
+HURRIED = f"{os.sep}asan{os.sep}" in PLYFS and os.environ.get("PLYFS_FULL") != "1"
 LIBC = ctypes.CDLL(None, use_errno=True)
 MNT_DETACH = 2
 TOLD_IN_FULL = 5000     # names of a layer: what of it has changed is told
