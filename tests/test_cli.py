@@ -34,13 +34,21 @@ def wait_for(condition, what, seconds=20):
         time.sleep(0.01)
 
 
+def leads_to(path):
+    """Where a symlink leads; None when it has just gone, as that of a descriptor may."""
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return None
+
+
 def daemon_of(mountpoint):
     """The pid of the process that serves a mountpoint: it holds /dev/fuse and was told the path."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
                 told = os.fsencode(str(mountpoint)) in file.read().split(b"\0")
-            if told and any(os.readlink(f"/proc/{pid}/fd/{fd}") == "/dev/fuse"
+            if told and any(leads_to(f"/proc/{pid}/fd/{fd}") == "/dev/fuse"
                             for fd in os.listdir(f"/proc/{pid}/fd")):
                 return int(pid)
         except OSError:

@@ -18,6 +18,8 @@ from harness import PLYFS, ROOT, Sandbox, assert_same, need, need_fuse, need_roo
 NOTE = ROOT / "examples/containerd.md"
 OWN = 'root = "{0}/lib"\nstate = "{0}/state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
 SOCKET = '\n[grpc]\naddress = "{0}/containerd.sock"\n'
+# A view that nobody refers to is collected after so many changes, or when the collector comes up.
+KEPT = '[plugins."io.containerd.gc.v1.scheduler"]\nmutation_threshold = 1000000\nstartup_delay = "1h"\n'
 
 
 def configuration(place):
@@ -25,7 +27,7 @@ def configuration(place):
     head, settings = re.search("```toml\n(version = 2\n)(.*?)```", NOTE.read_text(), re.DOTALL).groups()
     settings, count = re.subn('address = ".*"', f'address = "{place}/snapshotter.sock"', settings)
     assert count == 1
-    return head + OWN.format(place) + settings + SOCKET.format(place)
+    return head + OWN.format(place) + settings + SOCKET.format(place) + KEPT
 
 
 class Containerd:
