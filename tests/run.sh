@@ -5,14 +5,14 @@
 # "N passed, N failed" (", N skipped" when any was), the sum over all of them.
 #
 # Four builds: build/ (gcc, warnings are errors: the program that the suites run), build/clang
-# (clang, compiled only), build/asan (address and undefined-behaviour sanitizers: the suites
-# named in $sanitized run a second time with it) and, with --full, build/tsan (thread sanitizer: those
-# in $threaded). A daemon in the background has no stderr, so the sanitizers write to files, and a file
+# (clang, compiled only, and so without optimisation), build/asan (address and undefined-behaviour
+# sanitizers: the suites named in $sanitized run a second time with it) and, with --full, build/tsan
+# (thread sanitizer: those in $threaded). A daemon in the background has no stderr, so the sanitizers write to files, and a file
 # there is a failure. So is a process that a suite leaves behind: it is known by PLYFS_TEST_DIR in its
 # environment, which no other suite shares.
 #
-# One suite more than there are processors runs at once, for now and then each waits; each in a directory
-# of its own. Those of $alone, which measure or fill the machine, run one after the other when the rest is done.
+# As many suites run at once as there are processors, each in a directory of its own; those of
+# $alone, which measure or fill the machine, run one after the other when the rest is done.
 set -eu
 
 usage() {
@@ -24,7 +24,7 @@ usage: sh tests/run.sh [--build] [--list] [--only SUITE]... [--full]
                 memory and behaviour, NAME+tsan with that of threads
   --full        the long tests too (PLYFS_FULL=1), the suites NAME+tsan and all NAME+asan
 environment: PLYFS_SUITE_SECONDS, after which a suite counts as hung (900; 7200 with --full);
-PLYFS_LANES, how many suites run at once (the number of processors, and one more)
+PLYFS_LANES, how many suites run at once (the number of processors)
 Logs are kept in build/log.
 END
 }
@@ -38,8 +38,8 @@ sanitized="$sanitized policy waste expect trace hostile callers faults disk toge
 # go through too, if not in as many ways.
 long="report+asan policy+asan waste+asan expect+asan trace+asan faults+asan disk+asan image+asan"
 long="$long interop+asan rootfs+asan model+asan identity+asan deep+asan copyups+asan explain+asan"
-long="$long named+asan layer+asan cli+asan"
-threaded="semantics io model attach routes copyups trace together"
+long="$long named+asan layer+asan cli+asan ahead+asan"
+threaded="semantics io model attach routes copyups trace together ahead"
 alone="speed memory attach copyups copyups+asan"
 alone="$alone attach+tsan copyups+tsan"
 
@@ -149,7 +149,7 @@ build build gcc
 [ -z "$build_alone" ] || exit 0
 selected=${only:-$(chosen)}
 if [ -z "$only" ]; then
-    build build/clang clang
+    build build/clang clang -Doptimization=0
 fi
 case "$selected" in
 *+asan*)
@@ -324,7 +324,7 @@ in_lanes() {
 
 mkfifo "$scratch/.turns"
 exec 3<>"$scratch/.turns"
-lanes=${PLYFS_LANES:-$(($(nproc) + 1))}
+lanes=${PLYFS_LANES:-$(nproc)}
 while [ "$lanes" -gt 0 ]; do
     echo >&3
     lanes=$((lanes - 1))
