@@ -38,7 +38,7 @@ sanitized="$sanitized policy waste expect trace hostile callers faults disk toge
 # go through too, if not in as many ways.
 long="report+asan policy+asan waste+asan expect+asan trace+asan faults+asan disk+asan image+asan"
 long="$long interop+asan rootfs+asan model+asan identity+asan deep+asan copyups+asan explain+asan"
-long="$long named+asan layer+asan cli+asan ahead+asan"
+long="$long named+asan layer+asan cli+asan ahead+asan commit+asan volumes+asan records+asan"
 threaded="semantics io model attach routes copyups trace together ahead"
 alone="speed memory attach copyups copyups+asan"
 alone="$alone attach+tsan copyups+tsan"
