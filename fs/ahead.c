@@ -90,7 +90,7 @@ static const char *read_content(struct mount *mount, const struct node_view *vie
     return got == (ssize_t)size ? buffer : NULL;
 }
 
-void ahead_give(struct mount *mount, const struct node_view *view, const struct stat *st)
+void ahead_give(struct mount *mount, struct node_view *view, const struct stat *st)
 {
     if (!node_is(view, NODE_UNTOLD))
         return;
@@ -103,6 +103,7 @@ void ahead_give(struct mount *mount, const struct node_view *view, const struct 
     }
     node_set_flags(mount->nodes, view->index, 0, NODE_UNTOLD);
     pthread_mutex_unlock(&mount->ahead->lock);
+    view->flags &= ~(unsigned)NODE_UNTOLD;
 }
 
 void ahead_told(const struct mount *mount, const struct node_view *view)

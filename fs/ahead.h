@@ -41,8 +41,9 @@ must_check bool ahead_withholds(struct mount *mount, const struct node_view *vie
                                 const struct stat *st);
 
 /* Its attributes are asked for, and will be told: *st. Puts the content into the page cache, where
- * it is to go there. Not to be called with mount.names held. */
-void ahead_give(struct mount *mount, const struct node_view *view, const struct stat *st);
+ * it is to go there; the view says then, as the node does, that it is no longer NODE_UNTOLD. Not to
+ * be called with mount.names held. */
+void ahead_give(struct mount *mount, struct node_view *view, const struct stat *st);
 
 /* The kernel is about to be told attributes that it may keep. To be said before it is answered. */
 void ahead_told(const struct mount *mount, const struct node_view *view);

@@ -68,9 +68,8 @@ must_check int find_spot_attr(struct mount *mount, const struct node_view *view,
 /* Whether a node lies in a sealed layer, which does not change. */
 must_check bool find_is_sealed(const struct mount *mount, const struct node_view *view);
 
-/* What such a node was shown as when it was looked
- * at last: kept, and told again as long as the kernel may rely on it too. Of others nothing is
- * kept, and false told. */
+/* What such a node was shown as when it was looked at last: kept, and told again as long as the
+ * kernel may rely on it too. Of others nothing is kept, and false told. */
 void find_keep(struct mount *mount, const struct node_view *view, const struct stat *st);
 must_check bool find_kept(struct mount *mount, const struct node_view *view, struct stat *st);
 

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from harness import CI, LIBC, PLYFS, can_mount_kernel, profile, sandbox  # noqa: E402,F401  (fixtures)
+from harness import CI, LIBC, PLYFS, can_mount_kernel, kernel_version, profile, sandbox  # noqa: E402,F401  (fixtures)
 from storekit import store  # noqa: E402,F401  (a fixture)
 
 
@@ -65,6 +65,7 @@ EXCUSES = [
     (r"needs FUSE over io_uring", _no_uring),
     (r"needs more than one processor", lambda _: len(os.sched_getaffinity(0)) == 1),
     (r"needs two processors and no more", lambda _: len(os.sched_getaffinity(0)) != 2),
+    (r"needs Linux 6.12 or newer", lambda _: kernel_version() < (6, 12)),
     (r"needs real-time scheduling", lambda _: _fails("chrt", "-f", "1", "true")),
     (r"needs Landlock with the TCP network", lambda _: LIBC.syscall(444, None, 0, 1) < 4),
     (r"bpftrace cannot attach here", lambda _: not os.path.exists("/sys/bus/event_source/devices/uprobe")

@@ -40,6 +40,10 @@ def can_mount_kernel():
     return os.geteuid() == 0 and "overlay" in pathlib.Path("/proc/filesystems").read_text()
 
 
+def kernel_version():
+    return tuple(int(part) for part in os.uname().release.split(".")[:2])
+
+
 def need(condition, why):
     """Skips the test, naming what is missing."""
     if not condition:

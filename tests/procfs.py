@@ -37,6 +37,14 @@ def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
+def leads_to(path):
+    """Where a symlink leads; None when it has just gone, as that of a descriptor may."""
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return None
+
+
 def states(pid):
     """A letter for each of its threads: R, S, D, T."""
     return [(thread / "stat").read_text().rpartition(")")[2].split()[0]

@@ -15,7 +15,7 @@ import threading
 
 import pytest
 
-from harness import LIBC, need_root, need_tool
+from harness import LIBC, kernel_version, need, need_root, need_tool
 
 FOLDERS, FILES = 40, 12
 SIZES = (1, 100, 4095, 4096, 4097, 10_000, 70_000)
@@ -82,6 +82,7 @@ def more(store, before):
 # ---- what it spares -----------------------------------------------------------------------------
 
 def test_who_reads_a_whole_tree_is_spared_a_request_for_each_file(store, sandbox, named, profile):
+    need(kernel_version() >= (6, 12), "needs Linux 6.12 or newer")
     lower = sandbox.directory("lower")
     made = fill(lower)
     at = named(lower, profile)

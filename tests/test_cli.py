@@ -14,6 +14,7 @@ import pytest
 
 from harness import (PLYFS, is_mounted, need, need_fuse, need_root, need_tool, run, umount)
 from layers_kit import link_descriptor
+from procfs import leads_to
 from worlds import as_user, attempt, disk_base, fill, get, put
 
 NOBODY = pwd.getpwnam("nobody")
@@ -32,14 +33,6 @@ def wait_for(condition, what, seconds=20):
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s in vain: {what}"
         time.sleep(0.01)
-
-
-def leads_to(path):
-    """Where a symlink leads; None when it has just gone, as that of a descriptor may."""
-    try:
-        return os.readlink(path)
-    except FileNotFoundError:
-        return None
 
 
 def daemon_of(mountpoint):

@@ -17,6 +17,7 @@ import pytest
 
 import layers_kit as kit
 from harness import LIBC, ROOT, PLYFS, need_fuse, need_root, need_tool, refusal, run, umount
+from procfs import leads_to
 from storekit import store, wait_for  # noqa: F401 (store is a fixture)
 
 PROFILES = {
@@ -377,9 +378,7 @@ def test_the_catalog_is_let_go_of_when_nothing_happens(traced):
     pid = traced.daemon()
 
     def holds_the_catalog():
-        return any("catalog.db" in os.readlink(f"/proc/{pid}/fd/{fd}")
-                   for fd in os.listdir(f"/proc/{pid}/fd")
-                   if os.path.islink(f"/proc/{pid}/fd/{fd}"))
+        return any("catalog.db" in (leads_to(f"/proc/{pid}/fd/{fd}") or "") for fd in os.listdir(f"/proc/{pid}/fd"))
     wait_for(lambda: not holds_the_catalog(), "the catalog to be closed")
 
 

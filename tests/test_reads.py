@@ -54,7 +54,7 @@ def read_on(path, flags, ahead=True):
 
 
 class Reads:
-    """A mount on a layer of large files, each for one attempt: no page of it is in the mount's cache yet."""
+    """A mount on a layer of files of that content, each for one attempt: no page of it is in the mount's cache yet."""
 
     def __init__(self, sandbox, faults, words, count, content=CONTENT):
         self.faults = faults
