@@ -13,6 +13,7 @@
 #include "resolve.h"
 #include "route.h"
 #include "tree.h"
+#include "turns.h"
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -109,6 +110,7 @@ int mount_init(struct mount *mount)
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&mount->names, &attr);
     pthread_rwlockattr_destroy(&attr);
+    turns_init(&mount->turns);
     mount->meter = meter_create();
     rlim_t descriptors;
     mount->fds = make_fdcache(&descriptors);
@@ -202,5 +204,6 @@ void mount_finish(struct mount *mount)
         tree_destroy(mount->trees[i]);
     routes_destroy(mount->routes);
     meter_destroy(mount->meter);
+    turns_finish(&mount->turns);
     pthread_rwlock_destroy(&mount->names);
 }

@@ -10,7 +10,8 @@
  *   3. mount.names (rwlock): held shared by whoever turns a node into a path or a descriptor, for
  *      the few system calls that this takes; held exclusively while a name is moved or removed;
  *      never over a copy of data, never taken twice by one thread;
- *   4. the mutexes in the node table, the caches and the merges: leaves, nothing is taken inside.
+ *   4. the turns at directories of the upper (turns.h), for the system calls of one change;
+ *   5. the mutexes in the node table, the caches and the merges: leaves, nothing is taken inside.
  * All are given back before a reply is sent; after a reply nothing touches the node.
  */
 #ifndef PLYFS_MOUNT_H
@@ -51,6 +52,12 @@ struct tree {
 
 enum { TREES_MAX = STACK_ROUTE_TAG };
 
+/* See turns.h. */
+enum { TURNS = 64 };
+struct turns {
+    pthread_rwlock_t at[TURNS];
+};
+
 /* So much is copied before another thread would have taken the next request. */
 enum { COPY_IS_QUICK = 256 * 1024 };
 
@@ -85,6 +92,7 @@ struct mount {
     struct listings *listings;
     struct glances *glances;
     struct ahead *ahead;
+    struct turns turns;
     pthread_rwlock_t names;
     atomic_uint
         names_changed;       /* how often what a directory shows has changed: see names_change() */

@@ -13,6 +13,7 @@
 #include "record.h"
 #include "reply.h"
 #include "told.h"
+#include "turns.h"
 #include "xattr.h"
 
 #include <fcntl.h>
@@ -296,8 +297,11 @@ static int set_meta(struct mount *mount, const struct node_view *view, const str
         err = set_nothing(mount, view, &spot, valid, caller);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
         err = set_mode(mount_stack(mount, view), &spot, attr);
-    if (!err && (valid & times))
+    if (!err && (valid & times)) {
+        pthread_rwlock_t *turn = S_ISDIR(view->type) ? turn_share(mount, view) : NULL;
         err = set_times(&spot, attr, valid);
+        turn_end(turn);
+    }
     wish->known = !err && find_spot_attr(mount, view, &spot, &wish->st) == 0;
     names_end(mount);
     if (!err && (valid & FUSE_SET_ATTR_MODE) && (attr->st_mode & (S_ISUID | S_ISGID)))

@@ -18,6 +18,7 @@
 #include "route.h"
 #include "shown.h"
 #include "told.h"
+#include "turns.h"
 #include "whiteout.h"
 
 #include <fcntl.h>
@@ -82,8 +83,11 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
     if (err)
         return err;
     err = begin_making(req, mount_stack(mount, &target->view), making);
-    if (!err)
+    if (!err) {
+        pthread_rwlock_t *turn = turn_share(mount, &target->view);
         err = edit_make(mount_stack(mount, &target->view), &target->dir, name, making, fd);
+        turn_end(turn);
+    }
     names_change(mount);
     caller_end();
     told_changed(mount, target->view.index);
@@ -194,8 +198,11 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
     if (!err) {
         names_read(mount);
         err = find_spot(mount, &view, &spot);
-        if (!err)
+        if (!err) {
+            pthread_rwlock_t *turn = turn_share(mount, &target.view);
             err = edit_link(mount_stack(mount, &view), spot.ref->fd, spot.name, &target.dir, name);
+            turn_end(turn);
+        }
         linked = !err;
         if (!err && node_is(&view, NODE_ORPHAN))
             growth_unnamed(mount, view.tree, spot.ref->fd, true);

@@ -15,6 +15,7 @@
 #include "reply.h"
 #include "route.h"
 #include "told.h"
+#include "turns.h"
 #include "upper.h"
 
 #include <fcntl.h>
@@ -108,9 +109,12 @@ static int remove_on_disk(struct mount *mount, const struct removal *removal, in
 {
     const struct stack *stack = mount_stack(mount, removal->dir);
     const struct editdir place = {.upper = upper, .sources = removal->dir->sources};
-    return removal->unseen
-               ? edit_remove_unseen(stack, &place, removal->name)
-               : edit_remove(stack, &place, removal->name, look == UPPER_OBJECT, removal->is_dir);
+    pthread_rwlock_t *turn = turn_share(mount, removal->dir);
+    int err = removal->unseen ? edit_remove_unseen(stack, &place, removal->name)
+                              : edit_remove(stack, &place, removal->name, look == UPPER_OBJECT,
+                                            removal->is_dir);
+    turn_end(turn);
+    return err;
 }
 
 static void tell_removal(struct mount *mount, const struct removal *removal)

@@ -17,6 +17,7 @@
 #include "reply.h"
 #include "route.h"
 #include "told.h"
+#include "turns.h"
 #include "upper.h"
 
 #include <stdio.h>
@@ -174,7 +175,9 @@ static int move(struct mount *mount, const struct end *from, const struct end *t
             .exchange = flags & RENAME_EXCHANGE,
             .leave_whiteout = flags & RENAME_WHITEOUT,
         };
+        const struct turn_ends turns = turn_share_ends(mount, &from->dir, &to->dir);
         err = edit_rename(mount_stack(mount, &from->dir), &renaming);
+        turn_end_ends(turns);
     }
     fdref_release(mount->fds, from_dir);
     fdref_release(mount->fds, to_dir);

@@ -20,6 +20,7 @@
 #include "policing.h"
 #include "stack.h"
 #include "told.h"
+#include "turns.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -147,6 +148,7 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
         job->src_layer = view->layer;
         job->dst_dir = place->fd;
         job->dst_name = view->name;
+        job->turn = turn_of(mount, view->tree, view->parent);
         job->mode = wish ? &wish->mode : NULL;
         err = look_at_source(mount, view, job);
     }
@@ -193,7 +195,9 @@ static int make_stub(struct mount *mount, const struct node_view *view)
         return err;
     names_rise(mount);
     const struct editdir dir = {.upper = place->fd, .sources = parent.sources};
+    pthread_rwlock_t *turn = turn_share(mount, &parent);
     err = edit_make(mount_stack(mount, view), &dir, view->name, &making, NULL);
+    turn_end(turn);
     if (!err)
         err = fd_stat(place->fd, view->name, &st);
     if (!err)
@@ -671,8 +675,12 @@ static int link_name(struct mount *mount, const struct node_view *view, uint32_t
     if (!place)
         return err;
     names_rise(mount);
+    pthread_rwlock_t *turn = turn_take(mount, view->tree, parent);
     err = linkindex_link(mount_stack(mount, view), view->more->index_name, place->fd, name,
                          st.st_nlink);
+    turn_end(turn);
+    names_rise(mount);
+    told_changed(mount, parent);
     fdref_release(mount->fds, place);
     if (err)
         return err;

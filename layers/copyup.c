@@ -325,7 +325,7 @@ static int publish_in_index(const struct copyup *job, struct staged *staged)
 
 /* The last step that can fail: when this does, the place is as it was. The times of the directory
  * are put back as far as that goes, as in the kernel (ovl_copy_up_workdir). */
-static int publish(const struct copyup *job, struct staged *staged)
+static int publish_now(const struct copyup *job, struct staged *staged)
 {
     struct stat before;
     if (job->index_name)
@@ -338,6 +338,17 @@ static int publish(const struct copyup *job, struct staged *staged)
         err = publish_read_only_dir(job, staged);
     if (!err)
         (void)!copymeta_times(job->dst_dir, "", &before);
+    return err;
+}
+
+/* Nobody else changes the directory between the look at its times and their return. */
+static int publish(const struct copyup *job, struct staged *staged)
+{
+    if (job->turn)
+        pthread_rwlock_wrlock(job->turn);
+    int err = publish_now(job, staged);
+    if (job->turn)
+        pthread_rwlock_unlock(job->turn);
     return err;
 }
 

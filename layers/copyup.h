@@ -11,6 +11,7 @@
 #include "own.h"
 #include "stack.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -27,6 +28,8 @@ struct copyup {
     /* its place: the open upper directory and the name in it */
     int dst_dir;
     const char *dst_name;
+    /* held while it is published, by all others who change the directory as well; or NULL */
+    pthread_rwlock_t *turn;
     bool meta_only; /* leave the data below */
     off_t limit;    /* how many bytes of the data are wanted; -1 is all */
     const char

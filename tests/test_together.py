@@ -198,3 +198,44 @@ def test_what_is_told_of_a_directory_while_something_comes_up_into_it_does_not_s
         assert chmod.returncode == 0
         assert os.stat(upper / "d").st_mtime_ns == 10**18
         assert os.stat(union / "d").st_mtime_ns == 10**18
+
+
+# What may happen to a directory while something comes up into it. Whether that changes its time is the key's second
+# part: where it does not, the time from before has to stay.
+MEANWHILE = {
+    "copy-up": (lambda at: (at / "d" / "g").chmod(0o600), False),
+    "copy-up of a directory": (lambda at: (at / "d" / "t").chmod(0o700), False),
+    "make": (lambda at: (at / "d" / "new").touch(), True),
+    "mkdir": (lambda at: (at / "d" / "new").mkdir(), True),
+    "link": (lambda at: os.link(at / "mine", at / "d" / "new"), True),
+    "remove": (lambda at: (at / "d" / "g").unlink(), True),
+    "rmdir": (lambda at: (at / "d" / "t").rmdir(), True),
+    "move in": (lambda at: (at / "mine").rename(at / "d" / "new"), True),
+    "move out": (lambda at: (at / "d" / "s").rename(at / "new"), True),
+    "utimes": (lambda at: os.utime(at / "d"), True),
+}
+
+
+@pytest.mark.parametrize("change", MEANWHILE)
+def test_a_time_that_a_directory_gets_while_something_comes_up_into_it_stays(sandbox, profile, change):
+    """And one that it has for a moment, because something comes up, is not taken for its own by what comes up then."""
+    harness.need_root()
+    harness.need_tool("strace")
+    lower, upper, work = (sandbox.directory(name) for name in ("lower", "upper", "work"))
+    for directory in "d", "d/t":
+        (lower / directory).mkdir()
+    for file in "f", "g":
+        (lower / "d" / file).touch()
+    act, changes = MEANWHILE[change]
+    with sandbox.plyfs([lower], upper, work, profile=profile) as union:
+        (union / "d" / "s").mkdir()
+        (union / "mine").touch()
+        os.utime(union / "d", ns=(10**18, 10**18))
+        daemon, = procfs.daemons(union.at)
+        with Strace(daemon, os.devnull, "inject=linkat,renameat2:delay_exit=500000"):  # us
+            with subprocess.Popen(["chmod", "600", union / "d" / "f"]) as chmod:
+                wait_for((upper / "d" / "f").exists, "the file is there")
+                act(pathlib.Path(union.at))
+        assert chmod.returncode == 0
+        for place in upper, union.at:
+            assert (os.stat(pathlib.Path(place) / "d").st_mtime_ns != 10**18) == changes

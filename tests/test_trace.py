@@ -95,6 +95,12 @@ def operations(store, name="web"):
     return {row["Operation"]: row for row in stats(store, name)}
 
 
+def wait_until_counted(store, operation, times):
+    """What is answered is counted when it has ended, which may be after the answer."""
+    wait_for(lambda: operations(store).get(operation, {"Requests": 0})["Requests"] == times,
+             f"{times} of {operation} to be counted")
+
+
 def control_of(store, name="web"):
     """A connection to the mount's control socket."""
     return control_in(store.path / "mounts" / json.loads(store.plyfs("inspect", name).stdout)[0]["Id"])
@@ -713,8 +719,7 @@ def test_stats_count_what_was_asked_for(store, web):
     for _ in range(7):
         assert refusal(os.mkdir, web / "etc/passwd/x") == "ENOTDIR"
     assert refusal(os.rmdir, web / "usr") == "ENOTEMPTY"
-    # What is answered is counted when it has ended, which may be after the answer.
-    wait_for(lambda: "rmdir" in operations(store), "the last of them to be counted")
+    wait_until_counted(store, "rmdir", 1)
     after = operations(store)
     assert after["mkdir"]["Requests"] - before.get("mkdir", {"Requests": 0})["Requests"] == 40
     assert (after["rmdir"]["Requests"], after["rmdir"]["Errors"]) == (1, 1)
@@ -737,7 +742,8 @@ def test_stats_tell_how_a_mount_fares(store, web):
     assert abs(row["Fds"] - len(os.listdir(f"/proc/{daemon}/fd"))) <= 2
     assert 1 << 20 < row["Memory"] and row["Nodes"] >= 4 and row["NameBytes"] > 0
     assert row["CachedFds"] > 0 and row["Readers"] == 0 and row["Seconds"] > 0
-    assert row["Requests"] == sum(line["Requests"] for line in stats(store, "web"))
+    wait_for(lambda: stats(store)[0]["Requests"] == sum(line["Requests"] for line in stats(store, "web")),
+             "the last of them to be counted")
 
 
 def test_stats_take_the_forms_of_every_listing(store, web):
@@ -745,6 +751,7 @@ def test_stats_take_the_forms_of_every_listing(store, web):
     assert store.plyfs("stats", "--format", "{{.Name}} {{.Readers}}").stdout == "web 0\n"
     assert store.plyfs("stats", "-f", "name=other", "-q").stdout == ""
     os.mkdir(web / "one")
+    wait_until_counted(store, "mkdir", 1)
     assert store.plyfs("stats", "web", "-f", "operation=mkdir", "--format", "{{.Requests}}").stdout == "1\n"
     store.refused("stats", "--format", "{{.Nothing}}", words="there is no field")
     table = store.plyfs("stats", "web").stdout
@@ -761,6 +768,7 @@ def test_stats_of_nothing_are_empty(store, web):
 def test_a_watch_tells_of_each_second_and_ends_with_an_interrupt(store, web):
     for i in range(200):
         os.mkdir(web / f"before{i}")
+    wait_until_counted(store, "mkdir", 200)
     watch = subprocess.Popen([PLYFS, "stats", "--watch", "--json", "web"], stdout=subprocess.PIPE,
                              env={**os.environ, "PLYFS_ROOT": str(store.path)})
     stop = threading.Event()
