@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: `plyfs stats`: a line for each live mount, or of one a line for each operation, once or
- * every second.
+ * Duty: `plyfs stats`: a line for each live mount, or of one a line in all or for each operation,
+ * once or every second.
  */
 #include "command.h"
 
@@ -67,7 +67,7 @@ static const struct column OPERATIONS[] = {
 
 struct wishes {
     const char *root;
-    bool watch, json;
+    bool watch, total, json;
     struct report report;
     struct words words;
 };
@@ -78,6 +78,11 @@ static const struct argument TABLE[] = {
      .kind = ARGUMENT_FLAG,
      .at = offsetof(struct wishes, watch),
      .help = "again every second, what happened in that second, until an interrupt"},
+    {.name = "total",
+     .letter = 't',
+     .kind = ARGUMENT_FLAG,
+     .at = offsetof(struct wishes, total),
+     .help = "of one mount a line in all, as in the list of all mounts"},
     {.name = "json",
      .kind = ARGUMENT_FLAG,
      .at = offsetof(struct wishes, json),
@@ -102,6 +107,12 @@ static const struct syntax SYNTAX = {
 static const char *the_mount(const struct wishes *wishes)
 {
     return wishes->words.count > 0 ? wishes->words.at[0] : NULL;
+}
+
+/* Whether there is to be a line for each operation of one mount. */
+static bool by_operation(const struct wishes *wishes)
+{
+    return the_mount(wishes) && !wishes->total;
 }
 
 /* ---- asking ---- */
@@ -136,7 +147,7 @@ static int take(const struct wishes *wishes, struct gauge **gauges)
 static json_t *rows_of(const struct wishes *wishes, const struct gauge *gauges)
 {
     json_t *rows = json_array();
-    if (!the_mount(wishes)) {
+    if (!by_operation(wishes)) {
         for (; gauges; gauges = gauges->next)
             json_array_append_new(rows, gauge_json(gauges));
         return rows;
@@ -174,7 +185,7 @@ static int tell(const struct wishes *wishes, const struct gauge *gauges)
 {
     json_t *rows = rows_of(wishes, gauges);
     int err = rows ? report_print(&wishes->report, rows) : -ENOMEM;
-    if (!err && the_mount(wishes) && !wishes->report.format && !wishes->report.quiet) {
+    if (!err && by_operation(wishes) && !wishes->report.format && !wishes->report.quiet) {
         print_facts(gauges);
         fflush(stdout);
     }
@@ -232,7 +243,7 @@ static int stats(struct wishes *wishes)
     cleanup_gauges struct gauge *gauges = NULL;
     if (wishes->json)
         wishes->report.format = "json";
-    if (the_mount(wishes)) {
+    if (by_operation(wishes)) {
         wishes->report.columns = OPERATIONS;
         wishes->report.count = sizeof(OPERATIONS) / sizeof(OPERATIONS[0]);
     }

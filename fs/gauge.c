@@ -80,8 +80,7 @@ static void read_vitals(const json_t *vitals, struct gauge *gauge)
     }
 }
 
-static int take(int fd, const char *id, const char *name, const char *mountpoint,
-                struct gauge **gauge, json_t **answer)
+static int take(int fd, const char *id, const char *name, struct gauge **gauge, json_t **answer)
 {
     cleanup_gauges struct gauge *made = calloc(1, sizeof(*made));
     *answer = NULL;
@@ -89,20 +88,21 @@ static int take(int fd, const char *id, const char *name, const char *mountpoint
     if (!err)
         err = own_copy(&made->name, name);
     if (!err)
-        err = own_copy(&made->mountpoint, mountpoint);
-    if (!err)
         err = control_ask_on(fd, json_pack("{s:s}", "do", "stats"), PATIENCE, answer);
     if (err)
         return err;
+    const json_t *vitals = json_object_get(*answer, "stats");
     made->time = moment_now();
-    read_vitals(json_object_get(*answer, "stats"), made);
-    *gauge = steal_ptr(&made);
-    return 0;
+    read_vitals(vitals, made);
+    err = own_copy(&made->mountpoint, json_string_value(json_object_get(vitals, "Mountpoint")));
+    if (!err)
+        *gauge = steal_ptr(&made);
+    return err;
 }
 
 int gauge_take(int fd, const char *name, struct gauge **gauge, json_t **answer)
 {
-    return take(fd, name, name, NULL, gauge, answer);
+    return take(fd, name, name, gauge, answer);
 }
 
 /* ---- all of them ---- */
@@ -129,7 +129,7 @@ static int take_one(void *context, const struct mount_row *row)
     if (!row->mountpoint)
         return 0;
     cleanup_fd int fd = control_connect(round->store, row, PATIENCE);
-    int err = fd < 0 ? fd : take(fd, row->id, row->name, row->mountpoint, &gauge, &answer);
+    int err = fd < 0 ? fd : take(fd, row->id, row->name, &gauge, &answer);
     if (!err)
         put_in_order(&round->gauges, gauge);
     else if (err != -ENOTCONN && err != -ENOMEM && !round->quietly)

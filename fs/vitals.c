@@ -8,6 +8,7 @@
 #include "listing.h"
 #include "merge.h"
 #include "meter.h"
+#include "report.h"
 #include "route.h"
 
 #include <stdio.h>
@@ -110,6 +111,7 @@ json_t *vitals_json(struct mount *mount, unsigned readers)
     json_t *vitals = json_object();
     for (size_t i = 0; i < sizeof(FACTS) / sizeof(FACTS[0]); i++)
         json_object_set_new(vitals, FACTS[i].field, json_integer((json_int_t)FACTS[i].number));
+    json_object_set_new(vitals, "Mountpoint", report_text(mount->at));
     json_object_set_new(vitals, "Operations", operations_json(mount->meter));
     return vitals;
 }

@@ -12,7 +12,7 @@
 
 /* {"Age": nanoseconds, "CopyUps", "Moved" (bytes), "GivenAhead" (files: ahead.h), "Nodes",
  *  "NameBytes", "CachedFds", "MergeBytes", "ListingBytes", "Fds", "Threads", "Memory" (bytes),
- *  "Readers",
+ *  "Readers", "Mountpoint",
  *  "Operations": {"lookup": {"Errors", "Total" (nanoseconds), "Buckets": [bucket, count, ...]}}}
  * with the operations that were asked for. NULL when out of memory. Of the control thread. */
 json_t *vitals_json(struct mount *mount, unsigned readers);

@@ -8,7 +8,7 @@ import xml.etree.ElementTree
 
 import pytest
 
-from harness import ROOT, can_mount_kernel, need, need_fuse, need_root, need_tool
+from harness import ROOT, can_mount_kernel, kernel_version, need, need_fuse, need_root, need_tool
 
 BENCH = ROOT / "tests" / "bench"
 sys.path.insert(0, str(BENCH))
@@ -210,6 +210,17 @@ def test_a_run_tells_every_round_and_draws_it(tmp_path):
     assert told["machine"]["kernel"] == os.uname().release and not told["wrong"]
     xml.etree.ElementTree.parse(tmp_path / "bench.svg")
     assert "native" in done.stdout
+
+
+def test_content_that_comes_without_being_asked_for_counts_as_read(tmp_path):
+    need(kernel_version() >= (6, 12), "needs Linux 6.12 or newer")
+    _, told = bench(tmp_path, "--files", "300", "--contenders", f"kernel,{OURS}", "tar")
+    layers = trees.real(tmp_path / "layers", 300)
+    (tmp_path / "union").mkdir()
+    layers.copy(tmp_path / "union")
+    files = [path for path in (tmp_path / "union").rglob("*") if path.is_file() and not path.is_symlink()]
+    assert told["measures"]["tar/cold"][OURS]["reads"] >= sum(path.stat().st_size > 0 for path in files) > 100
+    assert told["measures"]["tar/warm"][OURS]["reads"] == 0
 
 
 def test_a_run_in_parts_is_one_run(tmp_path):

@@ -86,13 +86,15 @@ AT_FDCWD, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS = -100, 0x2000, 0x7ff
 answer = ctypes.create_string_buffer(256)
 assert ctypes.CDLL(None).statx(AT_FDCWD, b"d", AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, answer) == 0
 """
-ASKER = f"""
+ASKER = """
 import os, sys
-os.sched_setaffinity(0, {{int(sys.argv[1])}})
+os.sched_setaffinity(0, {int(sys.argv[1])})
+here = os.open(".", os.O_RDONLY)
 print("ready", flush=True)
 sys.stdin.readline()
-{ASK}
 """
+# Who is told of d's attributes: by asking for them, or together with the name.
+TOLD = {"attributes": ASKER + ASK, "listing": ASKER + "os.listdir(here)"}
 # What changes d, in which there are a file f and a directory s; beside it there is a file g.
 CHANGE = {"create": lambda at: (at / "d" / "new").touch(),
           "mkdir": lambda at: (at / "d" / "new").mkdir(),
@@ -147,8 +149,9 @@ def only_on(processor):
         os.sched_setaffinity(0, before)
 
 
+@pytest.mark.parametrize("told", TOLD)
 @pytest.mark.parametrize("change", CHANGE)
-def test_what_is_told_of_a_directory_while_another_changes_it_does_not_stay(sandbox, profile, change):
+def test_what_is_told_of_a_directory_while_another_changes_it_does_not_stay(sandbox, profile, change, told):
     """Who has asked gets no processor to take the answer in, until somebody else has changed the directory."""
     harness.need_root()
     harness.need(len(os.sched_getaffinity(0)) > 1, "needs more than one processor")
@@ -163,7 +166,7 @@ def test_what_is_told_of_a_directory_while_another_changes_it_does_not_stay(sand
         os.stat(union / "d")  # so that whoever changes it has no need to ask
         daemon, = procfs.daemons(union.at)
         pin(daemon, here)
-        with subprocess.Popen([sys.executable, "-I", "-c", ASKER, str(asked_on)], cwd=union.at,
+        with subprocess.Popen([sys.executable, "-I", "-c", TOLD[told], str(asked_on)], cwd=union.at,
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as asker:
             assert asker.stdout.readline() == "ready\n"
             with stopped(daemon), contextlib.ExitStack() as alone:
@@ -179,7 +182,8 @@ def test_what_is_told_of_a_directory_while_another_changes_it_does_not_stay(sand
         assert os.stat(union / "d").st_mtime_ns == os.stat(upper / "d").st_mtime_ns
 
 
-def test_what_is_told_of_a_directory_while_something_comes_up_into_it_does_not_stay(sandbox, profile):
+@pytest.mark.parametrize("ask", [ASK, "import os; os.listdir()"], ids=["attributes", "listing"])
+def test_what_is_told_of_a_directory_while_something_comes_up_into_it_does_not_stay(sandbox, profile, ask):
     """Its time is another for a moment, until it is put back; the moment is made long."""
     harness.need_root()
     harness.need_tool("strace")
@@ -193,7 +197,7 @@ def test_what_is_told_of_a_directory_while_something_comes_up_into_it_does_not_s
         with Strace(daemon, os.devnull, "inject=linkat,renameat2:delay_exit=1000000"):  # us
             with subprocess.Popen(["chmod", "600", union / "d" / "f"]) as chmod:
                 wait_for((upper / "d" / "f").exists, "the file is there")
-                subprocess.run([sys.executable, "-I", "-c", ASK], cwd=union.at, check=True)
+                subprocess.run([sys.executable, "-I", "-c", ask], cwd=union.at, check=True)
                 assert os.stat(union / "d").st_mtime_ns != 10**18, "the moment was over"
         assert chmod.returncode == 0
         assert os.stat(upper / "d").st_mtime_ns == 10**18

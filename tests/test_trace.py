@@ -638,6 +638,8 @@ def test_a_mount_without_a_name_is_reached_by_a_path_in_it(store, nameless, form
         told = [json.loads(trace.stdout.readline()) for _ in range(2)]
         assert {(line["Event"], line["Path"]) for line in told} == {("request", "/made"), ("copyup", "/file")}
         assert reached(store, at)[1]["mkdir"]["Requests"] == 1
+        whole, = stats(store, "--total", at / "sub")
+        assert (whole["Mountpoint"], whole["CopyUps"]) == (str(at.at), 1)
     assert [json.loads(line)["Event"] for line in trace.stdout][-1] == "unmounted"
     assert trace.wait(30) == 0
 
@@ -757,6 +759,14 @@ def test_stats_take_the_forms_of_every_listing(store, web):
     table = store.plyfs("stats", "web").stdout
     assert table.startswith("OPERATION") and re.search(r"^copy-ups +0, 0B moved$", table, re.M)
     assert re.search(r"^daemon .* 0 readers of its trace$", table, re.M)
+
+
+def test_stats_in_all_are_of_one_mount_what_they_are_of_each(store, web):
+    of_each, = stats(store)
+    of_one, = stats(store, "--total", "web")
+    assert of_one.keys() == of_each.keys() and of_one["Mountpoint"] == str(web)
+    assert store.plyfs("stats", "-t", "web", "--format", "{{.Name}} {{.CopyUps}}").stdout == "web 0\n"
+    assert "OPERATION" not in store.plyfs("stats", "-t", "web").stdout
 
 
 def test_stats_of_nothing_are_empty(store, web):

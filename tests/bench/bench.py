@@ -60,6 +60,7 @@ def shell(command, mount, environment):
 def take(workload, step, contender, mounts, environment, results, look):
     """One step of a workload, done in the first of its mounts, and what is measured of it."""
     mount = mounts[0]
+    before = sum(m.given() for m in mounts) if look else 0
     with counted([m.at for m in mounts], wanted=look and contender.is_fuse()) as requests:
         seconds, output = shell(step.command, mount, environment)
     if step.clock:
@@ -71,7 +72,10 @@ def take(workload, step, contender, mounts, environment, results, look):
             results.add_size(name, contender.name, mount.resident())
     elif step.timed:
         results.add(name, contender.name, seconds + (mount.seconds if step.from_mount else 0))
-        results.count(name, contender.name, step.calls, requests.number, requests.reads)
+        # Content that comes without being asked for is a message of its own, and no less work than what is read.
+        given = sum(m.given() for m in mounts) - before if look else 0
+        reads = None if requests.reads is None else requests.reads + given
+        results.count(name, contender.name, step.calls, requests.number, reads)
 
 
 def measure(workload, contender, tree_set, scratch, results, look):

@@ -6,7 +6,8 @@ case: their time is that of the kernel's own overlayfs, or for a volume of a bin
 request that the kernel sends comes on top of it, and takes at least what an empty one takes, which is asked
 beside every workload in every round: each round has a floor of its own, whatever the machine's speed is then.
 A request to read a file is never empty: it takes as many times an empty one as it takes of a file that is open
-and cached, where it fills one page (`randread-4k/cold`, where each read is such a request).
+and cached, where it fills one page (`randread-4k/cold`, where each read is such a request). So does one with
+whose answer the content of a file is sent, that the kernel has not asked for.
 Reads and writes of one file cost more than their requests: in passthrough, which sends none, what the
 kernel's passthrough costs; else a second page cache and the way of the bytes through a daemon. For them the
 floor is the time of the least filesystem that can be (least.c), where it took part.

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from contenders import URING
+from contenders import PLYFS, URING
 from results import Wrong
 
 SETTLED = 15  # looks, each 20 ms after the last
@@ -107,6 +107,13 @@ class Mount:
             if time.monotonic() > end:
                 raise RuntimeError(f"{self.contender.name}: the daemon outlives its mount by 60 s")
             time.sleep(0.002)
+
+    def given(self):
+        """How many files' content the kernel was given that it has not asked for; 0 of those who do not tell."""
+        told = self.contender.program == PLYFS and subprocess.run(
+            [PLYFS, "stats", "--total", "--format", "{{.GivenAhead}}", self.at + "/."], stdin=subprocess.DEVNULL,
+            capture_output=True, check=False, text=True)
+        return int(told.stdout) if told and told.returncode == 0 else 0
 
     def _pages(self):
         return sum(int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in serving(self.at))
