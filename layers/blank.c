@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: hand a file over from one thread to another. Invariants: where and of what mode it is to be
+ * Duty: hand a file over from one thread to another. Invariants: where and of what kind it is to be
  * made is written while the state is IDLE, with the lock held, and read while it is WORKING; only
  * who works leads into WORKING and out of it; whoever leads out of DONE owns the file.
  */
@@ -23,7 +23,7 @@ struct blanks {
     struct tray *tray;
     pthread_mutex_t lock;
     int dir;
-    mode_t mode;
+    struct blank_kind kind;
     alignas(LINE) atomic_int state;
     atomic_int fd; /* of a file that is DONE, or -errno */
     atomic_bool at_work;
@@ -67,6 +67,22 @@ int blank_make(int dir, mode_t mode)
     return fd < 0 ? -errno : fd;
 }
 
+static int make(int dir, const struct blank_kind *kind)
+{
+    int fd = blank_make(dir, kind->mode);
+    if (fd < 0 || kind->metacopy == OVLSPACE_NONE)
+        return fd;
+    int err = ovlattr_set(kind->metacopy, fd, "", OVLATTR_METACOPY, "", 0);
+    if (err)
+        close(fd);
+    return err ? err : fd;
+}
+
+static bool is_same(const struct blank_kind *a, const struct blank_kind *b)
+{
+    return a->mode == b->mode && a->metacopy == b->metacopy;
+}
+
 /* It is being made just now: that is soon done, if who makes it is not kept from it. */
 static void wait_a_little(struct blanks *blanks)
 {
@@ -75,12 +91,12 @@ static void wait_a_little(struct blanks *blanks)
 }
 
 /* What was made ahead, or -1, and asks for the next. With the lock held. */
-static int take_and_ask(struct blanks *blanks, int dir, mode_t mode)
+static int take_and_ask(struct blanks *blanks, int dir, const struct blank_kind *kind)
 {
-    if (blanks->mode == mode)
+    if (is_same(&blanks->kind, kind))
         wait_a_little(blanks);
     int fd = take_done(blanks);
-    if (fd >= 0 && blanks->mode != mode) {
+    if (fd >= 0 && !is_same(&blanks->kind, kind)) {
         tray_close(blanks->tray, fd);
         fd = -1;
     }
@@ -88,22 +104,22 @@ static int take_and_ask(struct blanks *blanks, int dir, mode_t mode)
     /* Not while another one is being made. */
     if (atomic_load(&blanks->state) == IDLE) {
         blanks->dir = dir;
-        blanks->mode = mode;
+        blanks->kind = *kind;
         atomic_store(&blanks->state, ASKED);
     }
     return fd;
 }
 
-int blanks_take(struct blanks *blanks, int dir, mode_t mode)
+int blanks_take(struct blanks *blanks, int dir, const struct blank_kind *kind)
 {
     int fd = -1;
     const bool often = blanks && atomic_load_explicit(&blanks->at_work, memory_order_relaxed) &&
                        atomic_fetch_add_explicit(&blanks->wanted, 1, memory_order_relaxed) >= OFTEN;
     if (often && pthread_mutex_trylock(&blanks->lock) == 0) {
-        fd = take_and_ask(blanks, dir, mode);
+        fd = take_and_ask(blanks, dir, kind);
         pthread_mutex_unlock(&blanks->lock);
     }
-    return fd >= 0 ? fd : blank_make(dir, mode);
+    return fd >= 0 ? fd : make(dir, kind);
 }
 
 void blanks_begin(struct blanks *blanks)
@@ -120,7 +136,7 @@ void blanks_work(struct blanks *blanks)
     if (!blanks || atomic_load_explicit(&blanks->state, memory_order_relaxed) != ASKED ||
         !change(blanks, ASKED, WORKING))
         return;
-    atomic_store(&blanks->fd, blank_make(blanks->dir, blanks->mode));
+    atomic_store(&blanks->fd, make(blanks->dir, &blanks->kind));
     atomic_store(&blanks->state, DONE);
 }
 

@@ -11,12 +11,19 @@
 #ifndef PLYFS_BLANK_H
 #define PLYFS_BLANK_H
 
+#include "ovlattr.h"
 #include "own.h"
 #include "tray.h"
 
 #include <sys/types.h>
 
 struct blanks;
+
+struct blank_kind {
+    mode_t mode;
+    enum ovlspace
+        metacopy; /* where it says that it is one (ovlattr.h); OVLSPACE_NONE: it does not */
+};
 
 /* The tray, which may be NULL, is borrowed. NULL when out of memory: then none is made ahead. */
 struct blanks *blanks_create(struct tray *tray);
@@ -28,9 +35,9 @@ void blanks_destroy(struct blanks *blanks);
  * descriptor, or -errno. */
 must_check int blank_make(int dir, mode_t mode);
 
-/* The same, but the one that was made ahead, if there is one; and the next is to be made, of the
- * same mode, as is likely. `dir` is always the same, and stays open. */
-must_check int blanks_take(struct blanks *blanks, int dir, mode_t mode);
+/* A blank of that kind, the one that was made ahead, if there is one; and the next is to be made,
+ * of the same kind, as is likely. `dir` is always the same, and stays open. */
+must_check int blanks_take(struct blanks *blanks, int dir, const struct blank_kind *kind);
 
 /* One thread at a time works for them, from blanks_begin() to blanks_end(), after which there is
  * none, and calls blanks_work() meanwhile. */

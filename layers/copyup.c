@@ -27,6 +27,7 @@ struct staged {
     int fd; /* open for writing when it is a regular file; else -1 */
     char temp[UPPER_TEMP_MAX];
     bool named;
+    bool marked;      /* it says already that it is a metacopy */
     struct stat made; /* what it looked like when it had just been made */
     struct stat look; /* what it is to look like: the source, but for a mode that is wished */
 };
@@ -59,7 +60,10 @@ static mode_t first_mode(const struct copyup *job, const struct staged *staged, 
 static int make_regular(const struct copyup *job, struct staged *staged, mode_t mode)
 {
     if (job->stack->able.tmpfile) {
-        staged->fd = blanks_take(job->stack->blanks, job->stack->stage, mode);
+        const enum ovlspace space = job->meta_only ? job->stack->able.space : OVLSPACE_NONE;
+        const struct blank_kind kind = {.mode = mode, .metacopy = space};
+        staged->fd = blanks_take(job->stack->blanks, job->stack->stage, &kind);
+        staged->marked = space != OVLSPACE_NONE;
         return staged->fd < 0 ? staged->fd : 0;
     }
     staged->fd = fd_open_name(job->stack->stage, staged->temp, O_RDWR | O_CREAT | O_EXCL, mode);
@@ -197,7 +201,7 @@ static int set_books(const struct copyup *job, const struct staged *staged)
     if (!err && job->meta_only && job->redirect)
         err = ovlattr_set(job->stack->able.space, staged_dir(job, staged), staged_name(staged),
                           OVLATTR_REDIRECT, job->redirect, strlen(job->redirect));
-    if (!err && job->meta_only)
+    if (!err && job->meta_only && !staged->marked)
         err = ovlattr_set(job->stack->able.space, staged_dir(job, staged), staged_name(staged),
                           OVLATTR_METACOPY, "", 0);
     /* Relative to the lower count until it has its name: the shown count cannot be wrong meanwhile.
@@ -215,7 +219,10 @@ static int set_times(const struct copyup *job, const struct staged *staged)
     bool whole = job->limit < 0 || job->limit >= job->src.st_size || !S_ISREG(job->src.st_mode);
     if (!whole && !job->meta_only)
         times.st_mtim = (struct timespec){.tv_nsec = UTIME_NOW};
-    return copymeta_times(staged_dir(job, staged), staged_name(staged), &times);
+    if (staged->fd < 0)
+        return copymeta_times(job->stack->stage, staged->temp, &times);
+    const struct timespec both[2] = {times.st_atim, times.st_mtim};
+    return futimens(staged->fd, both) < 0 ? -errno : 0;
 }
 
 /* Owner, attributes and mode. A record of the source does not go along: what it says is given, or

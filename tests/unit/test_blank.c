@@ -6,9 +6,21 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/xattr.h>
 
 enum { OFTEN = 8, ROUNDS = 20000 };
-enum { MODE = 0640, OTHER = 0600 };
+
+static const struct blank_kind KIND = {0640, OVLSPACE_NONE};
+static const struct blank_kind OTHER = {0600, OVLSPACE_NONE};
+static const struct blank_kind METACOPY = {0640, OVLSPACE_USER};
+
+static bool is_blank(int fd, const struct blank_kind *kind)
+{
+    struct stat st;
+    const bool marked = fgetxattr(fd, "user.overlay.metacopy", NULL, 0) == 0;
+    return fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | kind->mode) && st.st_nlink == 0 &&
+           marked == (kind->metacopy != OVLSPACE_NONE);
+}
 
 static struct blanks *begin(void)
 {
@@ -26,14 +38,13 @@ static void end(struct blanks *blanks)
 }
 
 /* The number of the blank that is taken. */
-static ino_t take(struct blanks *blanks, mode_t mode)
+static ino_t take(struct blanks *blanks, const struct blank_kind *kind)
 {
     struct stat st;
-    cleanup_fd int fd = blanks_take(blanks, kit_root(), mode);
+    cleanup_fd int fd = blanks_take(blanks, kit_root(), kind);
     assert_true(fd >= 0);
+    assert_true(is_blank(fd, kind));
     assert_int_equal(fstat(fd, &st), 0);
-    assert_int_equal(st.st_mode, S_IFREG | mode);
-    assert_int_equal(st.st_nlink, 0);
     return st.st_ino;
 }
 
@@ -41,7 +52,7 @@ static ino_t take(struct blanks *blanks, mode_t mode)
 static void want(struct blanks *blanks)
 {
     for (int i = 0; i <= OFTEN; i++)
-        take(blanks, MODE);
+        take(blanks, &KIND);
 }
 
 /* Whether work makes a blank that stays open. */
@@ -60,7 +71,7 @@ static void one_that_was_made_ahead_is_taken(void **state)
     for (int i = 0; i < 3; i++) {
         const int before = kit_free_descriptor();
         assert_true(is_made(blanks));
-        take(blanks, MODE);
+        take(blanks, &KIND);
         assert_int_equal(kit_free_descriptor(), before);
     }
     end(blanks);
@@ -71,7 +82,7 @@ static void none_is_made_before_they_are_wanted_often(void **state)
     (void)state;
     struct blanks *blanks = begin();
     for (int i = 0; i < OFTEN; i++) {
-        take(blanks, MODE);
+        take(blanks, &KIND);
         assert_false(is_made(blanks));
     }
     end(blanks);
@@ -83,25 +94,28 @@ static void without_anybody_at_work_each_is_made_when_it_is_wanted(void **state)
     struct blanks *blanks = begin();
     want(blanks);
     blanks_end(blanks);
-    take(blanks, MODE);
-    take(NULL, MODE);
+    take(blanks, &KIND);
+    take(NULL, &KIND);
     blanks_begin(blanks);
     assert_false(is_made(blanks));
     end(blanks);
 }
 
-static void one_of_another_mode_is_closed(void **state)
+static void one_of_another_kind_is_closed(void **state)
 {
     (void)state;
     struct blanks *blanks = begin();
     want(blanks);
     const int before = kit_free_descriptor();
-    assert_true(is_made(blanks));
-    take(blanks, OTHER);
-    assert_int_equal(kit_free_descriptor(), before);
-    assert_true(is_made(blanks));
-    take(blanks, OTHER);
-    assert_int_equal(kit_free_descriptor(), before);
+    for (int i = 0; i < 4; i++) {
+        const struct blank_kind *kind = i % 2 ? &METACOPY : &OTHER;
+        assert_true(is_made(blanks));
+        take(blanks, kind);
+        assert_int_equal(kit_free_descriptor(), before);
+        assert_true(is_made(blanks));
+        take(blanks, kind);
+        assert_int_equal(kit_free_descriptor(), before);
+    }
     end(blanks);
 }
 
@@ -133,7 +147,7 @@ static void where_none_can_be_made_the_error_is_told(void **state)
     (void)state;
     struct blanks *blanks = begin();
     for (int i = 0; i < 3 * OFTEN; i++) {
-        assert_int_equal(blanks_take(blanks, -1, MODE), -EBADF);
+        assert_int_equal(blanks_take(blanks, -1, &KIND), -EBADF);
         assert_false(is_made(blanks));
     }
     end(blanks);
@@ -142,7 +156,7 @@ static void where_none_can_be_made_the_error_is_told(void **state)
 struct working {
     struct blanks *blanks;
     atomic_bool over;
-    atomic_uint wrong; /* blanks that are none, or of another mode */
+    atomic_uint wrong; /* blanks that are none, or of another kind */
 };
 
 static void *work(void *context)
@@ -157,19 +171,13 @@ static void *work(void *context)
     return NULL;
 }
 
-static bool is_blank(int fd, mode_t mode)
-{
-    struct stat st;
-    return fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | mode) && st.st_nlink == 0;
-}
-
 static void *use(void *context)
 {
     struct working *working = context;
     for (int i = 0; i < ROUNDS; i++) {
-        const mode_t mode = i % 4 ? MODE : OTHER;
-        cleanup_fd int fd = blanks_take(working->blanks, kit_root(), mode);
-        atomic_fetch_add(&working->wrong, !is_blank(fd, mode));
+        const struct blank_kind *kind = i % 4 ? &METACOPY : i % 8 ? &KIND : &OTHER;
+        cleanup_fd int fd = blanks_take(working->blanks, kit_root(), kind);
+        atomic_fetch_add(&working->wrong, !is_blank(fd, kind));
     }
     return NULL;
 }
@@ -200,7 +208,7 @@ int main(void)
         kit_test(one_that_was_made_ahead_is_taken),
         kit_test(none_is_made_before_they_are_wanted_often),
         kit_test(without_anybody_at_work_each_is_made_when_it_is_wanted),
-        kit_test(one_of_another_mode_is_closed),
+        kit_test(one_of_another_kind_is_closed),
         kit_test(one_that_nobody_takes_is_closed),
         kit_test(what_was_asked_of_who_left_is_not_done_by_who_comes),
         kit_test(where_none_can_be_made_the_error_is_told),
