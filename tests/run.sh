@@ -6,8 +6,9 @@
 #
 # Four builds: build/ (gcc, warnings are errors: the program that the suites run), build/clang
 # (clang, compiled only, and so without optimisation), build/asan (address and undefined-behaviour
-# sanitizers: the suites named in $sanitized run a second time with it) and, with --full, build/tsan
-# (thread sanitizer: those in $threaded). A daemon in the background has no stderr, so the sanitizers
+# sanitizers, and half of the optimisation, for it is compiled in half of the time: the suites named
+# in $sanitized run a second time with it) and, with --full, build/tsan (thread sanitizer: those in
+# $threaded). A daemon in the background has no stderr, so the sanitizers
 # write to files, and a file there is a failure. So is a process that a suite leaves behind: it is known
 # by PLYFS_TEST_DIR in its environment, which no other suite shares.
 #
@@ -155,7 +156,7 @@ case "$selected" in
 *+asan*)
     # The two runtimes share one log file only when they are linked in (as shared libraries each has
     # its own settings, and the undefined-behaviour one then writes to stderr).
-    build build/asan gcc -Db_sanitize=address,undefined -Db_lundef=false \
+    build build/asan gcc -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false \
         "-Dc_link_args=-static-libasan -static-libubsan"
     ;;
 esac

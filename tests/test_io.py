@@ -24,7 +24,7 @@ import time
 
 import pytest
 
-from harness import (HURRIED, PLYFS, ROOT, assert_same, have, is_mounted, listing, need, need_fuse, need_root,
+from harness import (PLYFS, ROOT, assert_same, have, is_mounted, listing, need, need_fuse, need_root,
                      need_tool, run, umount)
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
@@ -981,7 +981,7 @@ def test_what_is_open_stays_what_it_is_while_its_name_is_given_to_another(union)
     mount = union.start()
     (mount / "asking").touch()
     with script(HOLD, mount / "name", mount / "asking") as holder:
-        with script(REPLACE, mount / "name", 5_000 if HURRIED else 15_000) as replacer:
+        with script(REPLACE, mount / "name", 15_000 if FULL else 5_000) as replacer:
             assert replacer.wait(timeout=300) == 0
         (mount / "asking").unlink()
         assert holder.wait(timeout=60) == 0

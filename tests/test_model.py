@@ -59,7 +59,7 @@ def test_the_own_form_equals_the_plain_tree_and_the_kernel(profile):
     harness.need_fuse()
     harness.need_root()
     harness.need(harness.can_mount_kernel(), "needs overlayfs in the kernel")
-    two_seeds(100, 20000, "--against", "plyfs,kernel", "--profile", profile)
+    two_seeds(100, 16000, "--against", "plyfs,kernel", "--profile", profile)
 
 
 def test_the_drop_in_form_equals_the_plain_tree(profile):

@@ -74,7 +74,7 @@ static void every_kind_of_object_takes_the_place_of_a_whiteout(void **state)
     static const mode_t KINDS[] = {S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO};
     for (size_t i = 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++) {
         for (int form = WHITEFORM_DEVICE; form <= WHITEFORM_FILE; form++) {
-            char name[8], path[16], white[16];
+            char name[16], path[24], white[24];
             scene.all.stack.able.whiteform = (enum whiteform)form;
             snprintf(name, sizeof(name), "o%zu%d", i, form);
             snprintf(path, sizeof(path), "u/%s", name);
