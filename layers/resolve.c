@@ -281,22 +281,24 @@ static int weigh_parent(const struct walk *walk, const struct source *source, ch
 
 /* The components of an absolute redirect but the last are weighed in the layer they lie in: a
  * whiteout, a file or an opaque directory among them ends the walk there, a redirect sends the
- * layers beneath elsewhere (*next, owned by the caller). Returns a step. */
+ * layers beneath elsewhere (*next, owned by the caller), also where the layer has nothing of what
+ * follows. Returns a step. */
 static int weigh_parents(const struct walk *walk, const struct source *source, const char *path,
                          bool *stop_after, char **next)
 {
     cleanup_free char *prefix = strdup(path);
     cleanup_free char *now = strdup(path);
+    int step = STEP_FOUND;
     bool moved = false;
     if (!prefix || !now)
         return -ENOMEM;
     for (char *slash = strchr(prefix, '/'); slash; slash = strchr(slash + 1, '/')) {
         cleanup_free char *value = NULL;
         *slash = 0;
-        int step = weigh_parent(walk, source, prefix, stop_after, &value);
+        step = weigh_parent(walk, source, prefix, stop_after, &value);
         *slash = '/';
         if (step != STEP_FOUND)
-            return step;
+            break;
         if (value) {
             int err = reroute(&now, slash + 1, value);
             if (err)
@@ -305,7 +307,7 @@ static int weigh_parents(const struct walk *walk, const struct source *source, c
         }
     }
     *next = moved ? steal_ptr(&now) : NULL;
-    return STEP_FOUND;
+    return step;
 }
 
 /* A `.wh.` file beside a name that was found leaves it, and ends the walk. Returns a step. */
@@ -317,18 +319,12 @@ static int weigh_beside(struct walk *walk, int dir, const char *name)
     return white < 0 ? white : STEP_FOUND;
 }
 
-/* One source of the walk. */
-static int walk_step(struct walk *walk, const struct source *source, struct found *found)
+/* The last component of what is looked for. *path, the caller's: from the layer's root. */
+static int ask_for_leaf(struct walk *walk, const struct source *source, struct stat *st,
+                        char **path)
 {
     int err = 0;
-    bool stop_after = false;
-    cleanup_free char *next = NULL;
-    if (strchr(walk->tail, '/')) {
-        int step = weigh_parents(walk, source, walk->tail, &stop_after, &next);
-        if (step != STEP_FOUND)
-            return step;
-    }
-    cleanup_free char *full = path_join(source->path, walk->tail);
+    char *full = *path = path_join(source->path, walk->tail);
     if (!full)
         return -ENOMEM;
     char *leaf = strrchr(full, '/');
@@ -337,10 +333,26 @@ static int walk_step(struct walk *walk, const struct source *source, struct foun
     if (!ref)
         return parent ? (err == -ENOENT || err == -ENOTDIR ? STEP_ABSENT : err) : -ENOMEM;
     const char *name = leaf ? leaf + 1 : full;
-    int step = ask(walk, source, ref->fd, name, &found->st);
+    int step = ask(walk, source, ref->fd, name, st);
     if (step == STEP_FOUND)
         step = weigh_beside(walk, ref->fd, name);
     fdref_release(walk->stack->fds, ref);
+    return step;
+}
+
+/* One source of the walk. */
+static int walk_step(struct walk *walk, const struct source *source, struct found *found)
+{
+    int step = STEP_FOUND;
+    bool stop_after = false;
+    cleanup_free char *next = NULL;
+    cleanup_free char *full = NULL;
+    if (strchr(walk->tail, '/'))
+        step = weigh_parents(walk, source, walk->tail, &stop_after, &next);
+    if (step == STEP_FOUND)
+        step = ask_for_leaf(walk, source, &found->st, &full);
+    if (step < 0)
+        return step;
     if (stop_after && !(step == STEP_FOUND && S_ISREG(found->st.st_mode)))
         walk->at = walk->end;
     if (next) {

@@ -113,6 +113,24 @@ static void a_name_with_a_nul_in_its_redirect_is_refused(void **state)
     kit_union_close(&all);
 }
 
+/* As in the kernel (fs/overlayfs/namei.c, ovl_lookup_single): an opaque directory on the way ends
+ * it, whatever its layer has of the rest. */
+static void a_redirect_through_an_opaque_directory_that_lacks_the_way_ends_there(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    struct entry entry;
+    kit_tree("d u/x, d 1/n, d 2/n/way/old, f 2/n/way/old/hidden");
+    assert_int_equal(
+        ovlattr_set(OVLSPACE_USER, kit_root(), "u/x", OVLATTR_REDIRECT, "/n/way/old", 10), 0);
+    assert_int_equal(ovlattr_set(OVLSPACE_USER, kit_root(), "1/n", OVLATTR_OPAQUE, "y", 1), 0);
+    kit_union_open(&all, "u:1:2", true);
+    assert_int_equal(find(&all.stack, "x", false, &entry), 0);
+    assert_null(entry.sources);
+    entry_finish(&entry);
+    kit_union_close(&all);
+}
+
 static void the_inode_number_of_a_merged_directory_is_its_topmost_lower_ones(void **state)
 {
     (void)state;
@@ -263,6 +281,7 @@ int main(void)
     struct CMUnitTest tests[2 * ROWS + OTHERS] = {
         kit_test(directories_of_short_names_are_told_apart_in_every_layer),
         kit_test(a_name_with_a_nul_in_its_redirect_is_refused),
+        kit_test(a_redirect_through_an_opaque_directory_that_lacks_the_way_ends_there),
         kit_test(the_inode_number_of_a_merged_directory_is_its_topmost_lower_ones),
         kit_test(the_root_has_every_layer_as_a_source),
         kit_test(what_lies_beneath_decides_whether_a_whiteout_is_needed),
