@@ -80,7 +80,10 @@ static void read_vitals(const json_t *vitals, struct gauge *gauge)
     }
 }
 
-static int take(int fd, const char *id, const char *name, struct gauge **gauge, json_t **answer)
+/* Where it is mounted it says itself; `mountpoint` is where, for a daemon of before, if it is
+ * known. */
+static int take(int fd, const char *id, const char *name, const char *mountpoint,
+                struct gauge **gauge, json_t **answer)
 {
     cleanup_gauges struct gauge *made = calloc(1, sizeof(*made));
     *answer = NULL;
@@ -94,7 +97,8 @@ static int take(int fd, const char *id, const char *name, struct gauge **gauge, 
     const json_t *vitals = json_object_get(*answer, "stats");
     made->time = moment_now();
     read_vitals(vitals, made);
-    err = own_copy(&made->mountpoint, json_string_value(json_object_get(vitals, "Mountpoint")));
+    const char *told = json_string_value(json_object_get(vitals, "Mountpoint"));
+    err = own_copy(&made->mountpoint, told ? told : mountpoint);
     if (!err)
         *gauge = steal_ptr(&made);
     return err;
@@ -102,7 +106,7 @@ static int take(int fd, const char *id, const char *name, struct gauge **gauge, 
 
 int gauge_take(int fd, const char *name, struct gauge **gauge, json_t **answer)
 {
-    return take(fd, name, name, gauge, answer);
+    return take(fd, name, name, NULL, gauge, answer);
 }
 
 /* ---- all of them ---- */
@@ -129,7 +133,7 @@ static int take_one(void *context, const struct mount_row *row)
     if (!row->mountpoint)
         return 0;
     cleanup_fd int fd = control_connect(round->store, row, PATIENCE);
-    int err = fd < 0 ? fd : take(fd, row->id, row->name, &gauge, &answer);
+    int err = fd < 0 ? fd : take(fd, row->id, row->name, row->mountpoint, &gauge, &answer);
     if (!err)
         put_in_order(&round->gauges, gauge);
     else if (err != -ENOTCONN && err != -ENOMEM && !round->quietly)
