@@ -10,6 +10,7 @@
 #include <linux/securebits.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -40,6 +41,20 @@ int caller_ids(fuse_req_t req, uid_t *uid, gid_t *gid)
                    idtable_disk(&mount->map->groups, context->gid, gid)
                ? 0
                : -EOVERFLOW;
+}
+
+bool caller_is_in_group(fuse_req_t req, gid_t gid)
+{
+    if (fuse_req_ctx(req)->gid == gid)
+        return true;
+    const int room = fuse_req_getgroups(req, 0, NULL);
+    cleanup_free gid_t *groups = room > 0 ? calloc((size_t)room, sizeof(*groups)) : NULL;
+    int count = groups ? fuse_req_getgroups(req, room, groups) : 0;
+    for (int i = 0; i < count && i < room; i++) {
+        if (groups[i] == gid)
+            return true;
+    }
+    return false;
 }
 
 static void take_umask(mode_t mask)

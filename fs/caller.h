@@ -9,6 +9,7 @@
 #include "own.h"
 
 #include <fuse_lowlevel.h>
+#include <stdbool.h>
 
 /* Once, before threads are made: keeps capabilities across a change of fsuid (capabilities(7),
  * SECBIT_NO_SETUID_FIXUP), so that only ownership follows the caller; the kernel has checked what
@@ -18,6 +19,10 @@ void caller_init(void);
 /* The ids that the request's caller has on disk. -EOVERFLOW when it has none there, as in a user
  * namespace. */
 must_check int caller_ids(fuse_req_t req, uid_t *uid, gid_t *gid);
+
+/* Whether the request's caller is in a group, given as the caller sees it. Of one whose groups
+ * cannot be looked at, that is only known of the one that it acts under. */
+must_check bool caller_is_in_group(fuse_req_t req, gid_t gid);
 
 /* What the thread makes has the very mode that it asks for, until it acts for a caller again. */
 void caller_unmask(void);

@@ -5,6 +5,7 @@
 #include "ops.h"
 
 #include "ahead.h"
+#include "caller.h"
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
@@ -98,15 +99,29 @@ static const char *record_of(struct mount *mount, uint64_t ino)
     return recorded ? record : NULL;
 }
 
-/* setgid without group execution means mandatory locking, not privilege (inode_drop_privs). */
+/* What a change of owner leaves: setgid without group execution once meant mandatory locking. */
 static mode_t without_privileges(mode_t mode)
 {
     mode &= ~(mode_t)S_ISUID;
     return mode & S_IXGRP ? mode & ~(mode_t)S_ISGID : mode;
 }
 
-int op_kill_privileges(struct mount *mount, uint64_t ino, int fd)
+/* Whether setgid goes all the same: nobody keeps it with a group that he is not in (since Linux
+ * 6.2, setattr_should_drop_sgid). */
+static bool is_a_strangers(fuse_req_t req, const struct stat *st)
 {
+    const struct mount *mount = ops_mount(req);
+    struct stat shown = *st;
+    if (!(st->st_mode & S_ISGID) || (st->st_mode & S_IXGRP))
+        return false;
+    if (mount->map)
+        idmap_show_owner(mount->map, &shown);
+    return !caller_is_in_group(req, shown.st_gid);
+}
+
+int op_kill_privileges(fuse_req_t req, uint64_t ino, int fd)
+{
+    struct mount *mount = ops_mount(req);
     struct stat st;
     const char *record = record_of(mount, ino);
     if (fstat(fd, &st) < 0)
@@ -116,6 +131,8 @@ int op_kill_privileges(struct mount *mount, uint64_t ino, int fd)
         return err;
     const mode_t mode = st.st_mode;
     st.st_mode = without_privileges(mode);
+    if (is_a_strangers(req, &st))
+        st.st_mode &= ~(mode_t)S_ISGID;
     if (st.st_mode == mode)
         return 0;
     if (record)
@@ -141,8 +158,9 @@ static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
     return ftruncate(fd, size) < 0 ? -errno : 0;
 }
 
-int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descriptor, bool kill)
+int op_set_size(fuse_req_t req, uint64_t ino, off_t size, bool by_descriptor, bool kill)
 {
+    struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (!err)
@@ -161,7 +179,7 @@ int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descripto
     if (!err && most < size)
         err = -ENOSPC;
     if (!err && kill)
-        err = op_kill_privileges(mount, ino, ref->fd);
+        err = op_kill_privileges(req, ino, ref->fd);
     if (!err)
         err = cut(mount, ref->fd, size, by_descriptor);
     growth_end(mount, ref->fd, &growth);
@@ -262,26 +280,36 @@ static enum verdict judge_empty(struct mount *mount, const struct node_view *vie
     return caller == 0 && uncapped ? VERDICT_LEAVE : VERDICT_KILL;
 }
 
-static int set_nothing(struct mount *mount, const struct node_view *view, const struct spot *spot,
-                       int valid, uid_t caller)
+static int set_nothing(fuse_req_t req, const struct node_view *view, const struct spot *spot,
+                       int valid)
 {
-    struct stat st;
+    struct mount *mount = ops_mount(req);
+    const uid_t caller = fuse_req_ctx(req)->uid;
+    struct stat st, shown;
     const struct stack *stack = mount_stack(mount, view);
     int err = stack_stat(stack, 0, spot->ref->fd, spot->name, &st);
     if (err)
         return err;
+    shown = st;
     if (mount->map)
-        idmap_show_owner(mount->map, &st);
-    enum verdict verdict = judge_empty(mount, view, valid, caller, st.st_uid);
+        idmap_show_owner(mount->map, &shown);
+    enum verdict verdict = judge_empty(mount, view, valid, caller, shown.st_uid);
     if (S_ISDIR(st.st_mode) || !(st.st_mode & (S_ISUID | S_ISGID)) || verdict == VERDICT_LEAVE)
         return 0;
-    return verdict == VERDICT_REFUSE ? -EPERM : set_owner(stack, spot, &st, 0);
+    if (verdict == VERDICT_REFUSE)
+        return -EPERM;
+    err = set_owner(stack, spot, &st, 0);
+    if (err || caller == 0 || !is_a_strangers(req, &st))
+        return err;
+    st.st_mode = without_privileges(st.st_mode) & ~(mode_t)S_ISGID;
+    return set_mode(stack, spot, &st);
 }
 
 /* Everything but the size; the node is in the upper. *wish: what stat(2) says of it then. */
-static int set_meta(struct mount *mount, const struct node_view *view, const struct stat *attr,
-                    int valid, uid_t caller, struct promote_mode *wish)
+static int set_meta(fuse_req_t req, const struct node_view *view, const struct stat *attr,
+                    int valid, struct promote_mode *wish)
 {
+    struct mount *mount = ops_mount(req);
     const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
                       FUSE_SET_ATTR_MTIME_NOW;
     /* A write that is under way puts the time back that it found: it must not find half of this. */
@@ -294,7 +322,7 @@ static int set_meta(struct mount *mount, const struct node_view *view, const str
     if (!err && (valid & OWNER))
         err = set_owner(mount_stack(mount, view), &spot, attr, valid);
     else if (!err && !(valid & (META | FUSE_SET_ATTR_SIZE)))
-        err = set_nothing(mount, view, &spot, valid, caller);
+        err = set_nothing(req, view, &spot, valid);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
         err = set_mode(mount_stack(mount, view), &spot, attr);
     if (!err && (valid & times)) {
@@ -362,9 +390,10 @@ static int bring_up(struct mount *mount, const struct node_view *view, int valid
 }
 
 /* *wish: what is known of the node afterwards. */
-static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *attr, int valid,
-                        uid_t caller, struct promote_mode *wish)
+static int set_but_size(fuse_req_t req, uint64_t ino, const struct stat *attr, int valid,
+                        struct promote_mode *wish)
 {
+    struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
     if (err || only_dates_unlinked(mount, &view, attr, valid))
@@ -382,7 +411,7 @@ static int set_but_size(struct mount *mount, uint64_t ino, const struct stat *at
         node_view_finish(&view);
         err = node_view(mount->nodes, ino, &view);
     }
-    return err ? err : set_meta(mount, &view, attr, valid, caller, wish);
+    return err ? err : set_meta(req, &view, attr, valid, wish);
 }
 
 /* What was found out on the way, or as it is now. */
@@ -414,9 +443,9 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int valid,
     struct promote_mode wish = {0};
     int err = map_owner(mount, attr, valid);
     if (!err && (valid & FUSE_SET_ATTR_SIZE))
-        err = op_set_size(mount, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_SUID);
+        err = op_set_size(req, ino, attr->st_size, fi != NULL, valid & FUSE_SET_ATTR_KILL_SUID);
     if (!err && ((valid & META) || !(valid & FUSE_SET_ATTR_SIZE)))
-        err = set_but_size(mount, ino, attr, valid, fuse_req_ctx(req)->uid, &wish);
+        err = set_but_size(req, ino, attr, valid, &wish);
     if (err)
         return reply_error(req, err);
     reply_changed_attr(req, ino, &wish);

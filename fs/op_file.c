@@ -159,7 +159,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         err = promote_for_open(mount, &view, fi->flags);
     /* open(2) of O_TRUNC changes the times of an empty file too, as ftruncate(2) does. */
     if (!err && (fi->flags & O_TRUNC))
-        err = op_set_size(mount, ino, 0, true, must_kill(req, fi));
+        err = op_set_size(req, ino, 0, true, must_kill(req, fi));
     if (err)
         return reply_error(req, err);
     uint32_t index = view.index;
@@ -370,7 +370,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         size = most > at ? (size_t)(most - at) : 0;
     }
     if (!err && size > 0 && must_kill(req, fi))
-        err = op_kill_privileges(mount, ino, ref->fd);
+        err = op_kill_privileges(req, ino, ref->fd);
     while (put < size && !err) {
         ssize_t now = put_some(ref->fd, data + put, size - put, offset + (off_t)put, append);
         if (now == -EINTR)
@@ -454,7 +454,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
              most < (inserts ? growth.size + length : end))
         err = -ENOSPC;
     if (!err && fuse_req_ctx(req)->uid != 0)
-        err = op_kill_privileges(mount, ino, ref->fd);
+        err = op_kill_privileges(req, ino, ref->fd);
     if (!err)
         err = fallocate(ref->fd, mode, offset, length) < 0 ? -errno : 0;
     growth_end(mount, ref->fd, &growth);
@@ -493,7 +493,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
         if (!err && length == 0)
             err = -ENOSPC;
         if (!err && fuse_req_ctx(req)->uid != 0)
-            err = op_kill_privileges(mount, out, to->fd);
+            err = op_kill_privileges(req, out, to->fd);
         if (!err)
             done =
                 copy_file_range(from->fd, &in_offset, to->fd, &out_offset, length, (unsigned)flags);

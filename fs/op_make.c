@@ -267,7 +267,7 @@ static void create_existing(fuse_req_t req, const struct node_view *dir, const c
     if (found > 0 && err)
         node_forget(mount->nodes, view.id, 1);
     if (!err && (fi->flags & O_TRUNC))
-        err = op_set_size(mount, view.id, 0, true, false);
+        err = op_set_size(req, view.id, 0, true, false);
     if (err)
         return reply_error(req, err);
     if (fi->flags & O_TRUNC)

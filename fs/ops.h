@@ -47,12 +47,12 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino);
 const char *op_setattr_word(int valid);
 
 /* Cuts or extends a file. `by_descriptor`: as ftruncate(2), which changes the times also of a file
- * whose size stays; `kill`: and takes privileges away. */
-int op_set_size(struct mount *mount, uint64_t ino, off_t size, bool by_descriptor, bool kill);
+ * whose size stays; `kill`: and takes privileges away, those that the caller may not keep. */
+int op_set_size(fuse_req_t req, uint64_t ino, off_t size, bool by_descriptor, bool kill);
 
 /* Takes setuid, setgid and capabilities away where a change by an unprivileged caller must: before
  * the change, as the kernel does, so that no crash leaves somebody's data with another's rights. */
-int op_kill_privileges(struct mount *mount, uint64_t ino, int fd);
+int op_kill_privileges(fuse_req_t req, uint64_t ino, int fd);
 
 /* directories: op_dir.c */
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

@@ -230,6 +230,33 @@ def test_setuid_and_capabilities_fall_also_in_a_file_that_was_just_copied_up(roo
     return as_user(touch_all, root, uid=OTHER, gid=OTHER), privileges(root)
 
 
+def setgid_without_execution(root):
+    privileged(root)
+    for name in os.listdir(root):
+        os.chmod(f"{root}/{name}", 0o2767)
+
+
+def write_all(root):
+    return [attempt(overwrite, f"{root}/write"), attempt(os.truncate, f"{root}/truncate", 10),
+            opened(f"{root}/otrunc", os.O_WRONLY | os.O_TRUNC),
+            fallocate(f"{root}/fallocate", 0, 0, 9000), copy_into(root)]
+
+
+@same({}, prepare=setgid_without_execution)
+def test_setgid_without_execution_falls_when_one_outside_the_group_writes(root):
+    return as_user(write_all, root, uid=OTHER, gid=OTHER), privileges(root)
+
+
+@same({}, prepare=setgid_without_execution)
+def test_setgid_without_execution_stays_when_a_member_of_the_group_writes(root):
+    return as_user(write_all, root, uid=OTHER, gid=OTHER, groups=(5, 777)), privileges(root)
+
+
+@same({}, prepare=setgid_without_execution)
+def test_setgid_without_execution_stays_when_one_of_the_group_writes(root):
+    return as_user(write_all, root, uid=OTHER, gid=777), privileges(root)
+
+
 def run_id(root):
     return run(f"{root}/id", "-u").stdout, run(f"{root}/id", "-g").stdout
 

@@ -42,8 +42,8 @@ TABLE = (
     ("kernel only: fstat's link count of an unlinked lower file", "it stays 1; plyfs must say 0"),
     ("kernel only: chmod, chown, times and xattrs through the descriptor of an unlinked file",
      "a lower file that is not copied up yet then fails with EEXIST; plyfs must do it"),
-    ("chown(2) of -1 and -1 on a file that is open, or by somebody else than root",
-     "FUSE sends the same empty SETATTR for it as for a write that takes setuid bits away"),
+    ("chown(2) of -1 and -1 on a file that is open or has capabilities, or by somebody else than root",
+     "FUSE sends the same empty SETATTR for it as for a write that takes setuid bits or capabilities away"),
     ("several processes: chown(2) of -1 and -1",
      "the kernel tells of a close(2) only some time after it, so the file may count as open yet"),
     ("copy_file_range between a file of the tree and one beside it", "EXDEV: they are on two mounts"),
@@ -74,7 +74,8 @@ def skip(operation, model, kinds):
         except OSError:
             return False
     if name in ("chown", "fchown") and operation[2:4] == (-1, -1):
-        return caller != 0 or name == "fchown" or _is_open(model, operation[1])
+        return (caller != 0 or name == "fchown" or _is_open(model, operation[1])
+                or _has_capabilities(model, operation[1]))
     if name == "copy_range" and operation[1] in model.slots and operation[3] in model.slots:
         return not all(_is_inside(model, model.slots[operation[n]]) for n in (1, 3))
     if name == "truncate":
@@ -130,6 +131,14 @@ def _is_open(model, path):
     except OSError:
         return False
     return any(os.path.samestat(st, os.fstat(fd)) for fd in model.slots.values())
+
+
+def _has_capabilities(model, path):
+    try:
+        os.getxattr(model.at(path), "security.capability")
+    except OSError:
+        return False
+    return True
 
 
 def _is_dir(path):
