@@ -274,13 +274,6 @@ static int pass(struct search *search, unsigned slot, struct passage *passage)
         err = weigh(search, slot, prefix, slash + 1, passage);
         *slash = '/';
     }
-    /* Where the leaf is not asked for, what the components say is not heeded either. */
-    if (!passage->open) {
-        free(passage->next);
-        passage->next = NULL;
-        if (passage->stops.reason == EXPLAIN_BY_OPAQUE)
-            cause_finish(&passage->stops);
-    }
     return err;
 }
 
@@ -505,8 +498,9 @@ static int search_slot(struct search *search, struct explain_layer *layer)
     int err = free_way && search->absolute ? pass(search, layer->slot, &passage) : 0;
     if (err)
         return give_up(search, layer, err, true);
-    /* A way that is barred bars this layer too; one that is not there leads to nothing. */
-    bool barred = !passage.open && passage.stops.reason != EXPLAIN_FREE;
+    /* A way that is barred bars this layer too; one that is not there leads to nothing here. */
+    bool barred = !passage.open && passage.stops.reason != EXPLAIN_FREE &&
+                  passage.stops.reason != EXPLAIN_BY_OPAQUE;
     if (barred)
         by = &passage.stops;
     err = search_layer(search, layer, &passage, free_way && !barred, by);
