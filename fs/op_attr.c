@@ -119,6 +119,13 @@ static bool is_a_strangers(fuse_req_t req, const struct stat *st)
     return !caller_is_in_group(req, shown.st_gid);
 }
 
+/* What a change by an unprivileged caller leaves. */
+static mode_t left_by(fuse_req_t req, const struct stat *st)
+{
+    const mode_t left = without_privileges(st->st_mode);
+    return is_a_strangers(req, st) ? left & ~(mode_t)S_ISGID : left;
+}
+
 int op_kill_privileges(fuse_req_t req, uint64_t ino, int fd)
 {
     struct mount *mount = ops_mount(req);
@@ -130,9 +137,7 @@ int op_kill_privileges(fuse_req_t req, uint64_t ino, int fd)
     if (err)
         return err;
     const mode_t mode = st.st_mode;
-    st.st_mode = without_privileges(mode);
-    if (is_a_strangers(req, &st))
-        st.st_mode &= ~(mode_t)S_ISGID;
+    st.st_mode = left_by(req, &st);
     if (st.st_mode == mode)
         return 0;
     if (record)
@@ -301,7 +306,7 @@ static int set_nothing(fuse_req_t req, const struct node_view *view, const struc
     err = set_owner(stack, spot, &st, 0);
     if (err || caller == 0 || !is_a_strangers(req, &st))
         return err;
-    st.st_mode = without_privileges(st.st_mode) & ~(mode_t)S_ISGID;
+    st.st_mode = left_by(req, &st);
     return set_mode(stack, spot, &st);
 }
 

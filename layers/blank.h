@@ -19,10 +19,10 @@
 
 struct blanks;
 
+/* `metacopy`: in which namespace it says that it is one (ovlattr.h); OVLSPACE_NONE: it does not. */
 struct blank_kind {
     mode_t mode;
-    enum ovlspace
-        metacopy; /* where it says that it is one (ovlattr.h); OVLSPACE_NONE: it does not */
+    enum ovlspace metacopy;
 };
 
 /* The tray, which may be NULL, is borrowed. NULL when out of memory: then none is made ahead. */

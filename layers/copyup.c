@@ -27,7 +27,6 @@ struct staged {
     int fd; /* open for writing when it is a regular file; else -1 */
     char temp[UPPER_TEMP_MAX];
     bool named;
-    bool marked;      /* it says already that it is a metacopy */
     struct stat made; /* what it looked like when it had just been made */
     struct stat look; /* what it is to look like: the source, but for a mode that is wished */
 };
@@ -60,10 +59,11 @@ static mode_t first_mode(const struct copyup *job, const struct staged *staged, 
 static int make_regular(const struct copyup *job, struct staged *staged, mode_t mode)
 {
     if (job->stack->able.tmpfile) {
-        const enum ovlspace space = job->meta_only ? job->stack->able.space : OVLSPACE_NONE;
-        const struct blank_kind kind = {.mode = mode, .metacopy = space};
+        const struct blank_kind kind = {
+            .mode = mode,
+            .metacopy = job->meta_only ? job->stack->able.space : OVLSPACE_NONE,
+        };
         staged->fd = blanks_take(job->stack->blanks, job->stack->stage, &kind);
-        staged->marked = space != OVLSPACE_NONE;
         return staged->fd < 0 ? staged->fd : 0;
     }
     staged->fd = fd_open_name(job->stack->stage, staged->temp, O_RDWR | O_CREAT | O_EXCL, mode);
@@ -201,7 +201,8 @@ static int set_books(const struct copyup *job, const struct staged *staged)
     if (!err && job->meta_only && job->redirect)
         err = ovlattr_set(job->stack->able.space, staged_dir(job, staged), staged_name(staged),
                           OVLATTR_REDIRECT, job->redirect, strlen(job->redirect));
-    if (!err && job->meta_only && !staged->marked)
+    /* A file without a name was made with it (make_regular). */
+    if (!err && job->meta_only && staged->named)
         err = ovlattr_set(job->stack->able.space, staged_dir(job, staged), staged_name(staged),
                           OVLATTR_METACOPY, "", 0);
     /* Relative to the lower count until it has its name: the shown count cannot be wrong meanwhile.

@@ -6,11 +6,11 @@
 #
 # Four builds: build/ (gcc, warnings are errors: the program that the suites run), build/clang
 # (clang, compiled only, and so without optimisation), build/asan (address and undefined-behaviour
-# sanitizers, and half of the optimisation, for it is compiled in half of the time: the suites named
-# in $sanitized run a second time with it) and, with --full, build/tsan (thread sanitizer: those in
-# $threaded). A daemon in the background has no stderr, so the sanitizers
-# write to files, and a file there is a failure. So is a process that a suite leaves behind: it is known
-# by PLYFS_TEST_DIR in its environment, which no other suite shares.
+# sanitizers, and less optimisation, which spares more than it costs: the suites named in $sanitized
+# run a second time with it) and, with --full, build/tsan (thread sanitizer: those in $threaded). A
+# daemon in the background has no stderr, so the sanitizers write to files, and a file there is a
+# failure. So is a process that a suite leaves behind: it is known by PLYFS_TEST_DIR in its
+# environment, which no other suite shares.
 #
 # As many suites run at once as there are processors, each in a directory of its own; those of
 # $alone, which measure or fill the machine, run one after the other when the rest is done.

@@ -204,8 +204,8 @@ def test_what_is_told_of_a_directory_while_something_comes_up_into_it_does_not_s
         assert os.stat(union / "d").st_mtime_ns == 10**18
 
 
-# What may happen to a directory while something comes up into it. Whether that changes its time is the key's second
-# part: where it does not, the time from before has to stay.
+# What may happen to a directory while something comes up into it, and whether that changes its time: where it does
+# not, the time from before has to stay.
 MEANWHILE = {
     "copy-up": (lambda at: (at / "d" / "g").chmod(0o600), False),
     "copy-up of a directory": (lambda at: (at / "d" / "t").chmod(0o700), False),

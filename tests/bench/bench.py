@@ -60,9 +60,9 @@ def shell(command, mount, environment):
 def take(workload, step, contender, mounts, environment, results, look):
     """One step of a workload, done in the first of its mounts, and what is measured of it."""
     mount = mounts[0]
-    before = sum(m.given() for m in mounts) if look else 0
     with counted([m.at for m in mounts], wanted=look and contender.is_fuse()) as requests:
         seconds, output = shell(step.command, mount, environment)
+    given = sum(m.given() for m in mounts) if look else 0
     if step.clock:
         seconds, output = step.clock(output)
     results.check(f"output of {workload.name}, {step.command}", contender.name, output)
@@ -73,7 +73,6 @@ def take(workload, step, contender, mounts, environment, results, look):
     elif step.timed:
         results.add(name, contender.name, seconds + (mount.seconds if step.from_mount else 0))
         # Content that comes without being asked for is a message of its own, and no less work than what is read.
-        given = sum(m.given() for m in mounts) - before if look else 0
         reads = None if requests.reads is None else requests.reads + given
         results.count(name, contender.name, step.calls, requests.number, reads)
 

@@ -52,6 +52,7 @@ class Mount:
     def __init__(self, contender, family, layers, scratch, read_only=False, box="round"):
         self.contender, self.family, self.layers = contender, family, layers
         self.read_only = read_only  # no upper directory is given
+        self.given_before = 0
         self.switched = contextlib.ExitStack()
         self.box = pathlib.Path(scratch) / box
         self.nothing, self.upper, self.work, self.host, self.at = self.folders = [
@@ -109,11 +110,14 @@ class Mount:
             time.sleep(0.002)
 
     def given(self):
-        """How many files' content the kernel was given that it has not asked for; 0 of those who do not tell."""
-        told = self.contender.program == PLYFS and subprocess.run(
-            [PLYFS, "stats", "--total", "--format", "{{.GivenAhead}}", self.at + "/."], stdin=subprocess.DEVNULL,
-            capture_output=True, check=False, text=True)
-        return int(told.stdout) if told and told.returncode == 0 else 0
+        """How many files' content the kernel was given without asking, since this was last asked; 0 of those who
+        do not tell: other programs, and plyfs before it did."""
+        if self.contender.program != PLYFS:
+            return 0
+        told = subprocess.run([PLYFS, "stats", "--total", "--format", "{{.GivenAhead}}", self.at + "/."],
+                              stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
+        before, self.given_before = self.given_before, int(told.stdout) if told.returncode == 0 else 0
+        return self.given_before - before
 
     def _pages(self):
         return sum(int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in serving(self.at))
