@@ -126,6 +126,12 @@ static mode_t left_by(fuse_req_t req, const struct stat *st)
     return is_a_strangers(req, st) ? left & ~(mode_t)S_ISGID : left;
 }
 
+/* What a change of owner leaves: only root may have it of a file whose group is another's. */
+static mode_t left_by_chown(fuse_req_t req, const struct stat *st)
+{
+    return fuse_req_ctx(req)->uid == 0 ? without_privileges(st->st_mode) : left_by(req, st);
+}
+
 int op_kill_privileges(fuse_req_t req, uint64_t ino, int fd)
 {
     struct mount *mount = ops_mount(req);
@@ -193,18 +199,19 @@ int op_set_size(fuse_req_t req, uint64_t ino, off_t size, bool by_descriptor, bo
 }
 
 enum { OWNER = FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID };
+enum { AT_SPOT = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH }; /* of a spot itself */
 
 /* Owner and mode where they are recorded. A change of owner takes the privileges of a file, as in
  * the VFS (setattr_should_drop_suidgid). */
-static int set_recorded(const struct stack *stack, const struct spot *spot, const struct stat *attr,
-                        int valid, bool kill)
+static int set_recorded(fuse_req_t req, const struct stack *stack, const struct spot *spot,
+                        const struct stat *attr, int valid, bool kill)
 {
     struct stat st;
     int err = stack_stat(stack, 0, spot->ref->fd, spot->name, &st);
     if (err)
         return err;
     if (kill && !S_ISDIR(st.st_mode)) {
-        st.st_mode = without_privileges(st.st_mode);
+        st.st_mode = left_by_chown(req, &st);
         (void)!xattr_remove(spot->ref->fd, spot->name, "security.capability");
     }
     if (valid & FUSE_SET_ATTR_UID)
@@ -216,24 +223,33 @@ static int set_recorded(const struct stack *stack, const struct spot *spot, cons
     return record_write(stack->layers[0].record, spot->ref->fd, spot->name, &st);
 }
 
-/* With neither in `valid` it is what chown(2) of -1 and -1 is. */
-static int set_owner(const struct stack *stack, const struct spot *spot, const struct stat *attr,
-                     int valid)
+static int set_mode(fuse_req_t req, const struct stack *stack, const struct spot *spot,
+                    const struct stat *attr)
 {
     if (stack->layers[0].record)
-        return set_recorded(stack, spot, attr, valid & OWNER, true);
-    uid_t uid = valid & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
-    gid_t gid = valid & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
-    if (fchownat(spot->ref->fd, spot->name, uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
-        return -errno;
-    return 0;
+        return set_recorded(req, stack, spot, attr, FUSE_SET_ATTR_MODE, false);
+    return fd_chmod(spot->ref->fd, spot->name, attr->st_mode & 07777);
 }
 
-static int set_mode(const struct stack *stack, const struct spot *spot, const struct stat *attr)
+/* With neither in `valid` it is what chown(2) of -1 and -1 is. The filesystem beneath takes of the
+ * privileges what the daemon's rights forfeit; one with fewer may have to lose more. */
+static int set_owner(fuse_req_t req, const struct stack *stack, const struct spot *spot,
+                     const struct stat *attr, int valid)
 {
+    const bool by_root = fuse_req_ctx(req)->uid == 0;
+    struct stat before;
     if (stack->layers[0].record)
-        return set_recorded(stack, spot, attr, FUSE_SET_ATTR_MODE, false);
-    return fd_chmod(spot->ref->fd, spot->name, attr->st_mode & 07777);
+        return set_recorded(req, stack, spot, attr, valid & OWNER, true);
+    if (!by_root && fstatat(spot->ref->fd, spot->name, &before, AT_SPOT) < 0)
+        return -errno;
+    uid_t uid = valid & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1;
+    gid_t gid = valid & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1;
+    if (fchownat(spot->ref->fd, spot->name, uid, gid, AT_SPOT) < 0)
+        return -errno;
+    if (by_root || S_ISDIR(before.st_mode) || !is_a_strangers(req, &before))
+        return 0;
+    before.st_mode = left_by(req, &before);
+    return set_mode(req, stack, spot, &before);
 }
 
 static struct timespec chosen_time(int valid, int set, int now, struct timespec value)
@@ -303,11 +319,7 @@ static int set_nothing(fuse_req_t req, const struct node_view *view, const struc
         return 0;
     if (verdict == VERDICT_REFUSE)
         return -EPERM;
-    err = set_owner(stack, spot, &st, 0);
-    if (err || caller == 0 || !is_a_strangers(req, &st))
-        return err;
-    st.st_mode = left_by(req, &st);
-    return set_mode(stack, spot, &st);
+    return set_owner(req, stack, spot, &st, 0);
 }
 
 /* Everything but the size; the node is in the upper. *wish: what stat(2) says of it then. */
@@ -325,11 +337,11 @@ static int set_meta(fuse_req_t req, const struct node_view *view, const struct s
     names_read(mount);
     int err = find_spot_to_ask(mount, view, &spot);
     if (!err && (valid & OWNER))
-        err = set_owner(mount_stack(mount, view), &spot, attr, valid);
+        err = set_owner(req, mount_stack(mount, view), &spot, attr, valid);
     else if (!err && !(valid & (META | FUSE_SET_ATTR_SIZE)))
         err = set_nothing(req, view, &spot, valid);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
-        err = set_mode(mount_stack(mount, view), &spot, attr);
+        err = set_mode(req, mount_stack(mount, view), &spot, attr);
     if (!err && (valid & times)) {
         pthread_rwlock_t *turn = S_ISDIR(view->type) ? turn_share(mount, view) : NULL;
         err = set_times(&spot, attr, valid);

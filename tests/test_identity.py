@@ -257,6 +257,28 @@ def test_setgid_without_execution_stays_when_one_of_the_group_writes(root):
     return as_user(write_all, root, uid=OTHER, gid=777), privileges(root)
 
 
+def own_all(root):
+    """Each way to say chown(2): of the owner that it has, of a group of the caller's, of neither; -1 is left."""
+    return [attempt(os.chown, f"{root}/chown", USER, -1), attempt(os.chown, f"{root}/group", -1, USER),
+            attempt(os.chown, f"{root}/none", -1, -1), attempt(os.chown, f"{root}/copy", USER, USER),
+            attempt(os.chown, f"{root}/chmod", -1, 777)]
+
+
+@same({}, prepare=setgid_without_execution)
+def test_setgid_without_execution_falls_when_an_owner_outside_the_group_chowns(root):
+    return as_user(own_all, root), privileges(root)
+
+
+@same({}, prepare=setgid_without_execution)
+def test_setgid_without_execution_stays_when_an_owner_in_the_group_chowns(root):
+    return as_user(own_all, root, groups=(777,)), privileges(root)
+
+
+@same({}, prepare=setgid_without_execution)
+def test_setgid_without_execution_when_root_chowns(root):
+    return own_all(root), privileges(root)
+
+
 def run_id(root):
     return run(f"{root}/id", "-u").stdout, run(f"{root}/id", "-g").stdout
 
