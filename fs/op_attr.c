@@ -169,6 +169,13 @@ static int cut(struct mount *mount, int fd, off_t size, bool by_descriptor)
     return ftruncate(fd, size) < 0 ? -errno : 0;
 }
 
+/* The SETATTR that ends what removing a file's capabilities belongs to has come. */
+static void end_uncapping(struct mount *mount, const struct node_view *view)
+{
+    if (node_is(view, NODE_UNCAPPED))
+        node_set_flags(mount->nodes, view->index, 0, NODE_UNCAPPED);
+}
+
 int op_set_size(fuse_req_t req, uint64_t ino, off_t size, bool by_descriptor, bool kill)
 {
     struct mount *mount = ops_mount(req);
@@ -181,6 +188,7 @@ int op_set_size(fuse_req_t req, uint64_t ino, off_t size, bool by_descriptor, bo
         err = node_view(mount->nodes, ino, &view);
     if (err)
         return err;
+    end_uncapping(mount, &view);
     struct fdref *ref = find_data(mount, &view, true, &err);
     if (!ref)
         return err;
@@ -285,9 +293,8 @@ static enum verdict judge_empty(struct mount *mount, const struct node_view *vie
 {
     const struct rules *rules = &mount->rules;
     bool entitled = caller == 0 || caller == owner;
-    bool uncapped = node_is(view, NODE_UNCAPPED);
-    if (uncapped)
-        node_set_flags(mount->nodes, view->index, 0, NODE_UNCAPPED);
+    const bool uncapped = node_is(view, NODE_UNCAPPED);
+    end_uncapping(mount, view);
     if (!S_ISREG(view->type))
         return entitled ? VERDICT_KILL : VERDICT_REFUSE;
     if (rules->writeback)
@@ -331,14 +338,17 @@ static int set_meta(fuse_req_t req, const struct node_view *view, const struct s
                       FUSE_SET_ATTR_MTIME_NOW;
     /* A write that is under way puts the time back that it found: it must not find half of this. */
     const bool in_turn = mount->rules.writeback && (valid & times);
+    const bool empty = !(valid & (META | FUSE_SET_ATTR_SIZE));
     struct spot spot = {0};
+    if (!empty)
+        end_uncapping(mount, view);
     if (in_turn)
         node_lock(mount->nodes, view->index);
     names_read(mount);
     int err = find_spot_to_ask(mount, view, &spot);
     if (!err && (valid & OWNER))
         err = set_owner(req, mount_stack(mount, view), &spot, attr, valid);
-    else if (!err && !(valid & (META | FUSE_SET_ATTR_SIZE)))
+    else if (!err && empty)
         err = set_nothing(req, view, &spot, valid);
     if (!err && (valid & FUSE_SET_ATTR_MODE))
         err = set_mode(req, mount_stack(mount, view), &spot, attr);

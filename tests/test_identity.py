@@ -230,6 +230,21 @@ def test_setuid_and_capabilities_fall_also_in_a_file_that_was_just_copied_up(roo
     return as_user(touch_all, root, uid=OTHER, gid=OTHER), privileges(root)
 
 
+def cut_before_chown(root):
+    """root's cut took the capabilities, which is over when it says chown(2) of -1 and -1."""
+    os.truncate(f"{root}/truncate", 10)
+    os.chmod(f"{root}/truncate", 0o4755)
+    os.chown(f"{root}/truncate", -1, -1)
+    os.truncate(f"{root}/none", 10)
+    os.chown(f"{root}/none", -1, -1)
+    return privileges(root)
+
+
+@same({}, prepare=privileged)
+def test_setuid_falls_when_root_chowns_a_file_that_it_cut(root):
+    return cut_before_chown(root)
+
+
 def setgid_without_execution(root):
     privileged(root)
     for name in os.listdir(root):
