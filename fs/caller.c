@@ -43,15 +43,19 @@ int caller_ids(fuse_req_t req, uid_t *uid, gid_t *gid)
                : -EOVERFLOW;
 }
 
-bool caller_is_in_group(fuse_req_t req, gid_t gid)
+bool caller_is_in_group(fuse_req_t req, const struct stat *st)
 {
-    if (fuse_req_ctx(req)->gid == gid)
+    const struct mount *mount = fuse_req_userdata(req);
+    struct stat shown = *st;
+    if (mount->map)
+        idmap_show_owner(mount->map, &shown);
+    if (fuse_req_ctx(req)->gid == shown.st_gid)
         return true;
     const int room = fuse_req_getgroups(req, 0, NULL);
     cleanup_free gid_t *groups = room > 0 ? calloc((size_t)room, sizeof(*groups)) : NULL;
     int count = groups ? fuse_req_getgroups(req, room, groups) : 0;
     for (int i = 0; i < count && i < room; i++) {
-        if (groups[i] == gid)
+        if (groups[i] == shown.st_gid)
             return true;
     }
     return false;

@@ -10,6 +10,7 @@
 
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 
 /* Once, before threads are made: keeps capabilities across a change of fsuid (capabilities(7),
  * SECBIT_NO_SETUID_FIXUP), so that only ownership follows the caller; the kernel has checked what
@@ -20,9 +21,9 @@ void caller_init(void);
  * namespace. */
 must_check int caller_ids(fuse_req_t req, uid_t *uid, gid_t *gid);
 
-/* Whether the request's caller is in a group, given as the caller sees it. Of one whose groups
- * cannot be looked at, that is only known of the one that it acts under. */
-must_check bool caller_is_in_group(fuse_req_t req, gid_t gid);
+/* Whether the request's caller is in the group of a file, whose owner is as on disk. Of a caller
+ * whose groups cannot be looked at, that is only known of the one that it acts under. */
+must_check bool caller_is_in_group(fuse_req_t req, const struct stat *st);
 
 /* What the thread makes has the very mode that it asks for, until it acts for a caller again. */
 void caller_unmask(void);

@@ -110,13 +110,7 @@ static mode_t without_privileges(mode_t mode)
  * 6.2, setattr_should_drop_sgid). */
 static bool is_a_strangers(fuse_req_t req, const struct stat *st)
 {
-    const struct mount *mount = ops_mount(req);
-    struct stat shown = *st;
-    if (!(st->st_mode & S_ISGID) || (st->st_mode & S_IXGRP))
-        return false;
-    if (mount->map)
-        idmap_show_owner(mount->map, &shown);
-    return !caller_is_in_group(req, shown.st_gid);
+    return (st->st_mode & S_ISGID) && !(st->st_mode & S_IXGRP) && !caller_is_in_group(req, st);
 }
 
 /* What a change by an unprivileged caller leaves. */

@@ -6,6 +6,7 @@
  */
 #include "ops.h"
 
+#include "caller.h"
 #include "fd.h"
 #include "find.h"
 #include "ovlattr.h"
@@ -36,18 +37,16 @@ static bool is_security(const char *name)
     return strncmp(name, "security.", 9) == 0;
 }
 
-/* Whether the caller is in the group that is shown. */
-static bool is_in_group(fuse_req_t req, gid_t group)
+static bool is_access_acl(const char *name)
 {
-    gid_t groups[256];
-    if (group == fuse_req_ctx(req)->gid)
-        return true;
-    int count = fuse_req_getgroups(req, 256, groups);
-    for (int i = 0; i < count && i < 256; i++) {
-        if (groups[i] == group)
-            return true;
-    }
-    return false;
+    return strcmp(name, "system.posix_acl_access") == 0;
+}
+
+/* Whether changing, or removing, an access ACL takes setgid from a file: its group is none of the
+ * caller's, who is not privileged (posix_acl_update_mode). */
+static bool takes_setgid(fuse_req_t req, const struct stat *st)
+{
+    return (st->st_mode & S_ISGID) && fuse_req_ctx(req)->uid != 0 && !caller_is_in_group(req, st);
 }
 
 static int set_mode(const struct stack *stack, const struct spot *spot, const struct stat *st)
@@ -57,28 +56,22 @@ static int set_mode(const struct stack *stack, const struct spot *spot, const st
                   : fd_chmod(spot->ref->fd, spot->name, st->st_mode & 07777);
 }
 
-/* Setting an access ACL takes setgid from a file whose group the caller is not in, unless the
- * caller is privileged, as the VFS does for a local filesystem (posix_acl_update_mode). What the
- * ACL says of owner, group and others is in the mode on disk already, and goes into a record. */
-static int after_acl(fuse_req_t req, const char *name, const struct stack *stack,
-                     const struct spot *spot)
+/* What an access ACL that was set says of owner, group and others is in the mode on disk already,
+ * and goes into a record. */
+static int after_acl(fuse_req_t req, const struct stack *stack, const struct spot *spot, bool set)
 {
-    struct mount *mount = ops_mount(req);
-    struct stat st, shown, disk;
-    if (strcmp(name, "system.posix_acl_access") != 0)
-        return 0;
+    struct stat st, disk;
     int err = fd_stat(spot->ref->fd, spot->name, &disk);
     if (!err)
         err = stack_stat(stack, 0, spot->ref->fd, spot->name, &st);
     if (err)
         return err;
-    shown = st;
-    if (mount->map)
-        idmap_show_owner(mount->map, &shown);
-    st.st_mode = (st.st_mode & ~(mode_t)0777) | (disk.st_mode & 0777);
-    if ((st.st_mode & S_ISGID) && fuse_req_ctx(req)->uid != 0 && !is_in_group(req, shown.st_gid))
+    const mode_t before = st.st_mode;
+    if (set)
+        st.st_mode = (st.st_mode & ~(mode_t)0777) | (disk.st_mode & 0777);
+    if (takes_setgid(req, &st))
         st.st_mode &= ~(mode_t)S_ISGID;
-    return st.st_mode != shown.st_mode ? set_mode(stack, spot, &st) : 0;
+    return st.st_mode != before ? set_mode(stack, spot, &st) : 0;
 }
 
 /* The node, and its attribute's name on disk. */
@@ -135,12 +128,13 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
     err = find_spot(mount, &view, &spot);
     if (!err)
         keep_kernels_name(mount, &view, &spot, name, disk);
-    if (!err && !value)
-        err = xattr_remove(spot.ref->fd, spot.name, disk);
-    if (!err && value)
-        err = xattr_set(spot.ref->fd, spot.name, disk, value, size, flags);
-    if (!err && value)
-        err = after_acl(req, name, mount_stack(mount, &view), &spot);
+    if (!err)
+        err = value ? xattr_set(spot.ref->fd, spot.name, disk, value, size, flags)
+                    : xattr_remove(spot.ref->fd, spot.name, disk);
+    if (err == -ENODATA && is_acl(name))
+        err = 0; /* see remove_absent_acl() */
+    if (!err && is_access_acl(name))
+        err = after_acl(req, mount_stack(mount, &view), &spot, value != NULL);
     names_end(mount);
     spot_finish(mount, &spot);
     return err;
@@ -207,6 +201,20 @@ static int look_before_removal(struct mount *mount, uint64_t ino, const char *na
     return got < 0 ? (int)got : 0;
 }
 
+/* To the VFS an ACL that is not there is one that says no more than the mode, and removing it is
+ * setting that. */
+static int remove_absent_acl(fuse_req_t req, uint64_t ino, const char *name)
+{
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
+    struct stat st;
+    int err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = find_attr(mount, &view, &st);
+    const bool changes = !err && is_access_acl(name) && takes_setgid(req, &st);
+    return changes ? change(req, ino, name, NULL, 0, 0) : err;
+}
+
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     struct mount *mount = ops_mount(req);
@@ -215,8 +223,8 @@ void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     int err = look_before_removal(mount, ino, name);
     if (!err)
         err = change(req, ino, name, NULL, 0, 0);
-    if (err == -ENODATA && is_acl(name))
-        err = 0; /* to the VFS that is an ACL that says no more than the mode, and it was set */
+    else if (err == -ENODATA && is_acl(name))
+        err = remove_absent_acl(req, ino, name);
     cleanup_view struct node_view view = {0};
     if (node_view(mount->nodes, ino, &view) == 0 && is_capability(name))
         node_set_flags(mount->nodes, view.index, err ? 0 : NODE_UNCAPPED, 0);

@@ -391,6 +391,28 @@ def test_setfacl_by_an_owner_outside_the_group_drops_setgid(root):
     return result, owner(f"{root}/f")
 
 
+def setgid_with_and_without_acl(root):
+    for name in ("with", "without"):
+        os.chown(f"{root}/{name}", USER, 777)
+    run("setfacl", "-m", f"u:{OTHER}:r", f"{root}/with")
+    for name in ("with", "without"):
+        os.chmod(f"{root}/{name}", 0o2775)
+
+
+def remove_acls(root):
+    return [attempt(os.removexattr, f"{root}/{name}", "system.posix_acl_access") for name in ("with", "without")]
+
+
+@same({"with": "x", "without": "x"}, prepare=setgid_with_and_without_acl)
+def test_an_acl_removed_by_an_owner_outside_the_group_drops_setgid(root):
+    return as_user(remove_acls, root)[:1], owner(f"{root}/with"), owner(f"{root}/without")
+
+
+@same({"with": "x", "without": "x"}, prepare=setgid_with_and_without_acl)
+def test_an_acl_removed_by_an_owner_in_the_group_leaves_setgid(root):
+    return as_user(remove_acls, root, groups=(777,))[:1], owner(f"{root}/with"), owner(f"{root}/without")
+
+
 # ---- inode numbers ------------------------------------------------------------------------------
 
 LAYERS = [{"a": "1", "d": {"x": "1", "s": {"y": "1"}}, "top": {"t": ""}},
