@@ -4,7 +4,7 @@
  * tree is number 0; every node says which tree it is in.
  *
  * Lock order, outermost first:
- *   1. node locks (node.h): directory before file, lower index before higher among files;
+ *   1. node locks (nodestate.h): directory before file, lower index before higher among files;
  *   2. the lock of the routes (route.h): held shared by whoever asks where a name leads, until the
  *      node is made; held exclusively while a route comes or goes, never over a word to the kernel;
  *   3. mount.names (rwlock): held shared by whoever turns a node into a path or a descriptor, for
@@ -21,6 +21,7 @@
 #include "fdcache.h"
 #include "idmap.h"
 #include "node.h"
+#include "nodestate.h"
 #include "stack.h"
 
 #include <pthread.h>

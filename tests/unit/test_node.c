@@ -2,6 +2,7 @@
 #include "kit.h"
 
 #include "node.h"
+#include "nodestate.h"
 
 #include <pthread.h>
 #include <stdio.h>
