@@ -31,10 +31,3 @@ void filemore_release(struct filemore *more)
     free(more->index_name);
     free(more);
 }
-
-struct filemore *filemore_hold(struct filemore *more)
-{
-    if (more)
-        atomic_fetch_add(&more->users, 1);
-    return more;
-}

@@ -23,7 +23,12 @@ struct filemore *filemore_create(uint16_t data_layer, const char *data_path,
                                  const char *index_name);
 
 /* One user more, or less; the last one frees it. Of NULL nothing is done. */
-struct filemore *filemore_hold(struct filemore *more);
+static inline struct filemore *filemore_hold(struct filemore *more)
+{
+    if (more)
+        atomic_fetch_add(&more->users, 1);
+    return more;
+}
 void filemore_release(struct filemore *more);
 
 #endif
