@@ -13,6 +13,7 @@
 #include "ledger.h"
 #include "ovlattr.h"
 #include "promote.h"
+#include "question.h"
 #include "redirect.h"
 #include "reply.h"
 #include "route.h"
@@ -144,8 +145,8 @@ static int ask_for_link(struct mount *mount, const struct node_view *view, uint6
     cleanup_view struct node_view dir = {0};
     int err = node_view(mount->nodes, parent, &dir);
     if (!err)
-        err = promote_ask_node(mount, &promotion, dir.index);
-    return err ? err : promote_ask_node(mount, &promotion, view->index);
+        err = question_ask_node(mount, &promotion, dir.index);
+    return err ? err : question_ask_node(mount, &promotion, view->index);
 }
 
 /* No path leads to the data of a file that has lost every name that is known of it, so it is

@@ -12,6 +12,7 @@
 #include "ledger.h"
 #include "listing.h"
 #include "promote.h"
+#include "question.h"
 #include "reply.h"
 #include "route.h"
 #include "told.h"
@@ -176,9 +177,9 @@ static int prepare_victim(struct mount *mount, const struct node_view *dir, cons
     int err = index == NODE_NONE ? 0 : node_view_index(mount->nodes, index, &victim);
     bool indexed = !S_ISDIR(victim.type) && node_is(&victim, NODE_INDEXED);
     if (!err && indexed)
-        err = promote_ask_node(mount, &promotion, dir->index);
+        err = question_ask_node(mount, &promotion, dir->index);
     if (!err && indexed)
-        err = promote_ask_name(mount, &promotion, dir->index, name);
+        err = question_ask_name(mount, &promotion, dir->index, name);
     if (!err)
         err = promote_dir(mount, dir->index, promotion.cause);
     if (!err && indexed)

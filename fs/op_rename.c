@@ -13,6 +13,7 @@
 #include "ledger.h"
 #include "listing.h"
 #include "promote.h"
+#include "question.h"
 #include "redirect.h"
 #include "reply.h"
 #include "route.h"
@@ -127,13 +128,13 @@ static bool replaces_indexed(const struct end *to)
 static int ask(struct mount *mount, const struct end *from, const struct end *to, unsigned flags)
 {
     struct promotion promotion = {.cause = "rename"};
-    int err = promote_ask_node(mount, &promotion, from->dir.index);
+    int err = question_ask_node(mount, &promotion, from->dir.index);
     if (!err)
-        err = promote_ask_node(mount, &promotion, to->dir.index);
+        err = question_ask_node(mount, &promotion, to->dir.index);
     if (!err)
-        err = promote_ask_name(mount, &promotion, from->dir.index, from->name);
+        err = question_ask_name(mount, &promotion, from->dir.index, from->name);
     if (!err && ((flags & RENAME_EXCHANGE) || replaces_indexed(to)))
-        err = promote_ask_name(mount, &promotion, to->dir.index, to->name);
+        err = question_ask_name(mount, &promotion, to->dir.index, to->name);
     return err;
 }
 

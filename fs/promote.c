@@ -18,6 +18,7 @@
 #include "ovlattr.h"
 #include "pathjoin.h"
 #include "policing.h"
+#include "question.h"
 #include "stack.h"
 #include "told.h"
 #include "turns.h"
@@ -50,12 +51,6 @@ static struct purpose purpose_begin(const char *cause, struct promote_mode *wish
     return (struct purpose){.cause = cause, .began = moment_steady(), .wish = wish};
 }
 
-/* As people count layers the lowest is 1. */
-static unsigned layer_number(const struct stack *stack, unsigned slot)
-{
-    return slot > 0 ? stack->count - slot : 0;
-}
-
 /* Tells of a copy-up of the name (parent, name) of a node. */
 static void tell(struct mount *mount, const struct node_view *view, uint32_t parent,
                  const char *name, const struct copyup *job, struct purpose *purpose)
@@ -63,7 +58,7 @@ static void tell(struct mount *mount, const struct node_view *view, uint32_t par
     struct event event = {
         .kind = EVENT_COPYUP,
         .cause = purpose->cause,
-        .layer = layer_number(mount_stack(mount, view), job->src_layer),
+        .layer = question_layer(mount_stack(mount, view), job->src_layer),
         .type = view->type,
         .size = S_ISREG(view->type) ? (uint64_t)job->src.st_size : 0,
         .moved = job->copied.bytes,
@@ -257,185 +252,17 @@ static int bring_dir(struct mount *mount, uint32_t index, const char *cause,
     }
 }
 
-/* ---- what the policy says ---- */
-
-static bool wants_metacopy(const struct stack *stack, const struct node_view *view)
-{
-    return S_ISREG(view->type) && stack->features.metacopy && stack->able.space != OVLSPACE_NONE;
-}
-
-static bool is_done(const struct node_view *view, bool data)
-{
-    return node_is(view, NODE_UPPER) && !(data && node_is(view, NODE_METACOPY));
-}
-
-/* A copy-up that is to be asked about: what of it, under which name. */
-struct question {
-    uint32_t parent;
-    const char *name;
-    struct event event;
-    uint64_t bytes; /* that it will move at most */
-};
-
-/* A file without a name has none to be judged by, but moves its bytes, and always all of them. */
-static int pose(struct mount *mount, const struct node_view *view, bool data, off_t limit,
-                const char *cause, struct question *question)
-{
-    struct stat st;
-    struct stack *stack = mount_stack(mount, view);
-    bool orphan = node_is(view, NODE_ORPHAN), up = node_is(view, NODE_UPPER);
-    int err = find_attr(mount, view, &st);
-    if (err)
-        return err;
-    *question = (struct question){
-        .parent = orphan ? NODE_NONE : view->parent,
-        .name = orphan ? "" : view->name,
-        .event = {.cause = cause,
-                  .layer =
-                      layer_number(stack, up && view->more ? view->more->data_layer : view->layer),
-                  .type = view->type,
-                  .size = S_ISREG(view->type) ? (uint64_t)st.st_size : 0},
-    };
-    bool moves = data || orphan || !wants_metacopy(stack, view) || node_is(view, NODE_METACOPY);
-    bool cut = limit >= 0 && limit < st.st_size && !orphan && !up;
-    question->bytes = !moves ? 0 : cut ? (uint64_t)limit : question->event.size;
-    return 0;
-}
-
-/* Where the upper can share extents with the layer, all of a file comes up without a byte. Looked
- * at only where the budget does not reach for its size. */
-static void spare_extents(struct mount *mount, const struct node_view *view,
-                          struct question *question)
-{
-    int err = 0;
-    if (question->bytes < question->event.size)
-        return;
-    struct fdref *ref = find_data(mount, view, false, &err);
-    if (ref && copyup_moves_nothing(mount_stack(mount, view), ref->fd))
-        question->bytes = 0;
-    fdref_release(mount->fds, ref);
-}
-
-static int put(struct mount *mount, const struct question *question, uint64_t bytes)
-{
-    return policing_ask(mount, question->parent, question->name, &question->event, bytes);
-}
-
-/* Where the budget does not reach: somebody may be copying up this very file, or it may cost
- * nothing. */
-static int ask_again(struct mount *mount, const struct node_view *view, bool data,
-                     struct question *question, uint64_t before)
-{
-    cleanup_view struct node_view now = {0};
-    node_lock(mount->nodes, view->index);
-    int err = node_view_index(mount->nodes, view->index, &now);
-    if (!err && is_done(&now, data)) {
-        question->bytes = 0;
-    } else if (!err) {
-        spare_extents(mount, &now, question);
-        err = put(mount, question, question->bytes ? before + question->bytes : 0);
-    }
-    node_unlock(mount->nodes, view->index);
-    return err;
-}
-
-/* The answer to a question that nothing has been done for yet; a refusal is noted. */
-static int ask(struct mount *mount, const struct node_view *view, bool data,
-               struct question *question, struct promotion *promotion)
-{
-    uint64_t before = promotion->bytes;
-    int err = put(mount, question, question->bytes ? before + question->bytes : 0);
-    if (err == -EDQUOT)
-        err = ask_again(mount, view, data, question, before);
-    if (err == -EROFS || err == -EDQUOT)
-        policing_note_denied(mount, question->parent, question->name, &question->event);
-    promotion->bytes += question->bytes;
-    return err;
-}
-
-/* Asks about a node under its own name, together with what was asked about before. */
-static int ask_node(struct mount *mount, const struct node_view *view, bool data, off_t limit,
-                    struct promotion *promotion)
-{
-    struct question question;
-    if (!policing_is_on(mount->policing) || mount_tree(mount, view)->read_only ||
-        is_done(view, data))
-        return 0;
-    int err = pose(mount, view, data, limit, promotion->cause, &question);
-    return err ? err : ask(mount, view, data, &question, promotion);
-}
-
-int promote_ask_node(struct mount *mount, struct promotion *promotion, uint32_t index)
-{
-    cleanup_view struct node_view view = {0};
-    if (!policing_is_on(mount->policing))
-        return 0;
-    int err = node_view_index(mount->nodes, index, &view);
-    return err ? err : ask_node(mount, &view, false, -1, promotion);
-}
-
-int promote_ask_name(struct mount *mount, struct promotion *promotion, uint32_t parent,
-                     const char *name)
-{
-    cleanup_view struct node_view view = {0};
-    struct question question;
-    uint32_t index = node_find(mount->nodes, parent, name);
-    if (index == NODE_NONE || !policing_is_on(mount->policing))
-        return 0;
-    int err = node_view_index(mount->nodes, index, &view);
-    if (!err)
-        err = ask_node(mount, &view, false, -1, promotion);
-    bool own = view.parent == parent && strcmp(view.name, name) == 0;
-    if (err || S_ISDIR(view.type) || node_name_is_linked(mount->nodes, parent, name) ||
-        (own && !is_done(&view, false)))
-        return err;
-    /* One of several names of an inode, which may be up already: it is judged by this one as well.
-     */
-    err = pose(mount, &view, false, -1, promotion->cause, &question);
-    question.parent = parent;
-    question.name = name;
-    question.bytes = 0;
-    return err ? err : ask(mount, &view, false, &question, promotion);
-}
-
 static int ask_and_bring_dir(struct mount *mount, uint32_t index, const char *cause,
                              struct promote_mode *wish)
 {
     struct promotion promotion = {.cause = cause};
-    int err = promote_ask_node(mount, &promotion, index);
+    int err = question_ask_node(mount, &promotion, index);
     return err ? err : bring_dir(mount, index, cause, wish);
 }
 
 int promote_dir(struct mount *mount, uint32_t index, const char *cause)
 {
     return ask_and_bring_dir(mount, index, cause, NULL);
-}
-
-static int take(struct mount *mount, const struct question *question)
-{
-    return policing_take(mount, question->parent, question->name, &question->event,
-                         question->bytes);
-}
-
-/* Takes from the budget what the copy-up of a node, whose lock is held, will move at most. */
-static int take_budget(struct mount *mount, const struct node_view *view, bool data, off_t limit,
-                       const char *cause, uint64_t *taken)
-{
-    struct question question;
-    *taken = 0;
-    if (!policing_is_on(mount->policing))
-        return 0;
-    int err = pose(mount, view, data, limit, cause, &question);
-    if (!err)
-        err = take(mount, &question);
-    if (err == -EDQUOT) {
-        spare_extents(mount, view, &question);
-        err = take(mount, &question);
-    }
-    if (err == -EROFS || err == -EDQUOT)
-        policing_note_denied(mount, question.parent, question.name, &question.event);
-    *taken = err ? 0 : question.bytes;
-    return err;
 }
 
 /* ---- files ---- */
@@ -537,7 +364,7 @@ static int copy_file(struct mount *mount, const struct node_view *view, bool dat
     struct copyup job = {.src_data = -1, .limit = limit};
     cleanup_free char *path = NULL;
     cleanup_fd int below = -1;
-    job.meta_only = !data && wants_metacopy(stack, view);
+    job.meta_only = !data && question_spares_data(stack, view);
     job.index_name = stack->index >= 0 && view->more ? view->more->index_name : NULL;
     if (node_is(view, NODE_METACOPY)) {
         /* Metadata in one sealed layer, data in one beneath: it is made whole. */
@@ -575,9 +402,9 @@ static int promote_locked(struct mount *mount, uint32_t index, bool data, off_t 
     cleanup_view struct node_view view = {0};
     uint64_t taken;
     int err = node_view_index(mount->nodes, index, &view);
-    if (err || is_done(&view, data))
+    if (err || question_is_settled(&view, data))
         return err;
-    err = take_budget(mount, &view, data, limit, purpose->cause, &taken);
+    err = question_take(mount, &view, data, limit, purpose->cause, &taken);
     if (!err)
         err = copy_locked(mount, &view, data, limit, purpose);
     policing_settle(mount, taken, purpose->moved);
@@ -589,7 +416,7 @@ static bool copies_much(struct mount *mount, const struct node_view *view, bool 
 {
     struct stat st;
     bool copies = S_ISREG(view->type) && (limit != 0 || node_is(view, NODE_UPPER)) &&
-                  (data || !wants_metacopy(mount_stack(mount, view), view));
+                  (data || !question_spares_data(mount_stack(mount, view), view));
     if (!copies || (limit >= 0 && limit <= COPY_IS_QUICK && !node_is(view, NODE_UPPER)))
         return false;
     return (find_kept(mount, view, &st) || find_attr(mount, view, &st) == 0) &&
@@ -618,10 +445,10 @@ static int promote_file(struct mount *mount, uint32_t index, bool data, off_t li
         return err;
     if (mount_tree(mount, &view)->read_only)
         return -EROFS;
-    if (is_done(&view, data))
+    if (question_is_settled(&view, data))
         return 0;
     struct promotion promotion = {.cause = cause};
-    err = ask_node(mount, &view, data, limit, &promotion);
+    err = question_ask(mount, &view, data, limit, &promotion);
     if (!err && !node_is(&view, NODE_UPPER) && !node_is(&view, NODE_ORPHAN))
         err = bring_dir(mount, view.parent, cause, NULL);
     if (err)
@@ -731,7 +558,7 @@ int promote_name(struct mount *mount, uint32_t parent, const char *name, const c
     if (index == NODE_NONE)
         return -ESTALE;
     struct promotion promotion = {.cause = cause};
-    int err = promote_ask_name(mount, &promotion, parent, name);
+    int err = question_ask_name(mount, &promotion, parent, name);
     if (!err)
         err = promote_meta(mount, index, cause);
     if (!err && !node_name_is_linked(mount->nodes, parent, name))

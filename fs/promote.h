@@ -4,9 +4,8 @@
  * Every function may be called by several threads for the same node at once; one of them works, the
  * others find it done. No lock of mount.h may be held.
  *
- * The policy of the mount (policing.h) is asked before anything is copied: about the object itself,
- * not about the directories above it, whose copy-up follows from its own. -EROFS: a rule denies it;
- * -EDQUOT: the budget does not reach.
+ * The policy of the mount is asked before anything is copied (question.h): -EROFS, a rule denies
+ * it; -EDQUOT, the budget does not reach.
  */
 #ifndef PLYFS_PROMOTE_H
 #define PLYFS_PROMOTE_H
@@ -43,17 +42,6 @@ must_check int promote_name(struct mount *mount, uint32_t parent, const char *na
 /* To be called before an inode gets or loses a name in the upper layer: the count of the names of a
  * hard-linked lower inode is made fit for it. */
 must_check int promote_settle_links(struct mount *mount, uint32_t index);
-
-/* What an operation is about to promote one after the other. It asks about all of it first, so that
- * one that is refused leaves nothing half done. */
-struct promotion {
-    const char *cause;
-    uint64_t bytes; /* that what was asked about so far will move at most; begins as 0 */
-};
-must_check int promote_ask_node(struct mount *mount, struct promotion *promotion, uint32_t index);
-/* As promote_name() would bring it. 0 for what has no node. */
-must_check int promote_ask_name(struct mount *mount, struct promotion *promotion, uint32_t parent,
-                                const char *name);
 
 /* Marks a directory as one that holds entries with an origin, as the kernel expects. */
 must_check int promote_mark_impure(struct mount *mount, uint32_t index);
