@@ -328,6 +328,19 @@ static bool is_bare(struct mount *mount, const struct node_view *view)
            shown_names(mount, view, names, sizeof(names)) == 0;
 }
 
+/* Where modes are recorded what an ACL says of them is too. */
+static int show_access_acl(struct mount *mount, const struct node_view *view, char *value,
+                           size_t size)
+{
+    struct stat st;
+    if (!mount_stack(mount, view)->layers[node_layer(view)].record)
+        return 0;
+    int err = find_attr(mount, view, &st);
+    if (!err)
+        record_show_acl(st.st_mode, value, size);
+    return err;
+}
+
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     if (provenance_is(name))
@@ -350,6 +363,10 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
      * takes that for a failure of its check (fs/fuse/acl.c, __fuse_get_acl). */
     if (got == -EOPNOTSUPP && is_acl(name))
         got = -ENODATA;
+    if (got > 0 && size > 0 && is_access_acl(name))
+        err = show_access_acl(mount, &view, value, (size_t)got);
+    if (err)
+        got = err;
     if (got > 0 && size > 0 && mount->map) {
         err = idmap_show_attr(mount->map, name, value, (size_t)got);
         got = err ? err : got;

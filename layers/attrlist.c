@@ -6,6 +6,7 @@
 #include "attrlist.h"
 
 #include "override.h"
+#include "record.h"
 #include "xattr.h"
 
 #include <linux/capability.h>
@@ -83,14 +84,17 @@ static size_t plain_capability(unsigned char *value, size_t size)
     return XATTR_CAPS_SZ_2;
 }
 
+/* `recorded`: what the object is meant to be, where that is recorded; else NULL. */
 static int read_attr(struct attrlist *list, int dir, const char *name, const char *disk,
-                     const char *shown)
+                     const char *shown, const struct stat *recorded)
 {
     ssize_t size = xattr_get(dir, name, disk, list->value, XATTR_SIZE_MAX);
     if (size < 0)
         return size == -ENODATA ? 0 : (int)size;
     if (strcmp(shown, "security.capability") == 0)
         size = (ssize_t)plain_capability((unsigned char *)list->value, (size_t)size);
+    else if (recorded && strcmp(shown, "system.posix_acl_access") == 0)
+        record_show_acl(recorded->st_mode, list->value, (size_t)size);
     return attrlist_add(list, shown, list->value, (size_t)size);
 }
 
@@ -100,14 +104,11 @@ static int compare_names(const void *left, const void *right)
     return strcmp(a->name, b->name);
 }
 
-/* Whether it is the record, which then is put into `st`. */
-static bool take_record(const char *record, int dir, const char *name, const char *disk,
-                        struct stat *st)
+/* Whether there is a record that makes sense, which then is put into `st`. */
+static bool take_record(const char *record, int dir, const char *name, struct stat *st)
 {
     char value[OVERRIDE_MAX];
-    if (!record || strcmp(disk, record) != 0)
-        return false;
-    ssize_t size = xattr_get(dir, name, disk, value, sizeof(value));
+    ssize_t size = record ? xattr_get(dir, name, record, value, sizeof(value)) : 0;
     return size > 0 && override_apply(value, (size_t)size, st);
 }
 
@@ -124,11 +125,12 @@ int attrlist_read(struct attrlist *list, enum ovlwhere where, int dir, const cha
         return length == -EOPNOTSUPP ? 0 : (int)length;
     if (!list->value && !(list->value = malloc(XATTR_SIZE_MAX)))
         return -ENOMEM;
+    const bool recorded = take_record(record, dir, name, st);
     for (const char *at = names; at < names + length; at += strlen(at) + 1) {
-        if (take_record(record, dir, name, at, st))
+        if (recorded && strcmp(at, record) == 0)
             continue;
         const char *shown = shown_name(where, at, buffer);
-        err = shown ? read_attr(list, dir, name, at, shown) : 0;
+        err = shown ? read_attr(list, dir, name, at, shown, recorded ? st : NULL) : 0;
         if (err)
             return err;
         books = books || !shown;

@@ -9,7 +9,11 @@
 #include "override.h"
 #include "xattr.h"
 
+#include <endian.h>
 #include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
+#include <stdint.h>
 #include <string.h>
 
 /* In the order in which fuse-overlayfs looks for them on the root of a layer. */
@@ -54,6 +58,43 @@ int record_read(const char *attr, int dir, const char *name, struct stat *st)
     if (size > 0)
         (void)override_apply(value, (size_t)size, st);
     return size < 0 && !has_none(size) ? (int)size : 0;
+}
+
+/* The permissions that an entry of an ACL with a mask, or without one, has of the mode; else those
+ * that it has. */
+static unsigned perm_of(const struct posix_acl_xattr_entry *entry, mode_t mode, bool masked)
+{
+    switch (le16toh(entry->e_tag)) {
+    case ACL_USER_OBJ:
+        return mode >> 6 & 7;
+    case ACL_GROUP_OBJ:
+        return masked ? le16toh(entry->e_perm) : mode >> 3 & 7;
+    case ACL_MASK:
+        return mode >> 3 & 7;
+    case ACL_OTHER:
+        return mode & 7;
+    default:
+        return le16toh(entry->e_perm);
+    }
+}
+
+void record_show_acl(mode_t mode, void *value, size_t size)
+{
+    struct posix_acl_xattr_entry entry;
+    const size_t head = sizeof(struct posix_acl_xattr_header);
+    bool masked = false;
+    if (size < head || (size - head) % sizeof(entry) != 0)
+        return;
+    char *const begin = (char *)value + head, *const end = (char *)value + size;
+    for (const char *at = begin; at < end; at += sizeof(entry)) {
+        memcpy(&entry, at, sizeof(entry));
+        masked = masked || le16toh(entry.e_tag) == ACL_MASK;
+    }
+    for (char *at = begin; at < end; at += sizeof(entry)) {
+        memcpy(&entry, at, sizeof(entry));
+        entry.e_perm = htole16((uint16_t)perm_of(&entry, mode, masked));
+        memcpy(at, &entry, sizeof(entry));
+    }
 }
 
 mode_t record_disk_type(mode_t mode)

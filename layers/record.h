@@ -16,6 +16,7 @@
 #include "own.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/stat.h>
 
 /* The attributes that may hold a record, by the value of xattr_permissions=: "security." needs
@@ -37,6 +38,11 @@ must_check int record_read(const char *attr, int dir, const char *name, struct s
 /* Records what (dir, name), which is there, is meant to be; on disk it becomes its maker's to read
  * and write, without set-id bits. */
 must_check int record_write(const char *attr, int dir, const char *name, const struct stat *meant);
+
+/* An access ACL of what is meant to have `mode`, as it is meant: what it says of the owner, of the
+ * group or mask, and of others is that mode (acl(5)), and on disk it follows the mode there. In
+ * place; what makes no sense as an ACL is left as it is. */
+void record_show_acl(mode_t mode, void *value, size_t size);
 
 /* The type of what stands on disk for an object of type `mode` with a record. */
 mode_t record_disk_type(mode_t mode);

@@ -369,6 +369,15 @@ def test_chmod_of_a_file_with_an_acl_changes_its_mask(root):
 
 
 @same({"f": "x"}, prepare=with_acl)
+def test_an_acl_says_what_the_mode_does_that_its_file_was_copied_up_with(root):
+    os.chmod(f"{root}/f", 0o451)
+    before = acls(root)
+    os.rename(f"{root}/f", f"{root}/g")
+    os.chmod(f"{root}/g", 0o070)
+    return before, acls(root)
+
+
+@same({"f": "x"}, prepare=with_acl)
 def test_an_acl_that_says_no_more_than_the_mode_becomes_the_mode(root):
     run("setfacl", "-b", f"{root}/f")
     first = owner(f"{root}/f"), os.listxattr(f"{root}/f")

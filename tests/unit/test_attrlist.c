@@ -146,6 +146,31 @@ static void what_was_recorded_is_applied_and_not_listed(void **state)
     assert_int_equal(st.st_mode, S_IFREG | 0644);
 }
 
+static void an_acl_of_what_was_recorded_is_as_it_was_meant(void **state)
+{
+    (void)state;
+    /* user::rw- user:1000:rwx group::--- mask::r-x other::--- */
+    const unsigned char acl[44] = {2,    0,    0,    0,    1,    0,    6,  0,    0xff, 0xff, 0xff,
+                                   0xff, 2,    0,    7,    0,    0xe8, 3,  0,    0,    4,    0,
+                                   0,    0,    0xff, 0xff, 0xff, 0xff, 16, 0,    5,    0,    0xff,
+                                   0xff, 0xff, 0xff, 32,   0,    0,    0,  0xff, 0xff, 0xff, 0xff};
+    cleanup_attrlist struct attrlist list = {0};
+    kit_file("file", "");
+    int err = xattr_set(kit_root(), "file", "system.posix_acl_access", acl, sizeof(acl), 0);
+    if (err == -EOPNOTSUPP)
+        skip();
+    assert_int_equal(err, 0);
+    set_text("file", OVERRIDE_ATTR, "3:4:0421");
+    read_list(&list, OVLWHERE_SEALED, "file");
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.at[0].name, "system.posix_acl_access");
+    const unsigned char *shown = list.at[0].value;
+    assert_int_equal(list.at[0].size, sizeof(acl));
+    assert_int_equal(shown[6], 4);
+    assert_int_equal(shown[30], 2);
+    assert_int_equal(shown[38], 1);
+}
+
 static void a_capability_loses_the_user_namespace_that_it_is_of(void **state)
 {
     (void)state;
@@ -186,6 +211,7 @@ int main(void)
         kit_test(escaped_attributes_are_unescaped_once),
         kit_test(the_other_namespace_is_the_users_in_an_upper_layer),
         kit_test(what_was_recorded_is_applied_and_not_listed),
+        kit_test(an_acl_of_what_was_recorded_is_as_it_was_meant),
         kit_test(a_capability_loses_the_user_namespace_that_it_is_of),
         kit_test(a_list_that_is_read_again_forgets),
     };

@@ -5,7 +5,10 @@
 #include "record.h"
 #include "xattr.h"
 
+#include <endian.h>
 #include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
@@ -72,6 +75,52 @@ static void the_names_that_may_be_records_are_known(void **state)
     assert_false(record_is_name("user.containers.other"));
 }
 
+/* The permissions that a list shows to somebody for a mode: owner, named user, group, mask, others.
+ */
+static void assert_shown_acl(const struct posix_acl_xattr_entry *list, size_t count, mode_t mode,
+                             const char *perms)
+{
+    struct {
+        struct posix_acl_xattr_header head;
+        struct posix_acl_xattr_entry at[5];
+    } acl = {.head = {htole32(POSIX_ACL_XATTR_VERSION)}};
+    memcpy(acl.at, list, count * sizeof(*list));
+    record_show_acl(mode, &acl, sizeof(acl.head) + count * sizeof(*list));
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(acl.at[i].e_tag, list[i].e_tag);
+        assert_int_equal(acl.at[i].e_perm, htole16((uint16_t)(perms[i] - '0')));
+    }
+}
+
+static struct posix_acl_xattr_entry acl_entry(uint16_t tag, uint16_t perm)
+{
+    return (struct posix_acl_xattr_entry){htole16(tag), htole16(perm), htole32(0)};
+}
+
+static void an_acl_says_of_owner_mask_and_others_what_is_meant(void **state)
+{
+    (void)state;
+    const struct posix_acl_xattr_entry masked[] = {
+        acl_entry(ACL_USER_OBJ, 6), acl_entry(ACL_USER, 7), acl_entry(ACL_GROUP_OBJ, 5),
+        acl_entry(ACL_MASK, 4), acl_entry(ACL_OTHER, 0)};
+    const struct posix_acl_xattr_entry least[] = {
+        acl_entry(ACL_USER_OBJ, 6), acl_entry(ACL_GROUP_OBJ, 5), acl_entry(ACL_OTHER, 0)};
+    assert_shown_acl(masked, 5, S_IFREG | 0421, "47521");
+    assert_shown_acl(least, 3, S_IFREG | 0421, "421");
+}
+
+static void what_makes_no_sense_as_an_acl_is_left(void **state)
+{
+    (void)state;
+    char odd[] = "seventeen bytes..", before[sizeof(odd)];
+    memcpy(before, odd, sizeof(odd));
+    for (size_t size = 0; size < sizeof(odd); size++) {
+        if (size != 4 && size != 12)
+            record_show_acl(0, odd, size);
+        assert_memory_equal(odd, before, sizeof(odd));
+    }
+}
+
 static void only_directories_and_links_stand_as_themselves(void **state)
 {
     (void)state;
@@ -88,6 +137,8 @@ int main(void)
         kit_test(without_an_attribute_to_look_for_nothing_is_read),
         kit_test(a_layer_is_recorded_when_its_root_is),
         kit_test(the_names_that_may_be_records_are_known),
+        kit_test(an_acl_says_of_owner_mask_and_others_what_is_meant),
+        kit_test(what_makes_no_sense_as_an_acl_is_left),
         kit_test(only_directories_and_links_stand_as_themselves),
     };
     return kit_run("record", tests, sizeof(tests) / sizeof(tests[0]));
