@@ -23,6 +23,8 @@ from model.run import Limited, prepare  # noqa: E402
 
 FEATURES = {"owners", "devices", "trusted", "links", "acl", "users", "nested", "odd", "sockets"}
 PROFILES = ("stateless", "writeback", "tracked")
+SETTINGS = ("metacopy=off", "passthrough=off", "spin=off", "timeout=0", "threads=1")
+SHIFT = 100000
 PROCESSES = 4
 WAYS = {}
 
@@ -76,6 +78,30 @@ def volume(seed, count):
     features = FEATURES - {"nested"} | {"dotwh"}
     return {"config": _config(seed, ["volume"], features), "stack": stack.random_stack(seed, features),
             "operations": []}, _round
+
+
+@way
+def settings(seed, count):
+    """Other ways to do the same: no metacopy, no passthrough, answers that hold for a moment alone..."""
+    dice = random.Random(f"settings {seed}")
+    options = [option for option in SETTINGS if dice.random() < 0.5]
+    return {"config": _config(seed, ["plyfs"], FEATURES, options=options),
+            "stack": stack.random_stack(seed, FEATURES), "operations": []}, _round
+
+
+@way
+def recorded(seed, count):
+    """Owners and modes that are recorded in an attribute."""
+    return {"config": _config(seed, ["plyfs"], FEATURES, options=["xattr_permissions=2"]),
+            "stack": stack.random_stack(seed, FEATURES), "operations": []}, _round
+
+
+@way
+def mapped(seed, count):
+    """Owners that are other numbers on disk."""
+    options = [f"{kind}={SHIFT}:0:65536" for kind in ("uidmapping", "gidmapping")]
+    return {"config": _config(seed, ["plyfs"], FEATURES, options=options, shift=SHIFT),
+            "stack": stack.random_stack(seed, FEATURES), "operations": []}, _round
 
 
 @way

@@ -12,8 +12,9 @@ import time
 import harness
 
 from . import history, ops, rights, tree
-from .stack import drop_orphans, materialise
 from .resolve import plain_entries, resolve
+from .shift import shift
+from .stack import drop_orphans, materialise
 
 SECONDS_WITHOUT_ANSWER = 60
 
@@ -142,6 +143,10 @@ class Union:
         else:
             root = stack[0][0][0]
             materialise([root[:7] + ("",)], upper)
+        if kind == "plyfs" and config.get("shift"):
+            for layer in (*lowers, upper):
+                shift(layer, config["shift"])
+            sandbox.regard(*lowers)
         self.tree = ops.Tree(around)
         self.mounts = []
         for each in ("plyfs", "kernel") if kind == "mixed" else (kind,):
