@@ -51,9 +51,9 @@ static int open_node(struct mount *mount, uint64_t ino)
     names_read(mount);
     int fd = find_spot(mount, &view, &spot);
     if (fd == 0)
-        fd = node_is(&view, NODE_ORPHAN)
-                 ? fd_reopen(spot.ref->fd, O_RDONLY)
-                 : fd_open_name(spot.ref->fd, spot.name, O_RDONLY | O_NONBLOCK, 0);
+        fd = *spot.name || S_ISDIR(view.type)
+                 ? fd_open_name(spot.ref->fd, spot.name, O_RDONLY | O_NONBLOCK, 0)
+                 : fd_reopen(spot.ref->fd, O_RDONLY);
     names_end(mount);
     spot_finish(mount, &spot);
     return fd;

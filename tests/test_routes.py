@@ -186,6 +186,17 @@ def test_metadata_goes_both_ways(tree):
     assert os.getxattr(tree.host / "f", "user.a") == b"2"
 
 
+def test_inode_flags_go_both_ways(tree):
+    need_tool("chattr")
+    for path, other in ((tree.data, tree.host), (tree.host, tree.data)):
+        (path / "flagged").write_text("x")
+        need(run("chattr", "+d", tree.host / "flagged", check=False).returncode == 0, "needs inode flags on the host")
+        run("chattr", "-d", path / "flagged")
+        assert "d" not in run("lsattr", other / "flagged").stdout.split()[0]
+        run("chattr", "+d", path / "flagged")
+        assert "d" in run("lsattr", other / "flagged").stdout.split()[0]
+
+
 def test_a_shared_mapping_is_written_through(tree):
     with open(tree.data / "f", "w+b") as mine:
         mine.truncate(8192)
