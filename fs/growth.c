@@ -23,7 +23,7 @@ int growth_begin(struct mount *mount, uint64_t ino, int fd, off_t end, size_t mo
 {
     struct stat st;
     cleanup_view struct node_view view = {0};
-    *growth = (struct growth){0};
+    *growth = (struct growth){.locked = growth->locked};
     *most = end;
     int err = node_view(mount->nodes, ino, &view);
     if (err || !mount_tree(mount, &view)->quota)
@@ -31,7 +31,8 @@ int growth_begin(struct mount *mount, uint64_t ino, int fd, off_t end, size_t mo
     growth->quota = mount_tree(mount, &view)->quota;
     growth->index = view.index;
     growth->held = node_is(&view, NODE_ORPHAN);
-    node_lock(mount->nodes, view.index);
+    if (!growth->locked)
+        node_lock(mount->nodes, view.index);
     if (fstat(fd, &st) < 0) {
         err = -errno;
         st.st_size = 0;
@@ -59,7 +60,8 @@ void growth_end(struct mount *mount, int fd, const struct growth *growth)
     quota_give(growth->quota, had - has); /* what grew by another's hand is added */
     if (growth->held)
         quota_hold(growth->quota, (int64_t)(has - growth->before));
-    node_unlock(mount->nodes, growth->index);
+    if (!growth->locked)
+        node_unlock(mount->nodes, growth->index);
 }
 
 void growth_unnamed(struct mount *mount, uint8_t tree, int fd, bool again)

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 struct growth {
+    bool locked;         /* to be set before: the node's lock is held by the caller */
     struct quota *quota; /* NULL: there is no limit */
     uint32_t index;
     uint64_t before, taken; /* bytes */
@@ -21,7 +22,8 @@ struct growth {
 
 /* The file of node `ino`, open at `fd`, is about to end at `end`, or, by `more` (end is ignored
  * then), that much behind its end. *most is where it may end: less than asked when there is not so
- * much room. The node's lock is held until growth_end(), which is to be called in every case. */
+ * much room. The node's lock is held until growth_end(), which is to be called in every case, or,
+ * where it was held before, beyond that. */
 must_check int growth_begin(struct mount *mount, uint64_t ino, int fd, off_t end, size_t more,
                             off_t *most, struct growth *growth);
 void growth_end(struct mount *mount, int fd, const struct growth *growth);

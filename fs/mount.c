@@ -156,6 +156,14 @@ double mount_attr_validity(const struct mount *mount, const struct node_view *vi
     return mount_tree(mount, view)->cached ? LATE : 0;
 }
 
+void mount_lock_node(struct mount *mount, uint32_t index)
+{
+    if (node_try_lock(mount->nodes, index))
+        return;
+    mount->will_be_slow();
+    node_lock(mount->nodes, index);
+}
+
 bool mount_is_read_only(const struct mount *mount)
 {
     for (unsigned i = 0; i < TREES_MAX; i++) {

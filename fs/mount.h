@@ -174,6 +174,9 @@ struct validity mount_validity(const struct mount *mount, const struct node_view
 /* Of attributes that were asked for. */
 double mount_attr_validity(const struct mount *mount, const struct node_view *view);
 
+/* Takes a node's lock; where it has to be waited for, another thread takes the lead meanwhile. */
+void mount_lock_node(struct mount *mount, uint32_t index);
+
 /* Whether the host may change a node's tree, and that is to be seen at the very next call. */
 static inline bool mount_is_strict(const struct mount *mount, const struct node_view *view)
 {

@@ -186,7 +186,7 @@ int op_set_size(fuse_req_t req, uint64_t ino, off_t size, bool by_descriptor, bo
     struct fdref *ref = find_data(mount, &view, true, &err);
     if (!ref)
         return err;
-    struct growth growth;
+    struct growth growth = {0};
     off_t most;
     err = growth_begin(mount, ino, ref->fd, size, 0, &most, &growth);
     if (!err && most < size)
@@ -323,6 +323,15 @@ static int set_nothing(fuse_req_t req, const struct node_view *view, const struc
     return set_owner(req, stack, spot, &st, 0);
 }
 
+/* Whether what is under way with the node's data, and puts back what it found, must not find half
+ * of a change: a copy-up of data that stayed below, a page that is written back (op_write). */
+static bool waits_for_data(const struct mount *mount, const struct node_view *view, int valid,
+                           int times)
+{
+    return node_is(view, NODE_METACOPY) || (mount->rules.writeback && (valid & times)) ||
+           (node_is(view, NODE_PRIVILEGED) && (valid & (OWNER | FUSE_SET_ATTR_MODE)));
+}
+
 /* Everything but the size; the node is in the upper. *wish: what stat(2) says of it then. */
 static int set_meta(fuse_req_t req, const struct node_view *view, const struct stat *attr,
                     int valid, struct promote_mode *wish)
@@ -330,14 +339,13 @@ static int set_meta(fuse_req_t req, const struct node_view *view, const struct s
     struct mount *mount = ops_mount(req);
     const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
                       FUSE_SET_ATTR_MTIME_NOW;
-    /* A write that is under way puts the time back that it found: it must not find half of this. */
-    const bool in_turn = mount->rules.writeback && (valid & times);
+    const bool in_turn = waits_for_data(mount, view, valid, times);
     const bool empty = !(valid & (META | FUSE_SET_ATTR_SIZE));
     struct spot spot = {0};
     if (!empty)
         end_uncapping(mount, view);
     if (in_turn)
-        node_lock(mount->nodes, view->index);
+        mount_lock_node(mount, view->index);
     names_read(mount);
     int err = find_spot_to_ask(mount, view, &spot);
     if (!err && (valid & OWNER))

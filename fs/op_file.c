@@ -258,25 +258,23 @@ struct held_time {
     struct timespec mtime;
 };
 
-static struct held_time hold_time(struct mount *mount, uint64_t ino, int fd)
+static struct held_time hold_time(const struct mount *mount, int fd)
 {
     struct stat st;
     if (!mount->rules.writeback)
         return (struct held_time){0};
-    node_lock(mount->nodes, (uint32_t)ino);
     if (fstat(fd, &st) < 0)
         st.st_mtim.tv_nsec = UTIME_OMIT;
     return (struct held_time){.held = true, .mtime = st.st_mtim};
 }
 
-static void put_time_back(struct mount *mount, uint64_t ino, int fd, const struct held_time *time)
+static void put_time_back(int fd, const struct held_time *time)
 {
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, time->mtime};
     if (!time->held)
         return;
     /* A file that is not ours to date keeps the time of the change, which is not wrong by much. */
     (void)!futimens(fd, times);
-    node_unlock(mount->nodes, (uint32_t)ino);
 }
 
 /* A page written back now was changed before privileges were given to the file that the write would
@@ -289,15 +287,11 @@ struct held_privileges {
     char capability[64];
 };
 
-static struct held_privileges hold_privileges(struct mount *mount, uint64_t ino, int fd,
-                                              const struct fuse_file_info *fi)
+static struct held_privileges hold_privileges(int fd)
 {
-    cleanup_view struct node_view view = {0};
     struct held_privileges held = {0};
     struct stat st;
-    if (!fi->writepage || node_view(mount->nodes, ino, &view) != 0)
-        return held;
-    if (!node_is(&view, NODE_PRIVILEGED) || fstat(fd, &st) < 0)
+    if (fstat(fd, &st) < 0)
         return held;
     held.held = true;
     held.mode = st.st_mode & 07777;
@@ -318,6 +312,37 @@ static int put_privileges_back(int fd, const struct held_privileges *held)
         fsetxattr(fd, "security.capability", held->capability, (size_t)held->size, 0) < 0)
         return -errno;
     return 0;
+}
+
+/* What a change of data puts back when it is done, and whether the node's lock is held until then:
+ * what sets the same meanwhile waits (op_setattr, op_setxattr). */
+struct holding {
+    bool locked;
+    struct held_time time;
+    struct held_privileges privileges;
+};
+
+static struct holding hold(struct mount *mount, uint64_t ino, int fd, bool writes_back)
+{
+    const bool privileged = writes_back && node_has_flag(mount->nodes, ino, NODE_PRIVILEGED);
+    struct holding holding = {.locked = privileged || mount->rules.writeback};
+    if (holding.locked)
+        mount_lock_node(mount, (uint32_t)ino);
+    holding.time = hold_time(mount, fd);
+    if (privileged)
+        holding.privileges = hold_privileges(fd);
+    return holding;
+}
+
+/* Puts it back, the privileges only where something was written. */
+static int let_go(struct mount *mount, uint64_t ino, int fd, const struct holding *holding,
+                  bool written)
+{
+    int err = written ? put_privileges_back(fd, &holding->privileges) : 0;
+    put_time_back(fd, &holding->time);
+    if (holding->locked)
+        node_unlock(mount->nodes, (uint32_t)ino);
+    return err;
 }
 
 /* The kernel says where the end of the file was when it looked. The host may have added to a
@@ -356,12 +381,12 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     struct fdref *ref = writable_data(mount, ino, -1, write_cause(mount, fi), &err);
     if (!ref)
         return reply_error(req, err);
+    const size_t wanted = size;
     size_t put = 0;
-    struct growth growth;
     off_t most;
     const bool append = is_appended(mount, ino, fi);
-    const struct held_time time = hold_time(mount, ino, ref->fd);
-    const struct held_privileges privileges = hold_privileges(mount, ino, ref->fd, fi);
+    const struct holding holding = hold(mount, ino, ref->fd, fi->writepage);
+    struct growth growth = {.locked = holding.locked};
     err =
         growth_begin(mount, ino, ref->fd, offset + (off_t)size, append ? size : 0, &most, &growth);
     off_t at = append && growth.quota ? growth.size : offset;
@@ -379,11 +404,14 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
         put += now > 0 ? (size_t)now : 0;
     }
     growth_end(mount, ref->fd, &growth);
-    int restored = put > 0 ? put_privileges_back(ref->fd, &privileges) : 0;
+    int restored = let_go(mount, ino, ref->fd, &holding, put > 0);
     err = restored ? restored : err;
-    put_time_back(mount, ino, ref->fd, &time);
     fdref_release(mount->fds, ref);
-    if (err && put == 0)
+    /* Of a page that is written back the kernel takes note of an error alone (fs/fuse/file.c,
+     * fuse_writepage_end): what did not come of it would be lost, and nobody told. */
+    if (put < wanted && !err && fi->writepage)
+        err = -ENOSPC;
+    if (err && (put == 0 || fi->writepage))
         return reply_error(req, err);
     reply_written(req, put);
 }
@@ -412,6 +440,21 @@ static int sync_file(struct mount *mount, struct tree *tree, int fd, bool datasy
     return err;
 }
 
+/* Of a metacopy file only metadata is ours, but it is that which is to be safe: the data below,
+ * which is what is open of it, is not changed. */
+static int sync_metacopy(struct mount *mount, const struct node_view *view, bool datasync)
+{
+    struct spot spot = {0};
+    names_read(mount);
+    int err = find_spot(mount, view, &spot);
+    cleanup_fd int fd = err          ? err
+                        : *spot.name ? find_open(mount, view, &spot, false)
+                                     : find_once_more(spot.ref, false);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    return fd < 0 ? fd : sync_file(mount, mount_tree(mount, view), fd, datasync);
+}
+
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
     (void)fi;
@@ -420,8 +463,9 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
     int err = node_view(mount->nodes, ino, &view);
     if (err || !node_is(&view, NODE_UPPER) || !mount_stack(mount, &view)->features.sync)
         return reply_error(req, err);
-    /* Of a metacopy file only metadata is ours, but it is that which is to be safe. */
-    struct fdref *ref = find_data(mount, &view, !node_is(&view, NODE_METACOPY), &err);
+    if (node_is(&view, NODE_METACOPY))
+        return reply_error(req, sync_metacopy(mount, &view, datasync));
+    struct fdref *ref = find_data(mount, &view, true, &err);
     if (!ref)
         ref = find_data(mount, &view, false, &err);
     if (!ref)
@@ -441,9 +485,9 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     if (!ref)
         return reply_error(req, err);
     mount->will_be_slow();
-    struct growth growth;
     off_t most, end = offset + length;
-    const struct held_time time = hold_time(mount, ino, ref->fd);
+    const struct holding holding = hold(mount, ino, ref->fd, false);
+    struct growth growth = {.locked = holding.locked};
     bool inserts = mode & FALLOC_FL_INSERT_RANGE;
     err = growth_begin(mount, ino, ref->fd, end, inserts ? (size_t)length : 0, &most, &growth);
     /* Room behind the end of a file would not be counted. */
@@ -458,9 +502,9 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     if (!err)
         err = fallocate(ref->fd, mode, offset, length) < 0 ? -errno : 0;
     growth_end(mount, ref->fd, &growth);
-    put_time_back(mount, ino, ref->fd, &time);
+    int restored = let_go(mount, ino, ref->fd, &holding, false);
     fdref_release(mount->fds, ref);
-    reply_error(req, err);
+    reply_error(req, err ? err : restored);
 }
 
 /* Callers ask for more than there is; cp(1) always does. */
@@ -484,9 +528,9 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
     if (from) {
         if (copies_much(from->fd, in_offset, length))
             mount->will_be_slow();
-        struct growth growth;
         off_t most;
-        const struct held_time time = hold_time(mount, out, to->fd);
+        const struct holding holding = hold(mount, out, to->fd, false);
+        struct growth growth = {.locked = holding.locked};
         err = growth_begin(mount, out, to->fd, out_offset + (off_t)length, 0, &most, &growth);
         if (!err && growth.quota && most < out_offset + (off_t)length)
             length = most > out_offset ? (size_t)(most - out_offset) : 0;
@@ -499,7 +543,8 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
                 copy_file_range(from->fd, &in_offset, to->fd, &out_offset, length, (unsigned)flags);
         err = err ? err : done < 0 ? -errno : 0;
         growth_end(mount, to->fd, &growth);
-        put_time_back(mount, out, to->fd, &time);
+        int restored = let_go(mount, out, to->fd, &holding, false);
+        err = err ? err : restored;
     }
     fdref_release(mount->fds, from);
     fdref_release(mount->fds, to);

@@ -423,17 +423,13 @@ static bool copies_much(struct mount *mount, const struct node_view *view, bool 
            st.st_size > COPY_IS_QUICK;
 }
 
-/* Takes the node's lock. Another thread takes the lead where it must be waited for, or where much
- * data is copied. */
+/* Takes the node's lock. Another thread takes the lead also where much data is copied. */
 static void lock_to_promote(struct mount *mount, const struct node_view *view, bool data,
                             off_t limit)
 {
     if (copies_much(mount, view, data, limit))
         mount->will_be_slow();
-    if (node_try_lock(mount->nodes, view->index))
-        return;
-    mount->will_be_slow();
-    node_lock(mount->nodes, view->index);
+    mount_lock_node(mount, view->index);
 }
 
 static int promote_file(struct mount *mount, uint32_t index, bool data, off_t limit,

@@ -18,12 +18,12 @@ NAMELESS = ("read,write,readv,writev,pread64,pwrite64,futex,poll,ppoll,sched_yie
 
 class Strace:
     """The system calls of a process from here on; calls() ends it and gives them. `what` is an expression of
-    strace's -e. As a context manager it ends with its block."""
+    strace's -e, `more` are further options. As a context manager it ends with its block."""
 
-    def __init__(self, pid, log, what=f"trace=!{NAMELESS}"):
+    def __init__(self, pid, log, what=f"trace=!{NAMELESS}", *more):
         self.log = log
         self.process = subprocess.Popen(
-            ["strace", "-f", "-qq", "-s", "5000", "-e", what, "-o", log, "-p", str(pid)],
+            ["strace", "-f", "-qq", "-s", "5000", "-e", what, *more, "-o", log, "-p", str(pid)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         wait_for(lambda: set(procfs.tracers(pid)) == {self.process.pid}, "strace to begin")
 

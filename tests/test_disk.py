@@ -3,12 +3,14 @@
 few: what a client is told is what it is told by the kernel's overlayfs, nothing is half done, and it
 goes on afterwards. tests/test_faults.py makes each single call fail."""
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
 import stat
 import struct
 import subprocess
+import sys
 
 import pytest
 
@@ -237,6 +239,40 @@ def test_with_writeback_a_full_disk_is_told_by_fsync(sandbox):
         fd = os.open(union.case("create") / "new", os.O_CREAT | os.O_WRONLY)
         try:
             assert refusal(lambda: (os.write(fd, LARGE), os.fsync(fd))) == "ENOSPC"
+        finally:
+            refusal(os.close, fd)
+
+
+MAP = """
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)
+os.ftruncate(fd, 600 << 10)
+mapped = mmap.mmap(fd, 0)
+mapped[:] = b"x" * len(mapped)
+try:
+    mapped.flush()
+except OSError as error:
+    print(error.errno)
+"""
+
+
+@pytest.mark.parametrize("way", ["write", "map"])
+def test_a_disk_with_room_for_a_part_of_what_is_written_back_is_told_by_fsync(sandbox, way):
+    """The kernel takes note of an error alone: what it was not told of would be lost."""
+    with union_on(sandbox, "stateless", *FULL_DISKS["space"][0]) as union:
+        union.start()
+        union.mount.options.append("writeback=on" if way == "write" else "passthrough=off")
+        union.mount.remount()
+        at = union.case("create") / "new"
+        free = os.statvfs(union.disk)
+        (pathlib.Path(union.disk) / "filler").write_bytes(b"x" * (free.f_bavail * free.f_frsize - (300 << 10)))
+        if way == "map":
+            told = run(sys.executable, "-I", "-c", MAP, at).stdout.strip()
+            assert told == str(errno.ENOSPC)
+            return
+        fd = os.open(at, os.O_CREAT | os.O_WRONLY)
+        try:
+            assert refusal(lambda: (os.write(fd, b"x" * (600 << 10)), os.fsync(fd))) == "ENOSPC"
         finally:
             refusal(os.close, fd)
 

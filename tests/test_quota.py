@@ -72,6 +72,22 @@ def test_a_write_past_it_is_refused(limited):
     os.close(fd)
 
 
+def test_where_writes_are_gathered_fsync_tells_what_did_not_fit(sandbox, store):
+    limited = Limited(sandbox, store, "stateless,writeback=on")
+    fd = limited.open("f")
+    fill(fd, LIMIT - PAGE)
+    os.fsync(fd)
+    assert limited.used() == LIMIT - PAGE
+    os.utime(fd, ns=(10**18, 10**18))
+    assert refusal(lambda: (os.pwrite(fd, b"x" * 3 * PAGE, LIMIT - PAGE), os.fsync(fd))) == "ENOSPC"
+    assert limited.used() <= LIMIT
+    os.ftruncate(fd, PAGE)
+    copy = limited.open("copy")
+    assert os.copy_file_range(fd, copy, PAGE, offset_src=0, offset_dst=0) == PAGE
+    os.posix_fallocate(copy, 0, 2 * PAGE)
+    assert limited.used() == 3 * PAGE
+
+
 def test_a_write_that_fits_in_part_is_done_in_part(limited):
     fd = limited.open("f")
     fill(fd, LIMIT - PAGE)

@@ -11,6 +11,7 @@ import os
 import pathlib
 import random
 import signal
+import stat
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ import pytest
 import harness
 import procfs
 from storekit import wait_for
-from strace_kit import Strace
+from strace_kit import Strace, calls_of
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 SECONDS = float(os.environ.get("PLYFS_TOGETHER_SECONDS", 60 if FULL else 6))
@@ -202,6 +203,73 @@ def test_what_is_told_of_a_directory_while_something_comes_up_into_it_does_not_s
         assert chmod.returncode == 0
         assert os.stat(upper / "d").st_mtime_ns == 10**18
         assert os.stat(union / "d").st_mtime_ns == 10**18
+
+
+OPEN = "import os, sys; os.close(os.open(sys.argv[1], os.O_WRONLY))"
+MAP = ("import mmap, os, sys; fd = os.open(sys.argv[1], os.O_RDWR); mapped = mmap.mmap(fd, 0); mapped[:1] = b'n'; "
+       "mapped.flush()")
+LOOK = {
+    "mode": (lambda path: os.chmod(path, 0o600), lambda st: stat.S_IMODE(st.st_mode)),
+    "owner": (lambda path: os.chown(path, 7, 8), lambda st: (st.st_uid, st.st_gid)),
+    "time": (lambda path: os.utime(path, ns=(10**18, 10**18)), lambda st: st.st_mtime_ns),
+}
+
+
+@pytest.mark.parametrize("profile, write", [("tracked", OPEN), ("stateless", MAP)], ids=["tracked-open", "stateless-map"])
+@pytest.mark.parametrize("look", LOOK)
+def test_what_a_file_is_given_while_its_data_comes_up_stays(sandbox, look, profile, write):
+    """Neither an open(2) nor a page that is written back keeps chmod(2) from the file. The moment is made long."""
+    harness.need_root()
+    harness.need_tool("strace")
+    lower, upper, work = (sandbox.directory(name) for name in ("lower", "upper", "work"))
+    (lower / "f").write_bytes(b"x" * 100000)
+    change, shown = LOOK[look]
+    with sandbox.plyfs([lower], upper, work, profile=profile) as union:
+        (union / "f").chmod(0o4755)  # its data stays below
+        daemon, = procfs.daemons(union.at)
+        with Strace(daemon, os.devnull, "inject=fdatasync:delay_enter=500000"):  # us
+            with subprocess.Popen([sys.executable, "-I", "-c", write, union / "f"]) as writer:
+                wait_for(lambda: os.stat(upper / "f").st_blocks > 0, "the data to come")
+                assert "trusted.overlay.metacopy" in os.listxattr(upper / "f"), "the moment was over"
+                change(union / "f")
+                expected = shown(os.stat(union / "f"))
+        assert writer.returncode == 0
+        assert shown(os.stat(upper / "f")) == expected
+
+
+@pytest.mark.parametrize("profile", ["stateless", "tracked"])
+def test_setuid_that_is_taken_while_a_page_is_written_back_stays_away(sandbox, profile):
+    """A page that was changed before it was given does not take it; nor does it give it back."""
+    harness.need_root()
+    harness.need_tool("strace")
+    lower, upper, work = (sandbox.directory(name) for name in ("lower", "upper", "work"))
+    options = [] if profile == "stateless" else ["passthrough=off"]
+    with sandbox.plyfs([lower], upper, work, profile=profile, options=options) as union:
+        (union / "f").write_bytes(b"x" * 8192)
+        (union / "f").chmod(0o4755)
+        daemon, = procfs.daemons(union.at)
+        with Strace(daemon, os.devnull, "inject=pwrite64:delay_exit=500000"):  # us
+            with subprocess.Popen([sys.executable, "-I", "-c", MAP, union / "f"]) as writer:
+                wait_for(lambda: (upper / "f").read_bytes()[:1] == b"n", "the page to be written")
+                (union / "f").chmod(0o600)
+        assert writer.returncode == 0
+        assert stat.S_IMODE(os.stat(upper / "f").st_mode) == 0o600
+
+
+@pytest.mark.parametrize("sync", ["fsync", "fdatasync"])
+def test_a_file_whose_data_stayed_below_is_synced_where_its_metadata_is(sandbox, profile, sync):
+    harness.need_root()
+    harness.need_tool("strace")
+    lower, upper, work = (sandbox.directory(name) for name in ("lower", "upper", "work"))
+    (lower / "f").write_bytes(b"x" * 100000)
+    log = sandbox.path / "log"
+    with sandbox.plyfs([lower], upper, work, profile=profile) as union:
+        (union / "f").chmod(0o600)
+        daemon, = procfs.daemons(union.at)
+        with open(union / "f", "rb") as file, Strace(daemon, log, "trace=fsync,fdatasync", "-y"):
+            getattr(os, sync)(file)
+    synced = [arguments[0] for _, arguments in calls_of(log)]
+    assert [str(upper / "f") in name for name in synced] == [True], synced
 
 
 # What may happen to a directory while something comes up into it, and whether that changes its time: where it does
