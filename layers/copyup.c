@@ -331,20 +331,42 @@ static int publish_in_index(const struct copyup *job, struct staged *staged)
     return err;
 }
 
+static int publish_there(const struct copyup *job, struct staged *staged)
+{
+    if (job->index_name)
+        return publish_in_index(job, staged);
+    int err = publish_at(job, staged, job->dst_dir, job->dst_name);
+    if (err == -EACCES && S_ISDIR(job->src.st_mode) && !(staged->look.st_mode & S_IWUSR) &&
+        !job->stack->layers[0].record)
+        err = publish_read_only_dir(job, staged);
+    return err;
+}
+
+/* To change what is there already needs no right to write the directory. Without privilege it is
+ * its owner's to write for the moment in which the copy gets its name. */
+static int publish_in_closed_dir(const struct copyup *job, struct staged *staged,
+                                 const struct stat *dir)
+{
+    int err = fd_chmod(job->dst_dir, "", (dir->st_mode & 07777) | 0300);
+    if (err)
+        return err;
+    err = publish_there(job, staged);
+    /* Who could open it can close it. */
+    (void)!fd_chmod(job->dst_dir, "", dir->st_mode & 07777);
+    return err;
+}
+
 /* The last step that can fail: when this does, the place is as it was. The times of the directory
  * are put back as far as that goes, as in the kernel (ovl_copy_up_workdir). */
 static int publish_now(const struct copyup *job, struct staged *staged)
 {
     struct stat before;
-    if (job->index_name)
-        return publish_in_index(job, staged);
     if (fstat(job->dst_dir, &before) < 0)
         return -errno;
-    int err = publish_at(job, staged, job->dst_dir, job->dst_name);
-    if (err == -EACCES && S_ISDIR(job->src.st_mode) && !(staged->look.st_mode & S_IWUSR) &&
-        !job->stack->layers[0].record)
-        err = publish_read_only_dir(job, staged);
-    if (!err)
+    const bool closed =
+        (before.st_mode & 0300) != 0300 && geteuid() != 0 && before.st_uid == geteuid();
+    int err = closed ? publish_in_closed_dir(job, staged, &before) : publish_there(job, staged);
+    if (!err && !job->index_name)
         (void)!copymeta_times(job->dst_dir, "", &before);
     return err;
 }
@@ -465,7 +487,9 @@ int copyup_complete(const struct stack *stack, int fd, int data, struct copied *
     if (err)
         return err;
     err = fill(stack, fd, data, before.st.st_size, copied);
-    if (!err)
+    if (err) /* on a full disk nobody else could write either */
+        (void)!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, before.st.st_size);
+    else
         err = restore(fd, &before, copied->means != COPYMEANS_NONE);
     if (!err)
         err = ovlattr_remove(stack->able.space, fd, "", OVLATTR_METACOPY);

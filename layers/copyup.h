@@ -58,7 +58,8 @@ must_check int copyup_orphan(struct copyup *job);
  * the lower one. Times and privileges stay as they were. The file is whole when the metacopy
  * attribute goes, which is the last step; until then the data below is shown, so all of it is
  * copied, also where the file is to be cut short next (as the kernel's truncate does). A crash in
- * between leaves the file as it was but for its time, which may be that of the attempt. */
+ * between leaves the file as it was but for its time, which may be that of the attempt; a failure
+ * leaves no data of the attempt either, where the filesystem can punch holes. */
 must_check int copyup_complete(const struct stack *stack, int fd, int data, struct copied *copied);
 
 /* Whether the copy-up of all of `data`, a file open for reading, would move nothing, because the

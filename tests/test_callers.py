@@ -534,3 +534,50 @@ def test_an_owner_of_his_own_mount_may_to_what_is_read_only_what_he_may_on_a_pla
     umount(guest.at)
     guest.mount(*guest.own(lowers=[lower]), **guest.who)
     assert as_guest(lambda: {name: oct(os.lstat(f"{guest.at}/{name}").st_mode) for name in sorted(os.listdir(guest.at))}) == expected[1]
+
+
+CLOSED = (0o555, 0o511, 0o100)
+
+
+def change_inside(at):
+    """What is in a directory that its owner may not write is his to change all the same."""
+    done = []
+    for mode in CLOSED:
+        where = f"{at}/{mode:o}"
+        done += [attempt(os.chmod, f"{where}/file", 0o600), attempt(put, f"{where}/other", "changed"),
+                 attempt(os.utime, f"{where}/hard", (7, 7)), attempt(os.utime, f"{where}/sub", (7, 7)),
+                 attempt(put, f"{where}/sub/in", "changed"), attempt(put, f"{where}/new", "new"),
+                 attempt(os.rename, f"{where}/file", f"{where}/moved"), attempt(os.unlink, f"{where}/other")]
+    return done, closed_contents(at)
+
+
+def closed_contents(at):
+    return [(oct(os.stat(f"{at}/{mode:o}").st_mode), os.stat(f"{at}/{mode:o}").st_mtime_ns,
+             [(oct(os.stat(path).st_mode), attempt(get, path)) for path in
+              (f"{at}/{mode:o}/{name}" for name in ("file", "other", "hard", "sub/in"))]) for mode in CLOSED]
+
+
+def lay_closed(top):
+    for mode in CLOSED:
+        where = f"{top}/{mode:o}"
+        os.makedirs(f"{where}/sub")
+        for name in ("file", "other", "hard", "sub/in"):
+            put(f"{where}/{name}", name)
+        os.link(f"{where}/hard", f"{top}/{mode:o}-hard")
+        os.chmod(f"{where}/sub", 0o555)
+        os.utime(where, ns=(10**18, 10**18))
+        os.chmod(where, mode)
+    run("chown", "-R", f"{NOBODY.pw_uid}:{NOBODY.pw_gid}", top)
+
+
+def test_what_is_in_a_directory_that_its_owner_may_not_write_is_his_to_change(guest, sandbox):
+    plain = sandbox.directory("plain")
+    lower = sandbox.directory("closed")
+    for top in (plain, lower):
+        lay_closed(top)
+    guest.mount(*guest.own(lowers=[lower]), **guest.who)
+    expected, found = (as_guest(change_inside, str(top)) for top in (plain, guest.at))
+    assert found == expected
+    umount(guest.at)
+    guest.mount(*guest.own(lowers=[lower]), **guest.who)
+    assert as_guest(closed_contents, guest.at) == expected[1]

@@ -243,6 +243,18 @@ def test_with_writeback_a_full_disk_is_told_by_fsync(sandbox):
             refusal(os.close, fd)
 
 
+@pytest.mark.parametrize("kind", ["stateless", "tracked"])
+def test_data_that_finds_no_room_to_come_up_takes_none(sandbox, kind):
+    with union_on(sandbox, kind, *FULL_DISKS["space"][0]) as union:
+        (union.lower / "big").write_bytes(b"x" * (12 << 20))
+        union.start()
+        os.chmod(union.mount / "big", 0o600)
+        before = os.statvfs(union.disk).f_bavail
+        assert refusal(write, union.mount / "big", b"y", os.O_WRONLY | os.O_APPEND) == "ENOSPC"
+        assert os.statvfs(union.disk).f_bavail == before
+        assert (union.mount / "big").stat().st_size == 12 << 20
+
+
 MAP = """
 import mmap, os, sys
 fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)
