@@ -386,9 +386,9 @@ static void fix_rare_attr(struct mount *mount, const struct node_view *view,
 {
     struct spot below;
     struct stat data;
-    if (!node_is(view, NODE_UPPER) || !view->more)
+    if (!view->more)
         return;
-    if (view->more->index_name) {
+    if (node_is(view, NODE_UPPER) && view->more->index_name) {
         /* The index entry is a link that is not shown. */
         nlink_t fallback = st->st_nlink > 0 ? st->st_nlink - 1 : 0;
         st->st_nlink = linkindex_shown(mount_stack(mount, view), spot->ref->fd, spot->name,

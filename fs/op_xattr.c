@@ -270,7 +270,8 @@ static void tell_provenance(fuse_req_t req, uint64_t ino, const char *name, size
 
 /* Leaves out what is private and undoes escapes, in place, in a plain tree only what provenance.h
  * answers for; returns the new length. */
-static size_t show_names(const struct stack *stack, enum ovlwhere where, char *names, size_t length)
+static size_t show_names(const struct mount *mount, const struct stack *stack, enum ovlwhere where,
+                         char *names, size_t length)
 {
     char buffer[XATTR_NAME_MAX + 1];
     size_t kept = 0;
@@ -282,6 +283,8 @@ static size_t show_names(const struct stack *stack, enum ovlwhere where, char *n
         else if (where != OVLWHERE_PLAIN)
             shown = ovlattr_unescape(stack->able.space, shown, buffer);
         if (shown && stack->recorded && record_is_name(shown))
+            shown = NULL;
+        if (shown && !mount->rules.acl && is_acl(shown))
             shown = NULL;
         if (shown && !provenance_is(shown)) {
             size_t shown_size = strlen(shown) + 1;
@@ -323,7 +326,7 @@ static ssize_t shown_names(struct mount *mount, const struct node_view *view, ch
     enum ovlwhere where = plain             ? OVLWHERE_PLAIN
                           : view->layer > 0 ? OVLWHERE_SEALED
                                             : ovlwhere_upper(stack->able.space);
-    length = (ssize_t)show_names(stack, where, names, (size_t)length);
+    length = (ssize_t)show_names(mount, stack, where, names, (size_t)length);
     if (length > 0)
         node_set_flags(mount->nodes, view->index, NODE_DRESSED, 0);
     else if (!plain)

@@ -584,6 +584,15 @@ def test_the_drop_in_form_accepts_what_engines_send_together(place):
     assert os.path.exists(place.work / "work/incompat/volatile")
 
 
+def test_with_noacl_no_list_is_named_that_cannot_be_read(place):
+    need_tool("setfacl")
+    run("setfacl", "-m", "u:1234:r", place.low / "f")
+    place.box.regard(place.low)
+    place.mount(*place.drop_in("-o", "noacl"))
+    assert attempt(os.getxattr, place.at / "f", "system.posix_acl_access") == "ENOTSUP"
+    assert "system.posix_acl_access" not in os.listxattr(place.at / "f")
+
+
 @pytest.mark.parametrize("option, flag", [
     ("nosuid", os.ST_NOSUID), ("nodev", os.ST_NODEV), ("noexec", os.ST_NOEXEC),
     ("noatime", os.ST_NOATIME), ("ro", os.ST_RDONLY)])

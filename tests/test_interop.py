@@ -461,6 +461,18 @@ def test_metacopy_is_sparse_and_keeps_the_size(full):
     assert attribute(full.upper / "d/big", "metacopy") == b""
 
 
+def test_a_metacopy_of_a_lower_layer_has_the_blocks_of_its_data(sandbox):
+    need_root()
+    base, middle, work = (sandbox.directory(name) for name in ("base", "middle", "work"))
+    (base / "f").write_bytes(b"x" * 100_000)
+    with sandbox.kernel([base], middle, work, options=ALL) as kernel:
+        (kernel / "f").chmod(0o600)
+    with sandbox.plyfs([middle, base]) as union:
+        for words in ("%b", "%b %w", "%b"):  # the time of birth comes in another way
+            blocks = run("stat", "-c", words, union / "f").stdout.split()[0]
+            assert int(blocks) == os.stat(base / "f").st_blocks, words
+
+
 def test_the_data_write_ends_the_metacopy(full):
     with full.ours() as mount:
         os.chmod(mount / "d/big", 0o600)
