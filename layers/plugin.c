@@ -159,10 +159,11 @@ int plugin_open(const char *name, int seconds, struct plugin **plugin, struct pl
     int err = pluginplace_find(name, &opened->place, fault);
     if (err)
         return err;
-    opened->post = pluginpost_create(&opened->place);
-    if (!opened->post)
-        return plugin_wrong(fault, -ENOMEM, "plugin \"%s\": it cannot be spoken to", name);
-    err = activate(opened, fault);
+    err = pluginpost_create(&opened->place, &opened->post, fault);
+    if (err == -ENOMEM)
+        return plugin_wrong(fault, err, "plugin \"%s\": it cannot be spoken to", name);
+    if (!err)
+        err = activate(opened, fault);
     if (!err)
         *plugin = steal_ptr(&opened);
     return err;

@@ -4,14 +4,54 @@
  * no other scheme, no redirect, no proxy, no compression that could swell.
  *
  * Cost: one connection for each question, as Docker's plug-ins expect; headers and body are counted
- * together against the same bound, since libcurl keeps headers too.
+ * together against the same bound, since libcurl keeps headers too. libcurl itself is loaded when a
+ * plug-in is spoken to for the first time: with all that it needs in turn it would take almost half
+ * of the time in which any other command starts.
  */
 #include "pluginpost.h"
 
 #include "moment.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
+#include <pthread.h>
 #include <string.h>
+
+/* What is used of it. */
+static struct {
+    CURL *(*init)(void);
+    CURLcode (*set)(CURL *curl, CURLoption option, ...);
+    CURLcode (*get)(CURL *curl, CURLINFO info, ...);
+    CURLcode (*perform)(CURL *curl);
+    void (*finish)(CURL *curl);
+    const char *(*words)(CURLcode code);
+    struct curl_slist *(*append)(struct curl_slist *list, const char *text);
+    void (*free_all)(struct curl_slist *list);
+} lib;
+static char unloaded[256]; /* why it is not there; "" when it is */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void load(void)
+{
+    const struct {
+        const char *name;
+        void *place;
+    } calls[] = {
+        {"curl_easy_init", &lib.init},      {"curl_easy_setopt", &lib.set},
+        {"curl_easy_getinfo", &lib.get},    {"curl_easy_perform", &lib.perform},
+        {"curl_easy_cleanup", &lib.finish}, {"curl_easy_strerror", &lib.words},
+        {"curl_slist_append", &lib.append}, {"curl_slist_free_all", &lib.free_all},
+    };
+    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    for (size_t i = 0; library && i < sizeof(calls) / sizeof(calls[0]); i++) {
+        void *call = dlsym(library, calls[i].name);
+        memcpy(calls[i].place, &call, sizeof(call));
+        if (!call)
+            library = NULL;
+    }
+    const char *why = library ? "" : dlerror();
+    snprintf(unloaded, sizeof(unloaded), "%s", why ? why : "libcurl.so.4 lacks what is needed");
+}
 
 struct pluginpost {
     CURL *curl;
@@ -79,42 +119,42 @@ static CURLcode set_tls(struct pluginpost *post)
     const struct pluginplace *place = post->place;
     CURLcode code = CURLE_OK;
     if (place->ca)
-        code = curl_easy_setopt(post->curl, CURLOPT_CAINFO, place->ca);
+        code = lib.set(post->curl, CURLOPT_CAINFO, place->ca);
     if (!code && place->certificate)
-        code = curl_easy_setopt(post->curl, CURLOPT_SSLCERT, place->certificate);
+        code = lib.set(post->curl, CURLOPT_SSLCERT, place->certificate);
     if (!code && place->key)
-        code = curl_easy_setopt(post->curl, CURLOPT_SSLKEY, place->key);
+        code = lib.set(post->curl, CURLOPT_SSLKEY, place->key);
     if (!code && place->trusting)
-        code = curl_easy_setopt(post->curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        code = lib.set(post->curl, CURLOPT_SSL_VERIFYPEER, 0L);
     if (!code && place->trusting)
-        code = curl_easy_setopt(post->curl, CURLOPT_SSL_VERIFYHOST, 0L);
+        code = lib.set(post->curl, CURLOPT_SSL_VERIFYHOST, 0L);
     return code;
 }
 
 static CURLcode set_up(struct pluginpost *post)
 {
     CURL *curl = post->curl;
-    CURLcode code = curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    CURLcode code = lib.set(curl, CURLOPT_NOSIGNAL, 1L);
     if (!code && post->place->socket)
-        code = curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, post->place->socket);
+        code = lib.set(curl, CURLOPT_UNIX_SOCKET_PATH, post->place->socket);
     if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+        code = lib.set(curl, CURLOPT_PROTOCOLS_STR, "http,https");
     if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_PROXY, "");
+        code = lib.set(curl, CURLOPT_PROXY, "");
     if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L);
+        code = lib.set(curl, CURLOPT_FORBID_REUSE, 1L);
     if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_HTTPHEADER, post->headers);
+        code = lib.set(curl, CURLOPT_HTTPHEADER, post->headers);
     if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, post->words);
+        code = lib.set(curl, CURLOPT_ERRORBUFFER, post->words);
     if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, take_header);
+        code = lib.set(curl, CURLOPT_HEADERFUNCTION, take_header);
     if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_HEADERDATA, post);
+        code = lib.set(curl, CURLOPT_HEADERDATA, post);
     if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
+        code = lib.set(curl, CURLOPT_WRITEFUNCTION, take_body);
     if (!code)
-        code = curl_easy_setopt(curl, CURLOPT_WRITEDATA, post);
+        code = lib.set(curl, CURLOPT_WRITEDATA, post);
     return code ? code : set_tls(post);
 }
 
@@ -127,7 +167,7 @@ static bool set_headers(struct pluginpost *post)
         "Expect:",
     };
     for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
-        struct curl_slist *longer = curl_slist_append(post->headers, headers[i]);
+        struct curl_slist *longer = lib.append(post->headers, headers[i]);
         if (!longer)
             return false;
         post->headers = longer;
@@ -135,25 +175,33 @@ static bool set_headers(struct pluginpost *post)
     return true;
 }
 
-struct pluginpost *pluginpost_create(const struct pluginplace *place)
+int pluginpost_create(const struct pluginplace *place, struct pluginpost **created,
+                      struct plugin_fault *fault)
 {
+    pthread_once(&once, load);
+    if (unloaded[0])
+        return plugin_wrong(
+            fault, -ENOPKG,
+            "a plug-in needs libcurl (the package libcurl4), which cannot be loaded: %s", unloaded);
     struct pluginpost *post = calloc(1, sizeof(*post));
     if (!post)
-        return NULL;
+        return -ENOMEM;
     post->place = place;
-    post->curl = curl_easy_init();
-    if (post->curl && set_headers(post) && set_up(post) == CURLE_OK)
-        return post;
+    post->curl = lib.init();
+    if (post->curl && set_headers(post) && set_up(post) == CURLE_OK) {
+        *created = post;
+        return 0;
+    }
     pluginpost_destroy(post);
-    return NULL;
+    return -ENOMEM;
 }
 
 void pluginpost_destroy(struct pluginpost *post)
 {
     if (!post)
         return;
-    curl_easy_cleanup(post->curl);
-    curl_slist_free_all(post->headers);
+    lib.finish(post->curl);
+    lib.free_all(post->headers);
     free(post->body);
     free(post);
 }
@@ -192,7 +240,7 @@ static int give_answer(struct pluginpost *post, struct pluginpost_answer *answer
 {
     if (!post->body)
         post->body = malloc(1);
-    if (!post->body || curl_easy_getinfo(post->curl, CURLINFO_RESPONSE_CODE, &answer->status))
+    if (!post->body || lib.get(post->curl, CURLINFO_RESPONSE_CODE, &answer->status))
         return -ENOMEM;
     post->body[post->size] = 0;
     answer->size = post->size;
@@ -209,9 +257,9 @@ static int ask_once(struct pluginpost *post, int64_t end, struct pluginpost_answ
     if (left <= 0)
         return plugin_wrong(fault, -ETIMEDOUT, "no answer in time");
     forget_answer(post);
-    if (curl_easy_setopt(post->curl, CURLOPT_TIMEOUT_MS, (long)left) != CURLE_OK)
+    if (lib.set(post->curl, CURLOPT_TIMEOUT_MS, (long)left) != CURLE_OK)
         return -EINVAL;
-    CURLcode code = curl_easy_perform(post->curl);
+    CURLcode code = lib.perform(post->curl);
     int err = errno_of(code, again);
     /* An answer that was begun is all the answer there is; asking again could do the thing twice.
      */
@@ -224,8 +272,7 @@ static int ask_once(struct pluginpost *post, int64_t end, struct pluginpost_answ
     if (err == -ETIMEDOUT)
         return plugin_wrong(fault, err, "no answer in time");
     if (err)
-        return plugin_wrong(fault, err, "%s",
-                            post->words[0] ? post->words : curl_easy_strerror(code));
+        return plugin_wrong(fault, err, "%s", post->words[0] ? post->words : lib.words(code));
     return give_answer(post, answer);
 }
 
@@ -245,9 +292,9 @@ int pluginpost_ask(struct pluginpost *post, const char *path, const char *text, 
     int length = snprintf(url, sizeof(url), "%s%s", post->place->url, path);
     if (length < 0 || (size_t)length >= sizeof(url))
         return plugin_wrong(fault, -EINVAL, "its address is too long");
-    if (curl_easy_setopt(post->curl, CURLOPT_URL, url) ||
-        curl_easy_setopt(post->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(text)) ||
-        curl_easy_setopt(post->curl, CURLOPT_COPYPOSTFIELDS, text))
+    if (lib.set(post->curl, CURLOPT_URL, url) ||
+        lib.set(post->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(text)) ||
+        lib.set(post->curl, CURLOPT_COPYPOSTFIELDS, text))
         return -ENOMEM;
     for (unsigned tries = 0;; tries++) {
         bool again;

@@ -17,8 +17,9 @@ enum { PLUGINPOST_MOST = 4 << 20 };
 
 struct pluginpost;
 
-/* `place` is borrowed as long as it lives. NULL when out of memory. */
-struct pluginpost *pluginpost_create(const struct pluginplace *place);
+/* `place` is borrowed as long as it lives. -ENOPKG without libcurl, told in `fault`; -ENOMEM. */
+must_check int pluginpost_create(const struct pluginplace *place, struct pluginpost **post,
+                                 struct plugin_fault *fault);
 void pluginpost_destroy(struct pluginpost *post);
 
 struct pluginpost_answer {

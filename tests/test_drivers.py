@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import is_mounted, need, need_root, need_tool, run, umount
+from harness import PLYFS, is_mounted, need, need_root, need_tool, run, umount
 from storekit import Store, wait_for
 
 
@@ -237,3 +237,14 @@ def test_rclone_serves_volumes_and_comes_back_after_it_was_killed(drivers):
     drivers.plyfs("volume", "rm", "vol")
     assert drivers.rows() == {}
     assert (remote / "file").read_text() == "far away"
+
+
+def test_without_libcurl_all_but_plugins_can_be_used(drivers):
+    """It is loaded when a plug-in is spoken to. Nothing lies over it but in a mount namespace of its own."""
+    drivers.fake()
+    hidden = ("for lib in $(ldconfig -p | sed -n 's/.*libcurl\\.so\\.4 .*=> //p'); do mount --bind /dev/null $lib; done; "
+              f"{PLYFS} volume create local && {PLYFS} volume create -d fake remote")
+    done = run("unshare", "--mount", "--propagation", "private", "sh", "-c", hidden, env=drivers.env, check=False)
+    assert done.returncode != 0
+    assert "volume remote" in done.stderr and "libcurl4" in done.stderr, done.stderr
+    assert list(drivers.rows()) == ["local"]
