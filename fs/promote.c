@@ -302,8 +302,19 @@ static int promote_orphan(struct mount *mount, const struct node_view *view,
     return ref ? 0 : -ENOMEM;
 }
 
+/* Its data; or none, where none is wanted and there is no room. */
+static int bring_data(struct mount *mount, const struct node_view *view, int fd, off_t limit,
+                      struct copyup *job)
+{
+    cleanup_fd int data = find_metacopy_data(mount, view);
+    int err = data < 0 ? data : copyup_complete(job->stack, fd, data, &job->copied);
+    const bool full = err == -ENOSPC || err == -EDQUOT;
+    return full && limit == 0 ? copyup_complete_empty(job->stack, fd) : err;
+}
+
 /* Brings the data of a metacopy file up. */
-static int complete(struct mount *mount, const struct node_view *view, struct purpose *purpose)
+static int complete(struct mount *mount, const struct node_view *view, off_t limit,
+                    struct purpose *purpose)
 {
     struct copyup job = {.stack = mount_stack(mount, view), .src_layer = view->more->data_layer};
     struct spot spot;
@@ -316,12 +327,9 @@ static int complete(struct mount *mount, const struct node_view *view, struct pu
     spot_finish(mount, &spot);
     if (fd < 0)
         return fd;
-    cleanup_fd int data = find_metacopy_data(mount, view);
-    if (data < 0)
-        return data;
     err = fd_stat(fd, "", &job.src);
     if (!err)
-        err = copyup_complete(job.stack, fd, data, &job.copied);
+        err = bring_data(mount, view, fd, limit, &job);
     if (err)
         return err;
     node_set_flags(mount->nodes, view->index, 0, NODE_METACOPY);
@@ -390,7 +398,7 @@ static int copy_locked(struct mount *mount, const struct node_view *view, bool d
                        struct purpose *purpose)
 {
     if (node_is(view, NODE_UPPER))
-        return complete(mount, view, purpose);
+        return complete(mount, view, limit, purpose);
     if (node_is(view, NODE_ORPHAN))
         return promote_orphan(mount, view, purpose);
     return copy_file(mount, view, data, limit, purpose);

@@ -498,6 +498,13 @@ int copyup_complete(const struct stack *stack, int fd, int data, struct copied *
     return err;
 }
 
+int copyup_complete_empty(const struct stack *stack, int fd)
+{
+    if (ftruncate(fd, 0) < 0)
+        return -errno;
+    return ovlattr_remove(stack->able.space, fd, "", OVLATTR_METACOPY);
+}
+
 bool copyup_moves_nothing(const struct stack *stack, int data)
 {
     if (!stack->able.tmpfile)

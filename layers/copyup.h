@@ -62,6 +62,11 @@ must_check int copyup_orphan(struct copyup *job);
  * leaves no data of the attempt either, where the filesystem can punch holes. */
 must_check int copyup_complete(const struct stack *stack, int fd, int data, struct copied *copied);
 
+/* The same of a file that is to be empty next, where there is no room for its data. Its times are
+ * those of the cut. A crash in between leaves it empty, though the kernel's overlayfs, which looks
+ * at the mark and not at the size, reads the data below from it. */
+must_check int copyup_complete_empty(const struct stack *stack, int fd);
+
 /* Whether the copy-up of all of `data`, a file open for reading, would move nothing, because the
  * upper can share its extents: it is tried. */
 bool copyup_moves_nothing(const struct stack *stack, int data);

@@ -255,6 +255,29 @@ def test_data_that_finds_no_room_to_come_up_takes_none(sandbox, kind):
         assert (union.mount / "big").stat().st_size == 12 << 20
 
 
+EMPTY = {"open": lambda path: open(path, "w", encoding="ascii").close(), "truncate": lambda path: os.truncate(path, 0)}
+
+
+@pytest.mark.parametrize("way", EMPTY)
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_what_is_emptied_needs_no_room_for_the_data_that_it_had(sandbox, kind, way):
+    """The kernel's overlayfs needs none for open(2), though for truncate(2) it does."""
+    with union_on(sandbox, kind, *FULL_DISKS["space"][0]) as union:
+        (union.lower / "big").write_bytes(b"x" * (12 << 20))
+        union.start()
+        os.chmod(union.mount / "big", 0o600)
+        os.utime(union.mount / "big", ns=(10**18, 10**18))
+        EMPTY[way](union.mount / "big")
+        for _ in range(2):
+            st = (union.mount / "big").stat()
+            assert (st.st_size, stat.S_IMODE(st.st_mode), st.st_mtime_ns > 10**18) == (0, 0o600, True)
+            with open(union.mount / "big", "ab") as file:
+                file.write(b"new")
+            assert (union.mount / "big").read_bytes() == b"new"
+            EMPTY[way](union.mount / "big")
+            union.mount.remount()
+
+
 MAP = """
 import mmap, os, sys
 fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)
