@@ -672,16 +672,24 @@ static int take_link(const struct entry *entry, struct explain *explain)
     if (!entry || !entry->present || entry->layer != 0 || entry->linked || !entry->index_name ||
         !explain->present || explain->winner == 0)
         return 0;
-    struct explain_layer *upper = &explain->at[0], *below = NULL;
-    for (unsigned i = 0; i < explain->count; i++)
+    struct explain_layer *upper = &explain->at[0], *below = NULL, *data = NULL;
+    for (unsigned i = 0; i < explain->count; i++) {
         below = explain->at[i].slot == explain->winner ? &explain->at[i] : below;
+        data = explain->at[i].state == EXPLAIN_DATA ? &explain->at[i] : data;
+    }
     upper->state = EXPLAIN_WINS;
     upper->there = true;
     upper->st = entry->st;
     upper->metacopy = entry->metacopy;
     explain->winner = 0;
-    below->state = entry->metacopy ? EXPLAIN_DATA : EXPLAIN_HIDDEN;
-    return cause_set(&below->by, EXPLAIN_BY_LINK, 0, upper->path, NULL);
+    below->state = EXPLAIN_HIDDEN;
+    /* What lies below may be a metacopy itself, whose data is then that of the upper inode. */
+    struct explain_layer *source = data ? data : below;
+    source->state = entry->metacopy ? EXPLAIN_DATA : EXPLAIN_HIDDEN;
+    int err = cause_set(&below->by, EXPLAIN_BY_LINK, 0, upper->path, NULL);
+    return err || !data || entry->metacopy
+               ? err
+               : cause_set(&data->by, EXPLAIN_BY_LINK, 0, upper->path, NULL);
 }
 
 int explain_path(const struct stack *stack, const char *path, const struct entry *entry,

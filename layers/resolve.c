@@ -542,46 +542,24 @@ static int consult_index(const struct stack *stack, const struct found *found, s
 
 /* ---- the two halves ---- */
 
-/* A file or directory that the sealed sources show. `found` is the first step of `walk`. */
-static int settle_lower(struct walk *walk, struct found *found, struct entry *entry)
+/* Where the data of a file of a sealed layer lies, if it is a metacopy; else nothing is done. In
+ * the lowest layer nothing lies beneath that a mark could mean. A file that has a size and no
+ * blocks is asked all the same: as in the kernel, a metacopy without data is an error, not zeros.
+ */
+static int settle_data(struct walk *walk, const struct found *found, struct entry *entry)
 {
-    const struct stack *stack = walk->stack;
-    entry->present = true;
-    entry->st = found->st;
-    entry->layer = found->layer;
-    entry->ino = stack_ino(stack, found->layer, found->st.st_ino);
-    if (S_ISDIR(found->st.st_mode)) {
-        return collect_dirs(walk, found, entry);
-    }
-    if (found->st.st_nlink > 1 && stack->index >= 0) {
-        int err = consult_index(stack, found, entry);
-        if (err)
-            return err;
-        if (entry->layer == 0 && !entry->metacopy)
-            return 0;
-        if (entry->layer == 0) {
-            /* The copied-up inode has metadata alone: its data is what this name shows below. */
-            entry->data.layer = found->layer;
-            entry->data.path = steal_ptr(&found->path);
-            entry->st.st_blocks = found->st.st_blocks;
-            return 0;
-        }
-    }
-    /* In the lowest layer nothing lies beneath that a mark could mean. A file that has a size and
-     * no blocks is asked all the same: as in the kernel, a metacopy without data is an error, not
-     * zeros. */
     const bool has_data = found->st.st_size == 0 || found->st.st_blocks > 0;
     if (!S_ISREG(found->st.st_mode) || (found->last && has_data))
         return 0;
     const char *leaf;
     int err = 0;
-    struct fdref *ref = found_parent(stack, found, &leaf, &err);
+    struct fdref *ref = found_parent(walk->stack, found, &leaf, &err);
     if (!ref)
         return err;
     ovlset attrs;
     char *value;
     err = read_metacopy(ref->fd, leaf, &attrs, &value);
-    fdref_release(stack->fds, ref);
+    fdref_release(walk->stack->fds, ref);
     if (err || !ovlset_has(attrs, OVLATTR_METACOPY))
         return err;
     if (!value && walk->from) {
@@ -592,6 +570,31 @@ static int settle_lower(struct walk *walk, struct found *found, struct entry *en
     if (value)
         err = walk_redirect(walk, found->layer, value);
     return err ? err : collect_data(walk, entry);
+}
+
+/* A file or directory that the sealed sources show. `found` is the first step of `walk`. */
+static int settle_lower(struct walk *walk, struct found *found, struct entry *entry)
+{
+    const struct stack *stack = walk->stack;
+    int err = 0;
+    entry->present = true;
+    entry->st = found->st;
+    entry->layer = found->layer;
+    entry->ino = stack_ino(stack, found->layer, found->st.st_ino);
+    if (S_ISDIR(found->st.st_mode))
+        return collect_dirs(walk, found, entry);
+    if (found->st.st_nlink > 1 && stack->index >= 0)
+        err = consult_index(stack, found, entry);
+    if (err || (entry->layer == 0 && !entry->metacopy))
+        return err;
+    err = settle_data(walk, found, entry);
+    if (!err && entry->layer == 0 && !entry->data.path) {
+        /* The copied-up inode has metadata alone: its data is what this name shows below. */
+        entry->data.layer = found->layer;
+        entry->data.path = steal_ptr(&found->path);
+        entry->st.st_blocks = found->st.st_blocks;
+    }
+    return err;
 }
 
 /* The topmost layer that has the name, as walk_next(). */
@@ -749,6 +752,15 @@ int resolve_name(const struct stack *stack, int upper, const struct sources *sou
     int white = err == 0 ? 1 : files ? whiteout_file_exists(upper, name) : 0;
     entry->whiteout = white > 0;
     return white ? (white < 0 ? white : 0) : resolve_lower(stack, sources, name, entry);
+}
+
+int resolve_beneath_index(const struct stack *stack, const struct sources *sources,
+                          const char *name, struct entry *entry)
+{
+    struct stack unindexed = *stack;
+    unindexed.index = -1;
+    *entry = (struct entry){0};
+    return resolve_lower(&unindexed, sources, name, entry);
 }
 
 int resolve_root(const struct stack *stack, struct entry *entry)

@@ -20,6 +20,11 @@
 must_check int resolve_name(const struct stack *stack, int upper, const struct sources *sources,
                             const char *name, struct entry *entry);
 
+/* The same of what the sealed sources have of `name` themselves, where with the index it stands for
+ * an inode that was copied up through another name. */
+must_check int resolve_beneath_index(const struct stack *stack, const struct sources *sources,
+                                     const char *name, struct entry *entry);
+
 /* Resolves the root directory itself. */
 must_check int resolve_root(const struct stack *stack, struct entry *entry);
 

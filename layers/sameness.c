@@ -7,6 +7,7 @@
 #include "attrlist.h"
 #include "fd.h"
 #include "place.h"
+#include "resolve.h"
 
 #include <limits.h>
 #include <string.h>
@@ -138,31 +139,14 @@ static int compare(const struct stack *stack, struct side *now, struct side *was
     return 0;
 }
 
-/* With the index a name in the layers stands for the inode that was copied up through another: what
- * lies there itself is the first of that name. */
-static int find_beneath_index(const struct stack *stack, const struct change *change,
-                              struct entry *found)
-{
-    const struct sources *below = change->below;
-    int err = -ENOENT;
-    for (unsigned i = 0; below && i < below->count && err == -ENOENT; i++) {
-        struct fdref *dir = stack_lower_dir(stack, below->at[i].layer, below->at[i].path, &err);
-        if (!dir)
-            return err;
-        err = fd_stat(dir->fd, change->name, &found->st);
-        found->layer = below->at[i].layer;
-        fdref_release(stack->fds, dir);
-    }
-    found->present = !err;
-    return err;
-}
-
 int sameness_find(const struct stack *stack, const struct change *change, unsigned *differs,
                   struct sameness_watch *watch)
 {
-    struct entry beneath = {0};
+    cleanup_entry struct entry beneath = {0};
     const bool indexed = change->was->index_name && change->was->layer == 0;
-    int err = indexed ? find_beneath_index(stack, change, &beneath) : 0;
+    int err = indexed ? resolve_beneath_index(stack, change->below, change->name, &beneath) : 0;
+    if (!err && indexed && !beneath.present)
+        err = -ENOENT;
     if (err)
         return err;
     struct side now = {.change = *change, .st = change->entry->st};

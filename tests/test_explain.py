@@ -463,6 +463,21 @@ def test_a_hard_link_whose_metadata_the_kernel_copied_up_by_another_name(kernel)
     assert says("/b") == "visible upper: upper wins data 1:/b, 1 data < hard link upper:/b"
 
 
+METACOPY_OF_TWO_NAMES = "f 1/a text, m 2/a, r 2/a /a, h 2/b 2/a"
+
+
+def test_a_hard_link_of_a_metacopy_that_the_kernel_copied_up_by_another_name(kernel):
+    says = kernel(METACOPY_OF_TWO_NAMES, lambda at: os.chmod(at / "a", 0o600))
+    assert says("/b") == "visible upper: upper wins data 1:/a, 2 hidden to /a data 1:/a < hard link upper:/b, " \
+        "1 data at /a"
+
+
+def test_a_hard_link_of_a_metacopy_whose_data_the_kernel_copied_up_by_another_name(kernel):
+    says = kernel(METACOPY_OF_TWO_NAMES, lambda at: (at / "a").write_text("changed"))
+    assert says("/b") == "visible upper: upper wins, 2 hidden to /a data None:None < hard link upper:/b, " \
+        "1 hidden at /a < hard link upper:/b"
+
+
 def test_an_upper_of_a_mount_that_is_in_use_is_read(sandbox):
     need_root()
     make(sandbox.path, "f 1/a, f 1/b")

@@ -414,6 +414,37 @@ def test_redirect_of_a_file_follows_the_redirects_of_the_layers_from_above(sandb
             assert_same(shown, listing(native), "plyfs (left), the kernel (right)")
 
 
+def linked_metacopy_layers(sandbox):
+    """A metacopy file of two names over the file of its data, and that again in the upper: by the kernel."""
+    base, top, upper = (sandbox.directory(name) for name in ("base", "top", "upper"))
+    (base / "f").write_text("data" * 1000)
+    os.link(base / "f", base / "g")
+    with sandbox.kernel([base], top, sandbox.directory("work"), options=ALL) as union:
+        os.chmod(union / "f", 0o600)
+        os.link(union / "f", union / "h")
+    work = sandbox.directory("work")
+    with sandbox.kernel([top, base], upper, work, options=ALL) as union:
+        os.chmod(union / "f", 0o640)
+    return [top, base], upper, work
+
+
+def test_the_data_of_a_metacopy_over_another_is_found_through_the_index(sandbox, profile):
+    """What a name of the index shows beneath may be a metacopy itself, which has no data to give."""
+    layers, upper, work = linked_metacopy_layers(sandbox)
+    with sandbox.kernel(layers, upper, work, options=ALL) as native:
+        shown = listing(native)
+    with sandbox.plyfs(layers, upper, work, profile=profile) as union:
+        for name in ("h", "f", "g"):    # the one that was not copied up is the first to be looked up
+            assert (union / name).read_text() == "data" * 1000, name
+        assert_same(shown, listing(union), "the kernel (left), plyfs (right)")
+        with open(union / "h", "a") as file:
+            file.write("more")
+    with sandbox.kernel(layers, upper, work, options=ALL) as native:
+        for name in ("f", "h"):
+            assert (native / name).read_text() == "data" * 1000 + "more", name
+        assert (native / "g").read_text() == "data" * 1000
+
+
 def test_without_an_index_no_name_is_given_to_a_file_of_a_layer(sandbox, profile):
     """Whose names part at copy-up, its file is gone with the name, as in the kernel. One more name in the
     upper would be a way for writes into the layer."""

@@ -125,6 +125,23 @@ def test_hard_links_are_one_file(full):
     assert full.waste()["Totals"]["Metadata"] == {"Files": 1, "Bytes": 70_000}
 
 
+def test_a_hard_link_of_a_metacopy_is_compared_by_its_data(store):
+    """What a layer has of the name may be a metacopy, which holds zeros."""
+    need_root()
+    base, top = store.sandbox.directory("base"), store.sandbox.directory("top")
+    (base / "linked").write_bytes(os.urandom(40_000))
+    (top / "linked").touch()
+    os.truncate(top / "linked", 40_000)
+    os.setxattr(top / "linked", "trusted.overlay.metacopy", b"")
+    os.setxattr(top / "linked", "trusted.overlay.redirect", b"/linked")
+    os.link(top / "linked", top / "other")
+    store.plyfs("create", "--name", "web", "--lower", top, "--lower", base, "-o", "metacopy=off")
+    web = store.mount("web", store.sandbox.directory("mnt"))
+    os.chmod(web / "other", 0o600)
+    files = json.loads(store.plyfs("waste", "--json", "web").stdout)["Files"]
+    assert [(file["State"], file["Wasted"]) for file in files] == [("metadata", 40_000)]
+
+
 def test_what_is_new_deleted_or_of_another_type_is_no_waste(full):
     (full / "new").write_text("new")
     os.unlink(full / "same")
