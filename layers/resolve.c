@@ -507,6 +507,16 @@ static int collect_data(struct walk *walk, struct entry *entry)
 
 /* ---- the hard-link index ---- */
 
+/* Whether the names of a lower file are kept together: what its upper inode is on disk must be able
+ * to carry the count, and user.* goes on files and directories alone (xattr(7)). Of anything else
+ * the names part at copy-up, as without an index. */
+static bool is_indexable(const struct stack *stack, const struct stat *st)
+{
+    const mode_t mode = stack->layers[0].record ? record_disk_type(st->st_mode) : st->st_mode;
+    return st->st_nlink > 1 && stack->index >= 0 &&
+           (stack->able.space != OVLSPACE_USER || S_ISREG(mode));
+}
+
 /* Looks a lower file with several links up in the index: shown is then the upper inode. */
 static int consult_index(const struct stack *stack, const struct found *found, struct entry *entry)
 {
@@ -583,7 +593,7 @@ static int settle_lower(struct walk *walk, struct found *found, struct entry *en
     entry->ino = stack_ino(stack, found->layer, found->st.st_ino);
     if (S_ISDIR(found->st.st_mode))
         return collect_dirs(walk, found, entry);
-    if (found->st.st_nlink > 1 && stack->index >= 0)
+    if (is_indexable(stack, &found->st))
         err = consult_index(stack, found, entry);
     if (err || (entry->layer == 0 && !entry->metacopy))
         return err;

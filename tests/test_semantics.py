@@ -14,10 +14,10 @@ import subprocess
 
 import pytest
 
-from harness import HURRIED, LIBC, Sandbox, need_root, run
+from harness import HURRIED, LIBC, Sandbox, assert_same, listing, need_root, run
 from layers_kit import link_descriptor, set_acl
-from worlds import (OPAQUE, WHITEOUT, Symlink, as_user, attempt, disk_base, fill, get, name_of,
-                    opened, put, same, syscall)
+from worlds import (OPAQUE, WHITEOUT, Symlink, as_user, attempt, date_back, disk_base, fill, get,
+                    name_of, opened, put, same, syscall)
 
 AT_FDCWD = -100
 RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT = 1, 2, 4
@@ -690,6 +690,51 @@ def test_link_counts_follow_unlink_and_link_of_lower_names(root):
     os.unlink(f"{root}/f")
     counts.append(os.stat(f"{root}/h").st_nlink)
     return counts, names(root)
+
+
+def linked_specials(root):
+    """Two names each of what takes no attribute of the user's namespace."""
+    for act in ("unlink", "rename", "replace", "link", "chown", "date"):
+        os.symlink("f", f"{root}/{act}-symlink")
+        os.mkfifo(f"{root}/{act}-fifo")
+        os.mknod(f"{root}/{act}-socket", stat.S_IFSOCK | 0o600)
+        os.mknod(f"{root}/{act}-device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+        for kind in ("symlink", "fifo", "socket", "device"):
+            os.link(f"{root}/{act}-{kind}", f"{root}/d/{act}-{kind}", follow_symlinks=False)
+
+
+def change_specials(root):
+    done = []
+    for kind in ("symlink", "fifo", "socket", "device"):
+        done += [
+            attempt(os.unlink, f"{root}/unlink-{kind}"),
+            attempt(os.rename, f"{root}/rename-{kind}", f"{root}/renamed-{kind}"),
+            attempt(os.rename, f"{root}/d/rename-{kind}", f"{root}/replace-{kind}"),
+            attempt(os.link, f"{root}/link-{kind}", f"{root}/linked-{kind}", follow_symlinks=False),
+            attempt(os.chown, f"{root}/chown-{kind}", 5, 5, follow_symlinks=False),
+            attempt(os.utime, f"{root}/date-{kind}", (5, 5), follow_symlinks=False)]
+    return done
+
+
+def test_linked_symlinks_and_nodes_are_changed_where_the_books_are_a_users(sandbox):
+    """They can carry no count of their names, so that these part at copy-up, as without an index."""
+    need_root()
+    lower, seen = sandbox.directory("lower"), {}
+    fill(lower, {"f": "lower", "d": {}})
+    linked_specials(lower)
+    date_back(lower)
+    plain = ("userxattr", "index=off", "metacopy=off")
+    for kind, options in (("kernel", plain), ("plyfs", ("userxattr",))):
+        upper, work = sandbox.directory("upper"), sandbox.directory("work")
+        mount = getattr(sandbox, kind)([lower], upper, work, options=options)
+        with mount:
+            done = change_specials(mount.at)
+            shown = listing(mount, times=None)
+        assert done == [None] * 24, kind
+        with mount:
+            assert_same(shown, listing(mount, times=None), f"{kind}: the same, after a remount")
+        seen[kind] = shown
+    assert_same(seen["kernel"], seen["plyfs"], "the kernel (left), plyfs (right)")
 
 
 @same({"f": "lower", "d": {}}, prepare=linked)
