@@ -80,8 +80,8 @@ void op_drop_index(struct mount *mount, const struct node_view *victim)
     if (!name || !node_is(victim, NODE_UPPER) || fd_stat(stack->index, name, &st) < 0)
         return;
     char text[16] = "";
-    ssize_t length = ovlattr_get(stack_upper_where(stack), stack->index, name, OVLATTR_NLINK, text,
-                                 sizeof(text) - 1);
+    ssize_t length = ovlattr_get_owned(stack_upper_where(stack), stack->index, name, OVLATTR_NLINK,
+                                       text, sizeof(text) - 1);
     if (length > 1 && text[0] == 'U' && (long)st.st_nlink + strtol(text + 1, NULL, 10) <= 0)
         unlinkat(stack->index, name, 0);
 }

@@ -711,8 +711,8 @@ static int settle_upper(const struct stack *stack, int upper, const struct sourc
     struct origin origin;
     char hex[ORIGIN_HEX_MAX];
     struct stat st;
-    ssize_t size = ovlattr_get(stack_upper_where(stack), upper, name, OVLATTR_ORIGIN, origin.bytes,
-                               sizeof(origin.bytes));
+    ssize_t size = ovlattr_get_owned(stack_upper_where(stack), upper, name, OVLATTR_ORIGIN,
+                                     origin.bytes, sizeof(origin.bytes));
     if (size <= 0)
         return size == -ENODATA || size == -ERANGE ? 0 : (int)size;
     origin.size = (size_t)size;

@@ -236,7 +236,7 @@ int stack_origin_ino(const struct stack *stack, int dir, const char *name, ovlse
     if (ovlset_has(attrs, OVLATTR_INO)) {
         uint64_t own;
         ssize_t size =
-            ovlattr_get(stack_upper_where(stack), dir, name, OVLATTR_INO, &own, sizeof(own));
+            ovlattr_get_owned(stack_upper_where(stack), dir, name, OVLATTR_INO, &own, sizeof(own));
         if (size != sizeof(own))
             return size < 0 && !is_odd(size) ? (int)size : -ESTALE;
         *ino = own;

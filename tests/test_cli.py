@@ -726,6 +726,32 @@ def test_an_ordinary_user_writes_by_a_descriptor_to_what_became_read_only(guest,
         assert as_guest(os.stat, guest.at / shown).st_mode & 0o7777 == 0o444
 
 
+def test_what_an_ordinary_user_took_from_himself_is_the_same_after_a_remount(guest):
+    """What the books say of a file of mode 000 is read all the same: what its number is, and which other
+    names it has."""
+    names = ("shut", "linked", "d/again")
+    for name in names[:2]:
+        (guest.low / name).write_text("data")
+        os.chown(guest.low / name, NOBODY.pw_uid, NOBODY.pw_gid)
+    os.link(guest.low / "linked", guest.low / "d/again")
+    guest.box.regard(guest.low)
+
+    def seen():
+        found = [as_guest(os.lstat, guest.at / name) for name in names]
+        return [(st.st_ino, oct(st.st_mode), st.st_nlink, st.st_size) for st in found]
+
+    guest.mount(*guest.own(), **guest.who)
+    for name in names[:2]:
+        assert as_guest(os.chmod, guest.at / name, 0) is None
+    before = seen()
+    umount(guest.at)
+    guest.mount(*guest.own(), **guest.who)
+    assert seen() == before
+    for name in names[1:]:
+        assert as_guest(os.unlink, guest.at / name) is None
+    assert os.listdir(guest.work / "index") == [], "nothing is kept of what has no name"
+
+
 def test_an_ordinary_users_own_overlay_xattrs_round_trip_and_are_escaped_on_disk(guest):
     guest.mount(*guest.own(), **guest.who)
     at = str(guest.at)
