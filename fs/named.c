@@ -259,6 +259,8 @@ static int dress_root(const struct options *layers, int upper)
         err = fchmod(upper, st.st_mode & 07777) < 0 ? -errno : 0;
     if (!err)
         err = copymeta_xattrs(OVLSPACE_TRUSTED, top, "", upper, "", NULL);
+    if (err == -EOPNOTSUPP && layers->acl == CHOICE_OFF)
+        err = 0;
     return err ? err : copymeta_times(upper, "", &st);
 }
 

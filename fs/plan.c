@@ -172,6 +172,7 @@ static void settle_features(const struct options *options, struct stack *stack)
         .metacopy = enabled(options->metacopy, own),
         .index = enabled(options->index, own),
         .sync = !options->is_volatile && !options->no_sync,
+        .mode_only = options->acl == CHOICE_OFF,
     };
 }
 

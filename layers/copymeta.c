@@ -19,6 +19,11 @@ struct object {
     const char *name;
 };
 
+static bool is_list(const char *attr)
+{
+    return strncmp(attr, "system.posix_acl_", strlen("system.posix_acl_")) == 0;
+}
+
 static int copy_one(enum ovlspace space, struct object src, struct object dst, const char *attr,
                     char *value)
 {
@@ -28,7 +33,7 @@ static int copy_one(enum ovlspace space, struct object src, struct object dst, c
     if (size < 0)
         return size == -ENODATA || size == -EOPNOTSUPP || size == -EPERM ? 0 : (int)size;
     int err = xattr_set(dst.dir, dst.name, attr, value, (size_t)size, 0);
-    return err == -EOPNOTSUPP || err == -EPERM ? 0 : err;
+    return !is_list(attr) && (err == -EOPNOTSUPP || err == -EPERM) ? 0 : err;
 }
 
 /* An access list may take the right to write from the owner too, and with it that to set
@@ -43,6 +48,7 @@ int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int 
 {
     const struct object src = {src_dir, src_name}, dst = {dst_dir, dst_name};
     const char *access_list = NULL;
+    int lost = 0;
     cleanup_free char *names = NULL;
     ssize_t length = xattr_list_all(src_dir, src_name, &names);
     if (any)
@@ -58,10 +64,12 @@ int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int 
             continue;
         }
         int err = copy_one(space, src, dst, names + at, value);
-        if (err)
+        if (err && err != -EOPNOTSUPP)
             return err;
+        lost = err ? err : lost;
     }
-    return access_list ? copy_one(space, src, dst, access_list, value) : 0;
+    int err = access_list ? copy_one(space, src, dst, access_list, value) : 0;
+    return err ? err : lost;
 }
 
 static bool has_other_owner(const struct stat *now, const struct stat *want)

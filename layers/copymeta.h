@@ -16,7 +16,9 @@
 /* Every attribute but those of the books of a mount of this namespace and those that a sealed layer
  * is read by; all of them with OVLSPACE_NONE. Where the target cannot hold
  * a kind of attribute at all, or the caller may not write that kind, it is left out, as the
- * kernel's copy-up does. *any, which may be NULL, tells whether there was one: the mode of an
+ * kernel's copy-up does; but not an access or default ACL, without which the mode would give the
+ * group what the ACL gives to some (kernel: ovl_copy_acl). -EOPNOTSUPP: the target cannot hold one,
+ * and all the rest is copied. *any, which may be NULL, tells whether there was one: the mode of an
  * object may have become another by it (acl(5)). */
 must_check int copymeta_xattrs(enum ovlspace space, int src_dir, const char *src_name, int dst_dir,
                                const char *dst_name, bool *any);

@@ -226,6 +226,14 @@ static int set_times(const struct copyup *job, const struct staged *staged)
     return futimens(staged->fd, both) < 0 ? -errno : 0;
 }
 
+/* Where the mode alone is asked, a list that cannot be held here says nothing. */
+static int copy_attributes(const struct copyup *job, int dir, const char *name, bool *any)
+{
+    const struct stack *stack = job->stack;
+    int err = copymeta_xattrs(stack->able.space, job->src_dir, job->src_name, dir, name, any);
+    return err == -EOPNOTSUPP && stack->features.mode_only ? 0 : err;
+}
+
 /* Owner, attributes and mode. A record of the source does not go along: what it says is given, or
  * recorded anew. The mode or the record comes last: without privilege nobody sets attributes of
  * what he may not write (xattr(7)), and a lower file may be read-only. */
@@ -238,7 +246,7 @@ static int set_look(const struct copyup *job, const struct staged *staged)
     bool any = false;
     int err = record ? 0 : copymeta_owner(dir, name, &staged->made, &staged->look);
     if (!err)
-        err = copymeta_xattrs(job->stack->able.space, job->src_dir, job->src_name, dir, name, &any);
+        err = copy_attributes(job, dir, name, &any);
     if (!err && source_record) {
         err = xattr_remove(dir, name, source_record);
         err = err == -ENODATA || err == -EOPNOTSUPP || err == -EPERM ? 0 : err;

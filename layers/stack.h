@@ -50,7 +50,8 @@ struct features {
     bool redirect;
     bool metacopy;
     bool index;
-    bool sync; /* false: volatile, nothing is synced */
+    bool sync;      /* false: volatile, nothing is synced */
+    bool mode_only; /* ACLs do not count: one that the upper cannot hold may be lost */
 };
 
 /* The first tag; below are the filesystems of a union. */

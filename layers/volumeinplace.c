@@ -106,9 +106,9 @@ static int move_all_up(int dir, int from)
 static int take_look(int dir, int from, const struct stat *look)
 {
     int err = copymeta_owner_mode(dir, "", look);
-    if (err == -EPERM)
-        return 0;
-    return err ? err : copymeta_xattrs(OVLSPACE_NONE, from, "", dir, "", NULL);
+    if (!err)
+        err = copymeta_xattrs(OVLSPACE_NONE, from, "", dir, "", NULL);
+    return err == -EPERM ? 0 : err;
 }
 
 /* Moving changes the times on both sides: they are taken before, and given at the end. */

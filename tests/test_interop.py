@@ -18,7 +18,9 @@ import pytest
 
 import layers_kit as kit
 from harness import (Mounted, Sandbox, assert_same, can_mount_kernel, listing, need, need_fuse,
-                     need_root, need_tool, run)
+                     need_root, need_tool, run, umount)
+from test_cli import wait_for
+from worlds import attempt
 
 OURS = os.environ.get("PLYFS_INTEROP_AS", "plyfs")
 # The two sets of features: all that the kernel's format has, and what every reader understands.
@@ -57,6 +59,19 @@ def ext4(tmp_path_factory):
     yield where / "mnt"
     run("umount", where / "mnt")
     os.unlink(where / "image")
+
+
+@pytest.fixture
+def listless(sandbox):
+    """A directory of a filesystem that holds attributes, but no access list."""
+    need_tool("mkfs.btrfs", "losetup")
+    image, at = sandbox.path / "image", sandbox.directory("listless")
+    run("truncate", "-s", "64M", image)
+    run("mkfs.btrfs", "-q", "--mixed", image)
+    need(run("mount", "-o", "loop,noacl", image, at, check=False).returncode == 0,
+         "needs btrfs")
+    yield at
+    wait_for(lambda: attempt(umount, at) is None, "the end of what was mounted on it")
 
 
 @pytest.fixture(params=["tmpfs", "ext4"])
@@ -570,6 +585,53 @@ def test_a_nested_overlays_attribute_is_escaped_on_disk(plain):
 
 
 # ---- other writers' layers ----------------------------------------------------------------------
+
+def layer_of_lists(sandbox):
+    """Where a mode alone would give the owning group what the list gives to one user."""
+    layer = sandbox.directory("layer")
+    for name in ("plain", "listed"):
+        (layer / name).write_text("text")
+    (layer / "d").mkdir()
+    given = [("user", 7, 1234), ("g", 0, None), ("mask", 7, None), ("o", 0, None)]
+    kit.set_acl(layer / "listed", "access", [("u", 6, None), *given])
+    kit.set_acl(layer / "d", "default", [("u", 7, None), *given])
+    return layer
+
+
+def refusals(mount):
+    """What the acts end with that copy up from such a layer."""
+    acts = [(os.chmod, mount / "plain", 0o600), (os.chmod, mount / "listed", 0o600), (os.mkdir, mount / "d/new"),
+            (os.truncate, mount / "listed", 1), (os.rename, mount / "listed", mount / "moved")]
+    return [attempt(*act) for act in acts]
+
+
+def test_an_access_list_that_the_upper_cannot_hold_keeps_its_file_below(sandbox, listless, profile):
+    """Without it the mode would say more than the list did."""
+    layer = layer_of_lists(sandbox)
+    for kind in ("kernel", OURS):
+        upper, work = (listless / f"{kind}-{name}" for name in ("upper", "work"))
+        upper.mkdir()
+        work.mkdir()
+        with Patient(sandbox, kind, [layer], upper, work, form="o", options=ALL,
+                     profile=profile if kind == "plyfs" else None) as mount:
+            assert refusals(mount) == [None] + ["ENOTSUP"] * 4, kind
+            assert (mount / "listed").read_text() == "text"
+        assert os.listdir(upper) == ["plain"], kind
+
+
+def test_where_access_lists_do_not_count_a_file_leaves_its_own_behind(sandbox, listless, profile):
+    """Such a mount asks the mode alone, and that stays the same."""
+    _only_ours()
+    layer, upper, work = layer_of_lists(sandbox), listless / "upper", listless / "work"
+    upper.mkdir()
+    work.mkdir()
+    with sandbox.plyfs([layer], upper, work, form="o", options=(*ALL, "noacl"), profile=profile) as mount:
+        mode = (mount / "listed").stat().st_mode
+        with open(mount / "listed", "a") as file:
+            file.write(" and more")
+        (mount / "d/new").mkdir()
+        assert (mount / "listed").stat().st_mode == mode
+
 
 def names_of(mount, at="."):
     top = mount / at
