@@ -34,7 +34,7 @@ struct backing {
 must_check int backing_probe(struct backing *backing, int dir, dev_t dev);
 
 /* The origin of (dir, name) on `backing`. An error is the filesystem's own failure: one that has no
- * handles gives an origin of size 0. */
+ * handles gives an origin of size 0, and so it is where the call is forbidden. */
 must_check int origin_of(const struct backing *backing, int dir, const char *name,
                          struct origin *origin);
 

@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: MIT
 """The command line: what is refused and in what words, how a mount comes, lives and goes, for root,
 for an ordinary user and in a user namespace, and the drop-in form under its own name."""
+import ctypes
+import errno
 import os
 import pwd
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import time
 import types
 
 import pytest
 
-from harness import (PLYFS, is_mounted, need, need_fuse, need_root, need_tool, run, umount)
+from harness import (LIBC, PLYFS, is_mounted, need, need_fuse, need_root, need_tool, run, umount)
 from layers_kit import link_descriptor
 from procfs import leads_to
 from worlds import as_user, attempt, disk_base, fill, get, put
@@ -629,6 +632,35 @@ def test_redirects_are_written_when_they_are_asked_for(place):
 def test_the_own_form_turns_redirects_off_when_asked(place):
     place.mount(*place.own("--redirect-dir=off"))
     assert attempt(os.rename, place.at / "d", place.at / "moved") == "EXDEV"
+
+
+def forbid_handles(number):
+    """From now on name_to_handle_at(2) is answered with `number`, as by a container's filter."""
+    call = {"x86_64": 303}.get(os.uname().machine, 264)
+    code = struct.pack("@" + "HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, call, 0x06, 0, 0, 0x00050000 | number,
+                       0x06, 0, 0, 0x7FFF0000)
+    room = ctypes.create_string_buffer(code)
+    program = struct.pack("@HP", 4, ctypes.addressof(room))
+    assert LIBC.prctl(38, *map(ctypes.c_ulong, (1, 0, 0, 0))) == 0          # PR_SET_NO_NEW_PRIVS
+    assert LIBC.prctl(22, ctypes.c_ulong(2), ctypes.c_char_p(program)) == 0     # PR_SET_SECCOMP, by a filter
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS], ids=["EPERM", "ENOSYS"])
+def test_where_handles_are_forbidden_a_mount_goes_without(place, number):
+    """As on a filesystem that has none: numbers stay, and the names of a linked file part."""
+    need_root()
+    os.link(place.low / "f", place.low / "d/again")
+    place.box.regard(place.low)
+    forbidden = {"preexec_fn": lambda: forbid_handles(number)}
+    place.mount(*place.own(), **forbidden)
+    before = os.stat(place.at / "d/x").st_ino
+    for name in ("f", "d/x"):
+        os.chmod(place.at / name, 0o600)
+    umount(place.at)
+    place.mount(*place.own(), **forbidden)
+    assert os.stat(place.at / "d/x").st_ino == before
+    assert stat.S_IMODE(os.stat(place.at / "f").st_mode) == 0o600
+    assert get(place.at / "d/again") == get(place.at / "f")
 
 
 # ---- an ordinary user, and root of a user namespace ---------------------------------------------

@@ -3,9 +3,17 @@
 
 #include "origin.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* The filesystem of the kit, with a uuid even where the kernel does not tell one. */
 static struct backing probe(void)
@@ -113,6 +121,38 @@ static void a_filesystem_without_a_uuid_has_no_origins(void **state)
     assert_int_equal(origin.size, 0);
 }
 
+/* From now on name_to_handle_at(2) is answered with `number`, as by a container's filter. */
+static int forbid_handles(int number)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_name_to_handle_at, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)number),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(filter) / sizeof(filter[0]), .filter = filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, 2, &program);
+}
+
+static void where_handles_are_forbidden_there_are_no_origins(void **state)
+{
+    (void)state;
+    kit_file("f", "");
+    struct backing backing = probe();
+    static const int NUMBERS[] = {EPERM, ENOSYS};
+    for (size_t i = 0; i < sizeof(NUMBERS) / sizeof(NUMBERS[0]); i++) {
+        struct origin origin;
+        int status = 0;
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            _exit(forbid_handles(NUMBERS[i]) ||
+                  origin_of(&backing, kit_root(), "f", &origin) != 0 || origin.size != 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+}
+
 static void a_missing_file_has_no_origin(void **state)
 {
     (void)state;
@@ -139,6 +179,7 @@ int main(void)
         kit_test(an_origin_outlives_a_rename_but_not_its_file),
         kit_test(a_spoilt_origin_is_stale),
         kit_test(a_filesystem_without_a_uuid_has_no_origins),
+        kit_test(where_handles_are_forbidden_there_are_no_origins),
         kit_test(a_missing_file_has_no_origin),
         kit_test(the_index_name_is_lower_case_hex),
     };
