@@ -15,6 +15,7 @@
 #include "log.h"
 #include "rmtree.h"
 #include "whiteout.h"
+#include "xattr.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -253,6 +254,34 @@ static int make_dir(int parent, const char *name, int *fd)
     return *fd < 0 ? *fd : 0;
 }
 
+/* What is staged must get nothing of the stage, however the work directory was made: an ACL that
+ * goes down the tree or a group that is given away would come to light with it in the upper. So it
+ * is in the kernel (ovl_workdir_create). */
+static int bequeath_nothing(int dir)
+{
+    static const char *const ACLS[] = {"system.posix_acl_default", "system.posix_acl_access"};
+    struct stat st;
+    for (unsigned i = 0; i < sizeof(ACLS) / sizeof(ACLS[0]); i++) {
+        int err = xattr_remove(dir, "", ACLS[i]);
+        if (err && err != -ENODATA && err != -EOPNOTSUPP)
+            return err;
+    }
+    if (fstat(dir, &st) < 0)
+        return -errno;
+    if (!(st.st_mode & S_ISGID))
+        return 0;
+    if (st.st_gid != getegid() && fchown(dir, (uid_t)-1, getegid()) < 0)
+        return -errno;
+    return fchmod(dir, st.st_mode & 07777 & ~(mode_t)S_ISGID) < 0 ? -errno : 0;
+}
+
+/* A directory of our own in the work directory. */
+static int open_own_dir(int work, const char *name, int *fd)
+{
+    int err = make_dir(work, name, fd);
+    return err ? err : bequeath_nothing(*fd);
+}
+
 /* 1, 0 or -errno. */
 static int has_incompat(int stage)
 {
@@ -424,7 +453,7 @@ static int open_index(struct stack *stack, int work)
         return 0;
     }
     ovlset attrs;
-    err = make_dir(work, "index", &stack->index);
+    err = open_own_dir(work, "index", &stack->index);
     if (err)
         return err;
     linkindex_sweep(stack);
@@ -470,7 +499,7 @@ int upper_open(struct stack *stack, const char *work, bool force_user, int lock_
         *fault = UPPER_FAULT_OTHER_FS;
         return -EXDEV;
     }
-    int err = make_dir(lock_fds[1], "work", &stack->stage);
+    int err = open_own_dir(lock_fds[1], "work", &stack->stage);
     if (err)
         return err;
     int marked = has_incompat(stack->stage);

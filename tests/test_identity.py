@@ -422,6 +422,50 @@ def test_an_acl_removed_by_an_owner_in_the_group_leaves_setgid(root):
     return as_user(remove_acls, root, groups=(777,))[:1], owner(f"{root}/with"), owner(f"{root}/without")
 
 
+# ---- what the work directory has no say in -----------------------------------------------------
+
+BEFORE = {"f": "lower", "h": "lower", "g": "old", "d": {}, "e": {}, "twice": "lower"}
+
+
+def change_what_is_staged(root):
+    """Copies up a file by its mode, one by its data, one of two names and a directory, and makes a
+    file and a directory over whiteouts: all that comes into being in the work directory."""
+    os.chmod(f"{root}/f", 0o640)
+    put(f"{root}/h", "more")
+    os.chmod(f"{root}/twice", 0o640)
+    os.chmod(f"{root}/e", 0o750)
+    os.unlink(f"{root}/g")
+    put(f"{root}/g", "new")
+    os.rmdir(f"{root}/d")
+    os.mkdir(f"{root}/d")
+
+
+def owners_and_acls(root):
+    return ([(n, owner(f"{root}/{n}"), sorted(os.listxattr(f"{root}/{n}")))
+             for n in ("f", "h", "g", "d", "e", "twice")])
+
+
+@pytest.mark.parametrize("gives", ["an ACL", "its group"])
+@pytest.mark.parametrize("kind", ["kernel", "stateless", "tracked"])
+def test_nothing_inherits_from_the_work_directory(sandbox, kind, gives):
+    need_root()
+    plain, lower, upper, work = (sandbox.directory(n) for n in ("plain", "lower", "upper", "work"))
+    for where in (plain, lower):
+        fill(where, BEFORE)
+        os.link(where / "twice", where / "twin")
+    if gives == "an ACL":
+        run("setfacl", "-d", "-m", f"u:{OTHER}:rwx", work)
+    else:
+        os.chown(work, 0, OTHER)
+        os.chmod(work, 0o2755)
+    mount = (sandbox.kernel([lower], upper, work, options=KERNEL_OPTIONS) if kind == "kernel"
+             else sandbox.plyfs([lower], upper, work, profile=kind))
+    change_what_is_staged(plain)
+    with mount:
+        change_what_is_staged(mount.at)
+        assert owners_and_acls(mount.at) == owners_and_acls(plain)
+
+
 # ---- inode numbers ------------------------------------------------------------------------------
 
 LAYERS = [{"a": "1", "d": {"x": "1", "s": {"y": "1"}}, "top": {"t": ""}},
