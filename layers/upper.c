@@ -248,7 +248,7 @@ static int open_lock(const char *path, enum upper_fault busy, enum upper_fault *
 
 static int make_dir(int parent, const char *name, int *fd)
 {
-    if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST)
+    if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
         return -errno;
     *fd = fd_open_name(parent, name, O_RDONLY | O_DIRECTORY, 0);
     return *fd < 0 ? *fd : 0;
@@ -275,11 +275,26 @@ static int bequeath_nothing(int dir)
     return fchmod(dir, st.st_mode & 07777 & ~(mode_t)S_ISGID) < 0 ? -errno : 0;
 }
 
+/* The index holds files of closed directories by names that anybody can guess: nobody else comes
+ * in. What the kernel made has mode 0 and is left so. A filesystem whose modes are the same for all
+ * (vfat) says EPERM and has nothing to close. */
+static int close_to_others(int dir)
+{
+    struct stat st;
+    if (fstat(dir, &st) < 0)
+        return -errno;
+    if ((st.st_mode & 07777 & ~(mode_t)S_IRWXU) == 0)
+        return 0;
+    return fchmod(dir, st.st_mode & S_IRWXU) < 0 && errno != EPERM ? -errno : 0;
+}
+
 /* A directory of our own in the work directory. */
 static int open_own_dir(int work, const char *name, int *fd)
 {
     int err = make_dir(work, name, fd);
-    return err ? err : bequeath_nothing(*fd);
+    if (!err)
+        err = bequeath_nothing(*fd);
+    return err ? err : close_to_others(*fd);
 }
 
 /* 1, 0 or -errno. */

@@ -45,6 +45,45 @@ static void opening_sweeps_what_a_killed_daemon_left(void **state)
     kit_union_close(&all);
 }
 
+static unsigned mode_of(const char *path)
+{
+    return kit_stat(path).st_mode & 07777;
+}
+
+static void the_stage_and_the_index_are_closed_to_others(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    kit_tree("d u, d 1");
+    kit_union_open_upper(&all, "u:1", (struct features){.index = true});
+    assert_int_equal(mode_of("work/work"), 0700);
+    if (all.stack.index >= 0)
+        assert_int_equal(mode_of("work/index"), 0700);
+    kit_union_close(&all);
+}
+
+/* A directory of mode 0, as the kernel makes it, is for root to open; it is left as it is. */
+static void a_stage_that_was_open_to_others_is_closed_and_a_closed_one_is_left(void **state)
+{
+    (void)state;
+    static const struct {
+        mode_t before, after;
+    } MODES[] = {{0755, 0700}, {0777, 0700}, {0700, 0700}, {0, 0}};
+    struct kit_union all;
+    kit_tree("d u, d 1, d work/work, d work/index");
+    for (unsigned i = 0; i < sizeof(MODES) / sizeof(MODES[0]); i++) {
+        if (MODES[i].before == 0 && geteuid() != 0)
+            continue;
+        assert_int_equal(fchmodat(kit_root(), "work/work", MODES[i].before, 0), 0);
+        assert_int_equal(fchmodat(kit_root(), "work/index", MODES[i].before, 0), 0);
+        kit_union_open_upper(&all, "u:1", (struct features){.index = true});
+        assert_int_equal(mode_of("work/work"), MODES[i].after);
+        if (all.stack.index >= 0)
+            assert_int_equal(mode_of("work/index"), MODES[i].after);
+        kit_union_close(&all);
+    }
+}
+
 static void a_second_mount_of_the_same_upper_is_refused(void **state)
 {
     (void)state;
@@ -259,6 +298,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         kit_test(opening_finds_out_what_the_filesystem_can_do),
         kit_test(opening_sweeps_what_a_killed_daemon_left),
+        kit_test(the_stage_and_the_index_are_closed_to_others),
+        kit_test(a_stage_that_was_open_to_others_is_closed_and_a_closed_one_is_left),
         kit_test(a_second_mount_of_the_same_upper_is_refused),
         kit_test(a_work_directory_in_use_is_refused),
         kit_test(a_missing_work_directory_is_refused),
