@@ -49,10 +49,9 @@ static int target_open(struct mount *mount, uint64_t parent, const char *name, c
     if (!err && route_pins(mount, &target->view, name))
         err = -EEXIST;
     if (!err)
-        err = promote_dir(mount, target->view.index, cause);
+        err = promote_dir_seen(mount, &target->view, cause);
     if (err)
         return err;
-    target->view.flags |= NODE_UPPER;
     names_read(mount);
     target->upper = find_upper_dir(mount, target->view.index, &err);
     names_end(mount);

@@ -168,8 +168,7 @@ static int remove_dir(struct mount *mount, struct removal *removal)
 
 /* A lower file with several names is copied up before one of them goes, so that the count of the
  * rest has a place to be kept (kernel: ovl_nlink_start). Otherwise its directory alone is. */
-static int prepare_victim(struct mount *mount, const struct node_view *dir, const char *name,
-                          bool is_dir)
+static int prepare_victim(struct mount *mount, struct node_view *dir, const char *name, bool is_dir)
 {
     cleanup_view struct node_view victim = {0};
     struct promotion promotion = {.cause = is_dir ? "rmdir" : "unlink"};
@@ -181,7 +180,7 @@ static int prepare_victim(struct mount *mount, const struct node_view *dir, cons
     if (!err && indexed)
         err = question_ask_name(mount, &promotion, dir->index, name);
     if (!err)
-        err = promote_dir(mount, dir->index, promotion.cause);
+        err = promote_dir_seen(mount, dir, promotion.cause);
     if (!err && indexed)
         err = promote_name(mount, dir->index, name, promotion.cause);
     return err;
@@ -197,7 +196,6 @@ static int remove_name(struct mount *mount, uint64_t parent, const char *name, b
         err = prepare_victim(mount, &dir, name, is_dir);
     if (err)
         return err;
-    dir.flags |= NODE_UPPER;
     uint32_t index = node_find(mount->nodes, dir.index, name);
     struct removal removal = {.dir = &dir, .name = name, .is_dir = is_dir};
     if (index == NODE_NONE)

@@ -265,6 +265,17 @@ int promote_dir(struct mount *mount, uint32_t index, const char *cause)
     return ask_and_bring_dir(mount, index, cause, NULL);
 }
 
+int promote_dir_seen(struct mount *mount, struct node_view *dir, const char *cause)
+{
+    const uint64_t id = dir->id;
+    const bool changes = !node_is(dir, NODE_UPPER);
+    int err = promote_dir(mount, dir->index, cause);
+    if (err || !changes)
+        return err;
+    node_view_finish(dir);
+    return node_view(mount->nodes, id, dir);
+}
+
 /* ---- files ---- */
 
 /* An unlinked file that is still open gets an upper file without a name. */

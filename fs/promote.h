@@ -18,6 +18,10 @@
 /* The directory and all above it. -EROFS on a read-only tree. */
 must_check int promote_dir(struct mount *mount, uint32_t index, const char *cause);
 
+/* The same of a directory that was looked at before. Where it had to be brought up the view is
+ * taken anew: it lies in the upper from then on, and is no stub. */
+must_check int promote_dir_seen(struct mount *mount, struct node_view *dir, const char *cause);
+
 /* The object with its metadata; where metacopy is on, the data may stay below. Of a hard-linked
  * inode it is enough that it is in the index. */
 must_check int promote_meta(struct mount *mount, uint32_t index, const char *cause);

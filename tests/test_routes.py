@@ -451,6 +451,20 @@ def test_a_path_that_no_layer_has_comes_to_be_when_something_is_made_on_it(sandb
         assert os.listdir(again.at / "no/such") == ["file"]
 
 
+FIRST = {"directory": os.mkdir, "symlink": lambda path: os.symlink("x", path),
+         "fifo": os.mkfifo, "file": lambda path: path.write_text("")}
+
+
+@pytest.mark.parametrize("kind", FIRST)
+@pytest.mark.parametrize("world", PLYFS_WORLDS)
+def test_the_first_thing_on_a_path_that_no_layer_has_may_be_of_any_kind(sandbox, world, kind):
+    with Tree(sandbox, world, routes=("host:/no/such/path",)) as tree:
+        FIRST[kind](tree.at / "no/such/new")
+        assert os.path.lexists(tree.at / "no/such/new")
+        assert os.path.lexists(tree.upper / "no/such/new")
+        assert sorted(os.listdir(tree.at / "no/such")) == ["new", "path"]
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_volumes_nest_and_the_deepest_wins(sandbox, world):
     outer, inner, innermost = (pathlib.Path(sandbox.directory(name))
