@@ -188,6 +188,7 @@ static int make_stub(struct mount *mount, const struct node_view *view)
     names_end(mount);
     if (!place)
         return err;
+    caller_unmask(); /* it was shown with its mode, whoever comes first */
     names_rise(mount);
     const struct editdir dir = {.upper = place->fd, .sources = parent.sources};
     pthread_rwlock_t *turn = turn_share(mount, &parent);

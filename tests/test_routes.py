@@ -465,6 +465,22 @@ def test_the_first_thing_on_a_path_that_no_layer_has_may_be_of_any_kind(sandbox,
         assert sorted(os.listdir(tree.at / "no/such")) == ["new", "path"]
 
 
+@pytest.mark.parametrize("world", PLYFS_WORLDS)
+def test_a_path_that_no_layer_has_comes_to_be_with_the_mode_that_was_shown(sandbox, world):
+    """Whatever the umask is of those that the daemon's threads served before."""
+    with Tree(sandbox, world, routes=("host:/no/such/path",)) as tree:
+        mask = os.umask(0o077)
+        try:
+            for number in range(16):
+                (tree.at / f"closed{number}").touch()
+            (tree.at / "no/such/file").touch()
+        finally:
+            os.umask(mask)
+        for name in ("no", "no/such"):
+            assert stat.S_IMODE(os.stat(tree.at / name).st_mode) == 0o755
+            assert stat.S_IMODE(os.stat(tree.upper / name).st_mode) == 0o755
+
+
 @pytest.mark.parametrize("world", WORLDS)
 def test_volumes_nest_and_the_deepest_wins(sandbox, world):
     outer, inner, innermost = (pathlib.Path(sandbox.directory(name))
