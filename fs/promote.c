@@ -279,7 +279,27 @@ int promote_dir_seen(struct mount *mount, struct node_view *dir, const char *cau
 
 /* ---- files ---- */
 
-/* An unlinked file that is still open gets an upper file without a name. */
+/* What an unlinked file that is still open becomes: an upper file without a name, open; or -errno.
+ */
+static int copy_orphan(struct mount *mount, const struct node_view *view, int held,
+                       struct copyup *job)
+{
+    cleanup_fd int data = -1;
+    job->src_dir = held;
+    job->src_layer = view->layer;
+    job->src_data = -1;
+    if (node_is(view, NODE_METACOPY)) {
+        /* Where it cannot be had now, what is held is all zeros. */
+        data = find_metacopy_data(mount, view);
+        if (data < 0)
+            return data;
+        job->src_data = data;
+    }
+    caller_unmask();
+    int err = stack_stat(job->stack, view->layer, held, "", &job->src);
+    return err ? err : copyup_orphan(job);
+}
+
 static int promote_orphan(struct mount *mount, const struct node_view *view,
                           struct purpose *purpose)
 {
@@ -291,14 +311,7 @@ static int promote_orphan(struct mount *mount, const struct node_view *view,
     struct fdref *old = fdcache_get(mount->fds, key);
     if (!old)
         return -ESTALE;
-    job.src_dir = old->fd;
-    job.src_data = node_is(view, NODE_METACOPY) ? find_metacopy_data(mount, view) : -1;
-    job.src_layer = view->layer;
-    caller_unmask();
-    int fd = stack_stat(job.stack, view->layer, old->fd, "", &job.src);
-    if (fd == 0)
-        fd = copyup_orphan(&job);
-    own_close(&job.src_data);
+    int fd = copy_orphan(mount, view, old->fd, &job);
     fdref_release(mount->fds, old);
     if (fd < 0)
         return fd;

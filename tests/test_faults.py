@@ -236,6 +236,15 @@ def write_unlinked(d):
         return os.pread(fd, 7, 0)
 
 
+def write_unlinked_and_read(d):
+    """What was not written has to come from where the data lay."""
+    with opened(d / "file", os.O_RDWR) as fd:
+        os.unlink(d / "file")
+        os.pwrite(fd, b"changed", 0)
+        with open(fd, "rb", closefd=False) as file:
+            return file.read()
+
+
 def names_in(d):
     return sorted(os.listdir(d / "directory")), os.path.lexists(d / "directory" / "inside")
 
@@ -358,6 +367,7 @@ DEEPER = {
     "readdir in a layer that a file makes opaque": (opaque_layer_by_file, names_in),
     "read of a metacopy file of a layer": (metacopy_layer, read_all),
     "write to a metacopy file of a layer": (metacopy_layer, lambda d: write_at(d / "file")),
+    "write to an unlinked metacopy file of a layer": (metacopy_layer, write_unlinked_and_read),
 }
 OPERATIONS.update(DEEPER)
 NOT_THE_KERNELS = {name for name, (lay, _) in DEEPER.items()
