@@ -137,14 +137,22 @@ void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const cha
 
 /* ---- link ---- */
 
+/* What must be known before anything is brought up for the link: both lie in one tree (to the mount
+ * as to the kernel a volume is another filesystem, and one that is read-only says so first). */
+static int check_trees(struct mount *mount, const struct node_view *view,
+                       const struct node_view *dir)
+{
+    if (mount_tree(mount, dir)->read_only)
+        return -EROFS;
+    return view->tree == dir->tree ? 0 : -EXDEV;
+}
+
 /* Whether both may be brought up: the object and the directory where it gets one more name. */
-static int ask_for_link(struct mount *mount, const struct node_view *view, uint64_t parent)
+static int ask_for_link(struct mount *mount, const struct node_view *view,
+                        const struct node_view *dir)
 {
     struct promotion promotion = {.cause = "link"};
-    cleanup_view struct node_view dir = {0};
-    int err = node_view(mount->nodes, parent, &dir);
-    if (!err)
-        err = question_ask_node(mount, &promotion, dir.index);
+    int err = question_ask_node(mount, &promotion, dir->index);
     return err ? err : question_ask_node(mount, &promotion, view->index);
 }
 
@@ -163,9 +171,14 @@ static int prepare_unnamed(struct mount *mount, const struct node_view *view)
 static int prepare_link_source(struct mount *mount, uint64_t ino, uint64_t parent,
                                struct node_view *view)
 {
+    cleanup_view struct node_view dir = {0};
     int err = node_view(mount->nodes, ino, view);
+    if (!err)
+        err = node_view(mount->nodes, parent, &dir);
+    if (!err)
+        err = check_trees(mount, view, &dir);
     if (!err && !node_is(view, NODE_ORPHAN)) {
-        err = ask_for_link(mount, view, parent);
+        err = ask_for_link(mount, view, &dir);
         if (!err)
             err = promote_meta(mount, view->index, "link");
         node_view_finish(view);
@@ -189,8 +202,6 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
         strlen(name) > NAME_MAX ? -ENAMETOOLONG : prepare_link_source(mount, ino, parent, &view);
     if (!err)
         err = target_open(mount, parent, name, "link", &target);
-    if (!err && view.tree != target.view.tree)
-        err = -EXDEV;
     if (!err && !mount_is_plain(mount, &view) &&
         view.ino != stack_ino(mount_stack(mount, &view), 0, view.upper_ino))
         err = promote_mark_impure(mount, target.view.index);

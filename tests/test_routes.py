@@ -383,6 +383,20 @@ def test_the_host_may_write_what_is_read_only_to_the_mount(sandbox, world):
             assert (tree.data / "f").read_text() == str(number)
 
 
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_link_out_of_its_volume_or_into_one_is_refused_before_anything_is_done_for_it(sandbox, world):
+    (pathlib.Path(sandbox.directory("frozen")) / "frozen").touch()
+    with Tree(sandbox, world, routes=("host:/data", "frozen:/other:ro"),
+              files={"data/hidden": "hidden", "other/file": "other", "mine": "mine"}) as tree:
+        (tree.host / "f").touch()
+        assert refusal(os.link, tree.at / "mine", tree.data / "g") == "EXDEV"
+        assert refusal(os.link, tree.at / "other/frozen", tree.at / "g") == "EXDEV"
+        assert refusal(os.link, tree.at / "other/frozen", tree.data / "g") == "EXDEV"
+        assert refusal(os.link, tree.at / "mine", tree.at / "other/g") == "EROFS"
+        assert refusal(os.link, tree.data / "f", tree.at / "other/g") == "EROFS"
+        assert os.listdir(tree.upper) == []
+
+
 def test_links_and_renames_do_not_leave_a_volume(tree):
     (tree.data / "f").touch()
     assert refusal(os.rename, tree.data / "f", tree.at / "f") == "EXDEV"
