@@ -210,6 +210,17 @@ static void make_room_for_descriptors(int any)
     (void)highest;
 }
 
+/* How large files may become is a matter of whoever writes them, which the kernel sees to; the
+ * shell that mounted is not asked. */
+static void let_files_grow(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)!setrlimit(RLIMIT_FSIZE, &limit);
+}
+
 int serve_run(const struct options *options, struct mount *mount, const struct serve_guest *guest)
 {
     struct session session = {.mount = mount, .rings = mount->rules.uring};
@@ -219,6 +230,7 @@ int serve_run(const struct options *options, struct mount *mount, const struct s
     if (signals < 0)
         return signals;
     make_room_for_descriptors(signals);
+    let_files_grow();
     session.done = eventfd(0, EFD_CLOEXEC);
     if (session.done < 0)
         return -errno;

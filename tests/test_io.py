@@ -25,7 +25,7 @@ import time
 import pytest
 
 from harness import (PLYFS, ROOT, assert_same, have, is_mounted, listing, need, need_fuse, need_root,
-                     need_tool, run, umount)
+                     need_tool, refusal, run, umount)
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 KERNEL = ["kernel"] if os.environ.get("PLYFS_TEST_KERNEL") == "1" else []
@@ -1010,6 +1010,49 @@ def test_fio_verifies_random_writes(union):
         run("fio", "--name=verify", f"--filename={mount / 'file'}", "--rw=randwrite", "--bs=4k",
             "--size=32m", f"--ioengine={engine}", "--verify=crc32c", "--verify_fatal=1",
             "--do_verify=1", "--minimal")
+
+
+def limited(sandbox, profile, soft, hard):
+    """A union over a file of 300,000 bytes, mounted by who may write files of so many bytes alone."""
+    need_tool("prlimit")
+    lower, upper, work = (sandbox.directory(n) for n in ("lower", "upper", "work"))
+    (lower / "big").write_bytes(noise(3, 300000))
+    mount = sandbox.plyfs([lower], upper, work, profile=profile)
+    command = ["prlimit", f"--fsize={soft}:{hard}", *mount.command()]
+    mount.command = lambda: command
+    return mount
+
+
+def append_and_sync(path, data):
+    with opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as fd:
+        while data:
+            data = data[os.write(fd, data):]
+        os.fsync(fd)
+
+
+def test_a_soft_limit_on_the_size_of_files_where_it_is_mounted_limits_nobody(sandbox, profile):
+    need_fuse()
+    with limited(sandbox, profile, 65536, "unlimited") as mount:
+        append_and_sync(mount / "new", noise(4, 300000))
+        append_and_sync(mount / "big", b"more")
+        os.truncate(mount / "new", 400000)
+        assert (mount / "new").read_bytes() == noise(4, 300000) + bytes(100000)
+        assert (mount / "big").read_bytes() == noise(3, 300000) + b"more"
+
+
+def test_a_hard_limit_on_the_size_of_files_is_an_errno_and_not_the_end_of_the_mount(sandbox, profile):
+    """In the tracked profile the kernel may write into a new file by itself, which knows the writer's limit."""
+    need_fuse()
+    with limited(sandbox, profile, 65536, 65536) as mount:
+        append_and_sync(mount / "new", noise(4, 65536))
+        assert refusal(append_and_sync, mount / "new", b"more") in (
+            ["EFBIG", None] if profile == "tracked" else ["EFBIG"])
+        assert refusal(append_and_sync, mount / "big", b"more") == "EFBIG"
+        assert refusal(os.truncate, mount / "new", 400000) == "EFBIG"
+        (mount / "small").write_text("served on")
+        mount.remount()     # what could not be written back is in the cache until then
+        assert (mount / "small").read_text() == "served on"
+        assert (mount / "big").read_bytes() == noise(3, 300000)
 
 
 def stop(process):
