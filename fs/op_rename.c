@@ -175,6 +175,7 @@ static int move(struct mount *mount, const struct end *from, const struct end *t
             .is_dir = S_ISDIR(from->node.type),
             .exchange = flags & RENAME_EXCHANGE,
             .leave_whiteout = flags & RENAME_WHITEOUT,
+            .no_replace = (flags & RENAME_NOREPLACE) && mount_is_plain(mount, &to->dir),
         };
         const struct turn_ends turns = turn_share_ends(mount, &from->dir, &to->dir);
         err = edit_rename(mount_stack(mount, &from->dir), &renaming);

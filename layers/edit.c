@@ -347,10 +347,24 @@ static int clear_dir(const struct stack *stack, int dir, const char *name)
     return err;
 }
 
+/* renameat2(2). Where the filesystem knows no RENAME_NOREPLACE (NFS) it is enough that the name was
+ * free when edit_rename() looked. */
+static int move_on_disk(const struct renaming *renaming, unsigned flags)
+{
+    const int from = renaming->from->upper, to = renaming->to->upper;
+    const unsigned careful = renaming->no_replace ? RENAME_NOREPLACE : 0;
+    if (renameat2(from, renaming->from_name, to, renaming->to_name, flags | careful) == 0)
+        return 0;
+    return careful && errno == EINVAL &&
+                   renameat2(from, renaming->from_name, to, renaming->to_name, flags) == 0
+               ? 0
+               : -errno;
+}
+
 /* The move itself, with a whiteout left behind when `cover`. */
 static int move(const struct stack *stack, const struct renaming *renaming, bool cover)
 {
-    const struct editdir *from = renaming->from, *to = renaming->to;
+    const struct editdir *from = renaming->from;
     unsigned flags = cover && stack->able.rename_whiteout ? RENAME_WHITEOUT : 0;
     /* In the `.wh.` form the mark comes first; it counts only when the name itself is gone. */
     if (cover && stack->able.whiteform == WHITEFORM_FILE) {
@@ -358,8 +372,9 @@ static int move(const struct stack *stack, const struct renaming *renaming, bool
         if (err)
             return err;
     }
-    if (renameat2(from->upper, renaming->from_name, to->upper, renaming->to_name, flags) < 0)
-        return -errno;
+    int err = move_on_disk(renaming, flags);
+    if (err)
+        return err;
     if (cover && !flags && stack->able.whiteform == WHITEFORM_DEVICE)
         return upper_whiteout(stack, from->upper, renaming->from_name);
     return 0;
@@ -418,6 +433,8 @@ int edit_rename(const struct stack *stack, const struct renaming *renaming)
     int look = upper_look(stack, to->upper, renaming->to_name, &target);
     if (shows < 0 || look < 0)
         return shows < 0 ? shows : look;
+    if (renaming->no_replace && look == UPPER_OBJECT)
+        return -EEXIST;
     bool cover = shows || renaming->leave_whiteout;
     int err = renaming->is_dir ? move_dir(stack, renaming, look, &target, cover)
                                : move(stack, renaming, cover);

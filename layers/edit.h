@@ -63,6 +63,7 @@ struct renaming {
     bool is_dir;         /* what moves */
     bool exchange;       /* RENAME_EXCHANGE */
     bool leave_whiteout; /* RENAME_WHITEOUT: cover the old name in any case */
+    bool no_replace;     /* RENAME_NOREPLACE, on disk too; of plain trees, which the host changes */
 };
 
 /* Moves an object of the upper. Redirect and opaque marks have been set by the caller; a directory

@@ -11,6 +11,7 @@ import pathlib
 import shutil
 import stat
 import subprocess
+import sys
 import threading
 import time
 
@@ -18,6 +19,8 @@ import pytest
 
 from harness import (LIBC, PLYFS, assert_same, differences, digest, listing, need, need_fuse,
                      need_root, need_tool, refusal, run, umount)
+import procfs
+from strace_kit import Strace
 
 PLYFS_WORLDS = ("tracked", "stateless", "cacheless")
 WORLDS = ("kernel", *PLYFS_WORLDS)
@@ -395,6 +398,41 @@ def test_a_link_out_of_its_volume_or_into_one_is_refused_before_anything_is_done
         assert refusal(os.link, tree.at / "mine", tree.at / "other/g") == "EROFS"
         assert refusal(os.link, tree.data / "f", tree.at / "other/g") == "EROFS"
         assert os.listdir(tree.upper) == []
+
+
+RIVAL = """
+import os, time
+while name := os.read(0, 64):
+    time.sleep(0.005)
+    try:
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.write(1, b"made")
+    except FileExistsError:
+        os.write(1, b"lost")
+"""
+NOREPLACE = 1
+
+
+@pytest.mark.parametrize("world", PLYFS_WORLDS)
+def test_a_rename_that_replaces_nothing_does_not_replace_what_the_host_makes_just_then(sandbox, world):
+    """The moment between the kernel's look at the new name and the rename on disk is made long."""
+    need_tool("strace")
+    with Tree(sandbox, world) as tree, subprocess.Popen(
+            [sys.executable, "-I", "-c", RIVAL], cwd=tree.host, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, bufsize=0) as rival:
+        daemon, = procfs.daemons(tree.at)
+        outcomes = set()
+        with Strace(daemon, os.devnull, "inject=/^renameat:delay_enter=50000"):  # us
+            for number in range(10):
+                (tree.data / "from").touch()
+                name = f"to{number}"
+                rival.stdin.write(name.encode())
+                moved = LIBC.renameat2(-100, os.fsencode(tree.data / "from"), -100,
+                                       os.fsencode(tree.data / name), NOREPLACE) == 0
+                outcomes.add((rival.stdout.read(4), moved))
+        rival.stdin.close()
+        assert (b"made", True) not in outcomes
+        assert (b"made", False) in outcomes
 
 
 def test_links_and_renames_do_not_leave_a_volume(tree):
