@@ -7,6 +7,7 @@
  *   layers/ID/skeleton   where the layer came as a tar: what of it is not file content (skeleton.h)
  *   volumes/NAME/        _data, lock and what else belongs to a volume (volume.h)
  *   mounts/ID/           upper, work, and lock, which the daemon holds while it lives
+ *   filling/KEY          how far a directory of the host is filled (volumeinplace.h)
  *   stage/NAME/          work in progress; whoever works there holds a lock on the directory
  *   lock                 held to publish, discard and sweep
  *

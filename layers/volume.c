@@ -94,7 +94,7 @@ static int fill_on_host(struct store *store, struct volumemake *make, int dir,
         return err;
     make->chosen = volumemake_is_default(&root) ? NULL : &root;
     make->only_if_any = true;
-    int filled = volumeinplace_fill(tree, volumemake_content, make);
+    int filled = volumeinplace_fill(store->root, tree, volumemake_content, make);
     make->chosen = NULL;
     if (filled <= 0)
         return filled == -ENODATA && !make->told ? 0 : filled;

@@ -101,8 +101,10 @@ static int put_in_store(struct change_of *change)
 static int put_in_place(struct change_of *change, bool only_empty)
 {
     struct stage stage;
-    int err = only_empty ? volumeinplace_fill(change->data, volumemake_content, change->make)
-                         : volumeinplace_replace(change->data, volumemake_content, change->make);
+    int root = change->store->root;
+    int err = only_empty
+                  ? volumeinplace_fill(root, change->data, volumemake_content, change->make)
+                  : volumeinplace_replace(root, change->data, volumemake_content, change->make);
     if (err < 0 || (only_empty && err == 0))
         return err;
     err = store_stage(change->store, &stage);
@@ -117,14 +119,21 @@ static int put_in_place(struct change_of *change, bool only_empty)
 
 /* ---- either ---- */
 
+/* Whether it is to be filled: 1 or 0. In the store nothing is ever half done. */
+static int lacks_content(const struct change_of *change, bool in_place)
+{
+    int err = in_place ? volumeinplace_mend(change->store->root, change->data) : 0;
+    return err ? err : volumeinplace_is_empty(change->data);
+}
+
 static int put_locked(struct change_of *change, bool only_empty)
 {
     struct stat root;
+    bool in_place = volumeplace_of(change->row) == VOLUMEPLACE_HOST || is_mounted_upon(change);
     int err = fd_stat(change->data, "", &root);
     change->make->limit = volumeplace_limit(change->row);
     if (!err && only_empty) {
-        int empty = volumeinplace_mend(change->data);
-        empty = empty ? empty : volumeinplace_is_empty(change->data);
+        int empty = lacks_content(change, in_place);
         if (empty <= 0)
             return empty;
         change->make->chosen = volumemake_is_default(&root) ? NULL : &root;
@@ -132,7 +141,6 @@ static int put_locked(struct change_of *change, bool only_empty)
     }
     if (err)
         return err;
-    bool in_place = volumeplace_of(change->row) == VOLUMEPLACE_HOST || is_mounted_upon(change);
     int put = in_place ? put_in_place(change, only_empty) : put_in_store(change);
     change->make->chosen = NULL;
     return put == -ENODATA && !change->make->told ? 0 : put;

@@ -171,10 +171,10 @@ static void release_mount(const struct volume_use *use)
 
 /* A first content that was interrupted is finished, or undone. The device is opened by its path: it
  * is the user's own word, symlinks and all. */
-static int mend_bind(const char *device)
+static int mend_bind(const struct store *store, const char *device)
 {
     cleanup_fd int dir = open(device, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return dir < 0 ? -errno : volumeinplace_mend(dir);
+    return dir < 0 ? -errno : volumeinplace_mend(store->root, dir);
 }
 
 static int use_local(struct store *store, const struct local_options *local, struct volume_use *use)
@@ -192,7 +192,7 @@ static int use_local(struct store *store, const struct local_options *local, str
     int err = take_lock(store, use);
     if (err)
         return err;
-    err = local->kind == LOCAL_BIND ? mend_bind(use->path) : check_directory(use->path);
+    err = local->kind == LOCAL_BIND ? mend_bind(store, use->path) : check_directory(use->path);
     return cannot_use(use->name, err);
 }
 

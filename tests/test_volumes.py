@@ -561,3 +561,27 @@ def test_an_image_is_shown_over_directories_without_a_name(store, base, sandbox)
     at = mount_with(store, "--lower", low, "--mount", "type=image,source=base,target=/image")
     assert (at / "own").read_text() == "own" and (at / "image/etc/conf").read_text() == "conf"
     store.plyfs("umount", at)
+
+
+# ---- what somebody else may write into a volume ------------------------------------------------
+
+def test_no_name_inside_a_volume_is_taken_for_a_record(store, base, sandbox):
+    """A user in a directory that is everybody's, and an image, can make any name: nothing is removed
+    for it, and nothing becomes theirs."""
+    need_root()
+    public = sandbox.directory("public")
+    (public / "precious").write_text("precious")
+    public.chmod(0o1777)
+    store.plyfs("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", f"device={public}", "public")
+    create(store, "-v", "public:/data", "-v", "own:/log")
+    own = content(store, "own")
+    (own / "precious").write_text("precious")
+    for name in (".plyfs-filling", ".plyfs-replacing", ".plyfs-filled"):
+        for place in (public, own):
+            (place / name).mkdir()
+            os.chown(place / name, 65534, 65534)
+    was = facts(public), facts(own)
+    store.mount("web")
+    create(store, "-v", "public:/data", "-v", "own:/data/sub", name="other")
+    assert (facts(public), facts(own)) == was
+    assert public.stat().st_uid == 0 and own.stat().st_uid == 0

@@ -650,32 +650,86 @@ static void where_the_image_has_nothing_a_directory_of_the_host_keeps_its_look(v
     assert_int_equal(kit_entries("host"), 0);
 }
 
-static void mend(void)
+static void mend(const struct store *store)
 {
     cleanup_fd int host = kit_open("host", O_RDONLY | O_DIRECTORY);
-    assert_int_equal(volumeinplace_mend(host), 0);
+    assert_int_equal(volumeinplace_mend(store->root, host), 0);
+}
+
+enum { FILLING, REPLACING, FILLED };
+
+/* Writes down, as a crash leaves it, that "host/TRAY" is in this state; `of` is the directory that
+ * was made as that. */
+static void leave_record(const struct store *store, int state, const char *tray, const char *of)
+{
+    struct statx host, made;
+    char path[128], line[256];
+    unsigned mask = STATX_INO | STATX_BTIME;
+    assert_int_equal(statx(kit_root(), "host", 0, mask, &host), 0);
+    assert_int_equal(statx(kit_root(), of, 0, mask, &made), 0);
+    snprintf(path, sizeof(path), "filling/%llx-%llx-%x", (unsigned long long)host.stx_ino,
+             (unsigned long long)host.stx_btime.tv_sec, host.stx_btime.tv_nsec);
+    int length = snprintf(line, sizeof(line), "%d %s %llu %lld %u\n", state, tray,
+                          (unsigned long long)made.stx_ino, (long long)made.stx_btime.tv_sec,
+                          made.stx_btime.tv_nsec);
+    (void)!mkdirat(store->root, "filling", 0700);
+    cleanup_fd int file = openat(store->root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_int_equal(write(file, line, (size_t)length), length);
 }
 
 static void what_a_crash_left_on_the_host_is_finished_or_undone(void **state)
 {
     (void)state;
-    kit_tree("f host/.plyfs-filling/half half, d host/lost+found");
-    mend();
+    cleanup_store struct store *store = open_here();
+    kit_tree("f host/.plyfs-1/half half, d host/lost+found");
+    leave_record(store, FILLING, ".plyfs-1", "host/.plyfs-1");
+    mend(store);
     assert_int_equal(kit_entries("host"), 1);
     /* Half of it has moved up already. */
-    kit_tree("f host/.plyfs-filled/b b, f host/.plyfs-filled/c/d d, f host/a a");
-    set_mode("host/.plyfs-filled", 01777);
-    mend();
+    kit_tree("f host/.plyfs-2/b b, f host/.plyfs-2/c/d d, f host/a a");
+    set_mode("host/.plyfs-2", 01777);
+    leave_record(store, FILLED, ".plyfs-2", "host/.plyfs-2");
+    mend(store);
     kit_assert_text("host/a", "a");
     kit_assert_text("host/b", "b");
     kit_assert_text("host/c/d", "d");
     assert_int_equal(kit_stat("host").st_mode & 07777, 01777);
     assert_int_equal(kit_entries("host"), 4);
     /* The old content is half gone. */
-    kit_tree("f host/.plyfs-replacing/new new");
-    mend();
+    kit_tree("f host/.plyfs-3/new new");
+    leave_record(store, REPLACING, ".plyfs-3", "host/.plyfs-3");
+    mend(store);
     kit_assert_text("host/new", "new");
     assert_int_equal(kit_entries("host"), 2);
+    assert_int_equal(kit_entries("store/filling"), 0);
+}
+
+static void no_name_in_a_directory_of_the_host_is_believed(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = open_here();
+    kit_tree("f host/.plyfs-filling/a a, f host/.plyfs-replacing/b b, f host/.plyfs-filled/c c,"
+             "f host/mine mine");
+    mend(store);
+    assert_int_equal(kit_entries("host"), 4);
+    kit_assert_text("host/.plyfs-filling/a", "a");
+    kit_assert_text("host/.plyfs-filled/c", "c");
+    kit_assert_text("host/mine", "mine");
+}
+
+/* Whoever may write there can put another directory in the place of the tray. */
+static void what_came_into_the_place_of_a_tray_is_left_alone(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = open_here();
+    kit_tree("f host/.plyfs-1/theirs theirs, f host/mine mine, d made");
+    for (int at = FILLING; at <= FILLED; at++) {
+        leave_record(store, at, ".plyfs-1", "made");
+        mend(store);
+        kit_assert_text("host/.plyfs-1/theirs", "theirs");
+        kit_assert_text("host/mine", "mine");
+        assert_int_equal(kit_entries("host"), 2);
+    }
 }
 
 static void new_content_on_the_host_takes_the_place_of_the_old(void **state)
@@ -721,6 +775,8 @@ int main(void)
         kit_test(a_directory_of_the_host_that_holds_something_is_left_alone),
         kit_test(where_the_image_has_nothing_a_directory_of_the_host_keeps_its_look),
         kit_test(what_a_crash_left_on_the_host_is_finished_or_undone),
+        kit_test(no_name_in_a_directory_of_the_host_is_believed),
+        kit_test(what_came_into_the_place_of_a_tray_is_left_alone),
         kit_test(new_content_on_the_host_takes_the_place_of_the_old),
     };
     return kit_run("volume", tests, sizeof(tests) / sizeof(tests[0]));

@@ -432,15 +432,15 @@ static void prepare_on_host(struct store *store)
 }
 
 /* As whoever takes it into use does first. */
-static void mend_host(void)
+static void mend_host(const struct store *store)
 {
     cleanup_fd int host = kit_open("host", O_RDONLY | O_DIRECTORY);
-    assert_int_equal(volumeinplace_mend(host), 0);
+    assert_int_equal(volumeinplace_mend(store->root, host), 0);
 }
 
 static void judge_host(struct store *store, bool done)
 {
-    mend_host();
+    mend_host(store);
     assert_empty_or_whole("host", done);
     assert_int_equal(create_on_host(store), 0);
     assert_int_equal(fill(store), 0);
@@ -456,8 +456,7 @@ static void a_kill_leaves_a_directory_of_the_host_empty_or_whole(void **state)
 
 static void judge_host_replaced(struct store *store, bool done)
 {
-    (void)store;
-    mend_host();
+    mend_host(store);
     assert_same(done || kit_exists("host/other") ? "2/d" : "1/d", "host");
 }
 
