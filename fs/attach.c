@@ -124,7 +124,7 @@ static void unmake(const struct addition *addition)
         log_error("cannot take %s out of the catalog again: %s", destination_of(addition),
                   strerror(-err));
     for (unsigned i = 0; !err && i < addition->volumes.count; i++)
-        (void)!volume_remove(addition->store, &addition->volumes.at[i].row);
+        (void)!volume_unpublish(addition->store, &addition->volumes.at[i]);
 }
 
 static int show(const struct addition *addition)

@@ -11,7 +11,6 @@
 #include "rootfs.h"
 #include "rootpath.h"
 #include "shadow.h"
-#include "volumedriver.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -239,11 +238,9 @@ void newvolumes_discard(struct newvolumes *volumes)
     struct store *store = volumes->store;
     forget_names(volumes);
     for (unsigned i = 0; i < volumes->count; i++) {
-        const struct volume_row *row = &volumes->at[i].row;
-        if (strcmp(row->driver, "local") != 0)
-            (void)!volumedriver_remove(store, row);
+        volume_unstage(store, &volumes->at[i]);
         if (i < volumes->published)
-            (void)!store_discard(store, store->volumes, row->name);
+            (void)!store_discard(store, store->volumes, volumes->at[i].row.name);
     }
 }
 

@@ -194,13 +194,15 @@ static json_t *create_question(const char *name, const struct volume_pairs *opti
 }
 
 int plugin_create(struct plugin *plugin, const char *name, const struct volume_pairs *options,
-                  struct plugin_fault *fault)
+                  bool *made, struct plugin_fault *fault)
 {
+    *made = false;
     int err = plugin_get(plugin, name, NULL, fault);
     if (err != -EREMOTEIO)
         return err;
-    return tell(plugin, "/VolumeDriver.Create", LONG_SECONDS, create_question(name, options),
-                fault);
+    err = tell(plugin, "/VolumeDriver.Create", LONG_SECONDS, create_question(name, options), fault);
+    *made = err == 0;
+    return err;
 }
 
 int plugin_get(struct plugin *plugin, const char *name, char **mountpoint,

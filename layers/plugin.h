@@ -33,9 +33,10 @@ static inline void own_plugin(struct plugin **plugin)
 }
 #define cleanup_plugin cleanup(own_plugin)
 
-/* Makes a volume, unless it has one of that name already (Get before Create). */
+/* Makes a volume, unless it has one of that name already (Get before Create): *made says which. */
 must_check int plugin_create(struct plugin *plugin, const char *name,
-                             const struct volume_pairs *options, struct plugin_fault *fault);
+                             const struct volume_pairs *options, bool *made,
+                             struct plugin_fault *fault);
 
 /* Whether it has a volume of that name: -EREMOTEIO when not. *mountpoint, unless NULL, is where it
  * is mounted now, the caller's to free, or NULL. */

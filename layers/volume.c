@@ -134,7 +134,7 @@ int volume_stage(struct store *store, struct stage *stage, const struct volume_w
         err = volumemake_tell(&make, "cannot create volume", staged->row.name,
                               fill_slot(store, &make, dir, &staged->row));
     if (!err && strcmp(staged->row.driver, "local") != 0)
-        err = volumedriver_create(&staged->row);
+        err = volumedriver_create(&staged->row, &staged->made);
     if (err)
         volume_staged_finish(staged);
     return err;
@@ -158,6 +158,12 @@ int volume_publish(struct store *store, struct stage *stage, struct volume_stage
     if (err && err != -EEXIST)
         log_error("cannot create volume %s: %s", name, strerror(-err));
     return err;
+}
+
+void volume_unstage(struct store *store, const struct volume_staged *staged)
+{
+    if (staged->made && catalog_volume_taken(store->catalog, staged->row.name) == 0)
+        (void)!volumedriver_remove(store, &staged->row);
 }
 
 /* ---- one volume ---- */
@@ -309,10 +315,10 @@ static int lock_alone(struct store *store, const char *name, int *lock)
 }
 
 /* Its lock is held meanwhile. */
-static int remove_locked(struct store *store, const struct volume_row *row)
+static int remove_locked(struct store *store, const struct volume_row *row, bool at_driver)
 {
     int err = check_unused(store, row->name);
-    if (!err)
+    if (!err && at_driver)
         err = volumedriver_remove(store, row);
     if (err)
         return err;
@@ -326,7 +332,7 @@ static int remove_locked(struct store *store, const struct volume_row *row)
     return err;
 }
 
-int volume_remove(struct store *store, const struct volume_row *row)
+static int remove_it(struct store *store, const struct volume_row *row, bool at_driver)
 {
     cleanup_fd int lock = -1;
     int err = check_unused(store, row->name);
@@ -337,7 +343,18 @@ int volume_remove(struct store *store, const struct volume_row *row)
         log_error("remove %s: volume is in use - [it is being used at this moment]", row->name);
     else if (err)
         log_error("remove %s: %s", row->name, strerror(-err));
-    return err ? err : remove_locked(store, row);
+    return err ? err : remove_locked(store, row, at_driver);
+}
+
+int volume_remove(struct store *store, const struct volume_row *row)
+{
+    return remove_it(store, row, true);
+}
+
+int volume_unpublish(struct store *store, const struct volume_staged *staged)
+{
+    bool at_driver = staged->made || strcmp(staged->row.driver, "local") == 0;
+    return remove_it(store, &staged->row, at_driver);
 }
 
 /* ---- another name ---- */

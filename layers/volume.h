@@ -51,6 +51,7 @@ struct volume_wish {
 struct volume_staged {
     struct volume_row row;
     char slot[STORE_ID_SIZE]; /* its name in the stage */
+    bool made;                /* its plug-in had none of that name before */
 };
 must_check int volume_stage(struct store *store, struct stage *stage,
                             const struct volume_wish *wish, struct volume_staged *staged);
@@ -58,6 +59,11 @@ must_check int volume_stage(struct store *store, struct stage *stage,
 must_check int volume_publish(struct store *store, struct stage *stage,
                               struct volume_staged *staged);
 void volume_staged_finish(struct volume_staged *staged);
+/* What was staged comes to nothing: a plug-in that made a volume for it is told to remove that,
+ * unless somebody else has it in the catalog meanwhile. Not in a transaction. */
+void volume_unstage(struct store *store, const struct volume_staged *staged);
+/* What was published is taken back. */
+must_check int volume_unpublish(struct store *store, const struct volume_staged *staged);
 
 /* Both of that for one volume. *existed: there was one of that name, and the row is its; a warning
  * is told where options or labels differ; another driver is -EEXIST. */

@@ -225,13 +225,13 @@ static int check_plugin(const struct volume_row *row)
     return tell_fault(row->name, plugin_open(row->driver, 0, &plugin, &fault), &fault);
 }
 
-static int create_at_plugin(const struct volume_row *row)
+static int create_at_plugin(const struct volume_row *row, bool *made)
 {
     struct plugin_fault fault;
     cleanup_plugin struct plugin *plugin = NULL;
     int err = plugin_open(row->driver, 0, &plugin, &fault);
     if (!err)
-        err = plugin_create(plugin, row->name, &row->options, &fault);
+        err = plugin_create(plugin, row->name, &row->options, made, &fault);
     return tell_fault(row->name, err, &fault);
 }
 
@@ -289,9 +289,10 @@ int volumedriver_check(const struct volume_row *row)
     return is_local(row->driver) ? check_local(row) : check_plugin(row);
 }
 
-int volumedriver_create(const struct volume_row *row)
+int volumedriver_create(const struct volume_row *row, bool *made)
 {
-    return is_local(row->driver) ? 0 : create_at_plugin(row);
+    *made = false;
+    return is_local(row->driver) ? 0 : create_at_plugin(row, made);
 }
 
 int volumedriver_remove(const struct store *store, const struct volume_row *row)

@@ -22,9 +22,10 @@
  * `size` is bytes with an optional k, m, g. Of a plug-in: whether it is there (-ENOENT). */
 must_check int volumedriver_check(const struct volume_row *row);
 
-/* A plug-in is told of a new volume (Get before Create), of one that goes. Of a local one that goes
- * whatever a dead user left mounted on it is unmounted; the caller holds its lock (LOCK_EX). */
-must_check int volumedriver_create(const struct volume_row *row);
+/* A plug-in is told of a new volume (Get before Create), of one that goes. *made: it had none of
+ * that name, and has one now. Of a local one that goes whatever a dead user left mounted on it is
+ * unmounted; the caller holds its lock (LOCK_EX). */
+must_check int volumedriver_create(const struct volume_row *row, bool *made);
 must_check int volumedriver_remove(const struct store *store, const struct volume_row *row);
 
 /* A volume in use by a mount that is being served. */

@@ -214,6 +214,35 @@ def test_a_plugin_that_is_not_there_is_named(drivers):
     assert drivers.rows() == {}
 
 
+FAKE = ("--mount", "type=volume,src=vol,dst=/data,volume-driver=fake")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_mount_that_fails_removes_no_volume_that_the_plugin_had(drivers, there):
+    drivers.fake()
+    if there:
+        (drivers.told / "vol").mkdir()
+        (drivers.told / "vol/precious").write_text("precious")
+    lower = drivers.sandbox.directory("lower")
+    drivers.plyfs("create", "--name", "box", "--lower", lower)
+    drivers.refused("create", "--name", "box", *FAKE, "--lower", lower, words="the name box is taken")
+    assert (drivers.told / "vol/precious").exists() == there
+    assert (drivers.told / "vol").exists() == there and drivers.rows() == {}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_attach_that_fails_removes_no_volume_that_the_plugin_had(drivers, there):
+    drivers.fake("lie")
+    if there:
+        (drivers.told / "vol").mkdir()
+        (drivers.told / "vol/precious").write_text("precious")
+    make_mount(drivers, "box")
+    drivers.mount("box")
+    drivers.refused("attach", "box", FAKE[1], words="cannot attach /data to box")
+    assert (drivers.told / "vol/precious").exists() == there
+    assert (drivers.told / "vol").exists() == there and drivers.rows() == {}
+
+
 # ---- plug-ins: rclone ---------------------------------------------------------------------------
 
 def test_rclone_serves_volumes_and_comes_back_after_it_was_killed(drivers):

@@ -130,7 +130,7 @@ static void ask_all(struct plugin *plugin)
     struct volume_pairs options = {0};
     cleanup_free char *got = NULL, *path = NULL, *mounted = NULL;
     bool global;
-    judge(plugin_create(plugin, "v", &options, &fault), &fault);
+    judge(plugin_create(plugin, "v", &options, &(bool){false}, &fault), &fault);
     int err = plugin_get(plugin, "v", &got, &fault);
     judge(err, &fault);
     check_path(err, got);

@@ -177,7 +177,9 @@ static void a_volume_is_asked_for_before_it_is_made(void **state)
     const struct volume_pairs options = {0};
     struct plugin_fault fault;
     cleanup_plugin struct plugin *plugin = open_fake();
-    assert_int_equal(plugin_create(plugin, "vol", &options, &fault), 0);
+    bool made = false;
+    assert_int_equal(plugin_create(plugin, "vol", &options, &made, &fault), 0);
+    assert_true(made);
     kit_assert_text("log", "/Plugin.Activate\n/VolumeDriver.Get\n/VolumeDriver.Create\n");
     stop(server);
 }
@@ -193,7 +195,9 @@ static void a_volume_that_is_there_is_not_made(void **state)
     const struct volume_pairs options = {0};
     struct plugin_fault fault;
     cleanup_plugin struct plugin *plugin = open_fake();
-    assert_int_equal(plugin_create(plugin, "vol", &options, &fault), 0);
+    bool made = true;
+    assert_int_equal(plugin_create(plugin, "vol", &options, &made, &fault), 0);
+    assert_false(made);
     kit_assert_text("log", "/Plugin.Activate\n/VolumeDriver.Get\n");
     stop(server);
 }
