@@ -20,6 +20,7 @@
 
 struct packing {
     const struct stack *stack;
+    bool all; /* the whole tree for whoever reads tars, and not a layer */
     struct tar_writer *writer;
     struct linkset *links;
     struct attrlist attributes;
@@ -131,11 +132,21 @@ static int add_present(struct packing *packing, const struct change *change,
                                : add_other(packing, change, place, &entry);
 }
 
+/* Whoever reads a layer takes such a name for a removal, whatever it was meant to be. */
+static int refuse_name(const struct change *change)
+{
+    log_error("%s cannot be told in a layer: a name that begins with %s is the removal of another",
+              change->path, WHITEOUT_PREFIX);
+    return -EINVAL;
+}
+
 static int add_change(void *context, const struct change *change)
 {
     struct packing *packing = context;
     if (!change->entry->present)
         return add_whiteout(packing, change);
+    if (!packing->all && whiteout_is_name(change->name))
+        return refuse_name(change);
     struct place place;
     int err = place_of(packing->stack, change, &place);
     if (!err)
@@ -174,6 +185,7 @@ int changeset_pack(const struct stack *stack, bool all, struct tar_writer *write
                    void (*seen)(void *context, uint64_t bytes), void *context)
 {
     struct packing packing = {.stack = stack,
+                              .all = all,
                               .writer = writer,
                               .links = linkset_create(),
                               .seen = seen,

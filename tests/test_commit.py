@@ -146,6 +146,19 @@ def test_an_instruction_that_makes_no_sense_makes_nothing(store, base):
     assert len(store.plyfs("image", "ls", "-q").stdout.split()) == 1
 
 
+@pytest.mark.parametrize("name", [".wh.passwd", ".wh..wh..opq", ".wh..wh.plnk", ".wh."])
+def test_a_file_with_the_name_of_a_whiteout_is_refused_and_not_taken_for_one(store, base, name):
+    at = mount_image(store, "base", "--name", "web")
+    (at / "dir").mkdir()
+    (at / "dir" / name).write_text("a user's own")
+    done = store.refused("commit", "web", "web:2", words="cannot commit web")
+    assert f"dir/{name}" in done.stderr, "which of them it is"
+    assert len(store.plyfs("image", "ls", "-q").stdout.split()) == 1
+    (at / "dir" / name).unlink()
+    store.plyfs("commit", "web", "web:2")
+    store.plyfs("umount", "web")
+
+
 def test_changes_that_no_layer_can_hold_are_told_by_name(store, base):
     at = mount_image(store, "base", "--name", "web")
     folder = at / "deep"
