@@ -112,7 +112,8 @@ must_check int volume_diff(struct store *store, const struct volume_row *row,
 
 /* Empties a volume and gives it the content of the image that it was first filled from, or of
  * `image` (its name or id; NULL: the same name, as it is tagged now). Staged, published by one
- * rename. -EBUSY while it is mounted. */
+ * rename. -EBUSY while it is mounted; -ENOENT where the image has no directory there: then nothing
+ * is changed. */
 must_check int volume_reseed(struct store *store, const struct volume_row *row, const char *image,
                              void (*seen)(void *context, uint64_t bytes), void *context);
 

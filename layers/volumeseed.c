@@ -55,6 +55,16 @@ static int check_copied(const struct volume_row *row)
 
 /* ---- anew ---- */
 
+/* Nothing was changed. */
+static int tell_nothing_there(const struct volume_row *row, const char *image)
+{
+    const char *name = image ? image : row->by_image;
+    log_error("volume %s: the image %s%shas no directory at %s; the volume stays as it is: name "
+              "another image with --image",
+              row->name, name ? name : "", name ? " " : "", row->copied_path);
+    return -ENOENT;
+}
+
 int volume_reseed(struct store *store, const struct volume_row *row, const char *image,
                   void (*seen)(void *context, uint64_t bytes), void *context)
 {
@@ -69,11 +79,13 @@ int volume_reseed(struct store *store, const struct volume_row *row, const char 
                                      .content = row->copied_path,
                                      .seen = seen,
                                      .context = context};
-    struct volumemake make = {.wish = &wish};
+    struct volumemake make = {.wish = &wish, .only_if_any = true};
     struct volume_row changed = *row;
     changed.copied = changed.copied_image = changed.copied_path = NULL;
     err = volumechange_put(store, &make, &changed, false);
-    if (err == -EBUSY)
+    if (err == 0)
+        err = tell_nothing_there(row, image);
+    else if (err == -EBUSY)
         log_error("volume %s is in use: it can be filled anew when it is unmounted", row->name);
     else
         err = volumemake_tell(&make, "cannot fill anew volume", row->name, err);

@@ -19,7 +19,7 @@ import time
 import pytest
 
 from harness import PLYFS, assert_same, listing, need_root, need_tool, run
-from storekit import Store, wait_for
+from storekit import Store, facts, wait_for
 
 ANONYMOUS = "com.docker.volume.anonymous"
 
@@ -664,6 +664,23 @@ def test_reseed_gives_the_content_of_the_image_again(seeded):
     assert sorted(os.listdir(seeded.data("data"))) == ["changed", "gone", "kept"]
     assert (seeded.data("data") / "changed").read_text() == "1" and done.stdout == ""
     assert seeded("diff", "data").stdout == ""
+
+
+@pytest.mark.parametrize("there", ["nothing", "a file"])
+def test_reseed_from_an_image_without_that_directory_is_refused_and_keeps_the_content(seeded, sandbox, there):
+    tree = sandbox.directory("bare")
+    (tree / "other").mkdir()
+    if there == "a file":
+        (tree / "data").write_text("no directory")
+    run("tar", "-cf", sandbox.path / "bare.tar", "-C", tree, ".")
+    (seeded.data("data") / "added").write_text("mine")
+    was = facts(seeded.data("data"))
+    seeded.plyfs("image", "import", "bare:1", sandbox.path / "bare.tar")
+    done = seeded.refuse("reseed", "-f", "--image", "bare:1", "data", says="the image bare:1 has no directory at /data")
+    assert "--image" in done.stderr and facts(seeded.data("data")) == was
+    seeded.plyfs("image", "import", "app:1", sandbox.path / "bare.tar")
+    seeded.refuse("reseed", "-f", "data", says="the image app:1 has no directory at /data")
+    assert facts(seeded.data("data")) == was
 
 
 def test_reseed_takes_what_the_name_means_now_or_another_image(seeded):
