@@ -44,10 +44,20 @@ static const struct syntax SYNTAX = {
     .example = "plyfs prune",
 };
 
+/* One that is being removed. */
+struct removal {
+    enum store_fault fault;
+    char *id;
+    uint64_t bytes;
+};
+
 struct pruning {
     struct store *store;
-    unsigned found;
-    uint64_t bytes, done; /* that removing takes away; that have been */
+    unsigned found, failed;
+    uint64_t bytes, begun,
+        done; /* that removing takes away; that it has begun with; that are gone */
+    struct removal *removals;
+    unsigned count;
     struct progress *progress;
     struct leavings leavings; /* of mounts that are forgotten */
 };
@@ -97,16 +107,55 @@ static bool count_fault(void *context, enum store_fault fault, const char *id)
     return false;
 }
 
+static int note_removal(struct pruning *pruning, enum store_fault fault, const char *id)
+{
+    struct removal *larger =
+        reallocarray(pruning->removals, pruning->count + 1, sizeof(*pruning->removals));
+    if (!larger)
+        return -ENOMEM;
+    pruning->removals = larger;
+    struct removal *removal = &larger[pruning->count];
+    *removal = (struct removal){
+        .fault = fault, .id = strdup(id), .bytes = bytes_of_fault(pruning->store, fault, id)};
+    if (!removal->id)
+        return -ENOMEM;
+    pruning->count++;
+    pruning->begun += removal->bytes;
+    return 0;
+}
+
 static bool mend_fault(void *context, enum store_fault fault, const char *id)
 {
     struct pruning *pruning = context;
-    progress_at(pruning->progress, pruning->done);
+    progress_at(pruning->progress, pruning->begun);
     if (!is_prunable(pruning->store, fault) ||
         (fault == STORE_FAULT_EPHEMERAL &&
          leavings_note(&pruning->leavings, pruning->store, id) != 0))
         return false;
-    pruning->done += bytes_of_fault(pruning->store, fault, id);
-    return true;
+    int err = note_removal(pruning, fault, id);
+    if (err)
+        log_error("cannot remove %s: %s", id, strerror(-err));
+    pruning->failed += err != 0;
+    return !err;
+}
+
+/* Only what is gone has given its space back. */
+static void take_end(void *context, enum store_fault fault, const char *id, bool mended)
+{
+    struct pruning *pruning = context;
+    pruning->failed += !mended;
+    for (unsigned i = 0; mended && i < pruning->count; i++) {
+        const struct removal *removal = &pruning->removals[i];
+        if (removal->fault == fault && strcmp(removal->id, id) == 0)
+            pruning->done += removal->bytes;
+    }
+}
+
+static void forget_removals(struct pruning *pruning)
+{
+    for (unsigned i = 0; i < pruning->count; i++)
+        free(pruning->removals[i].id);
+    free(pruning->removals);
 }
 
 /* The mountpoint of a dead daemon answers ENOTCONN until it is unmounted. One that is not mounted
@@ -127,12 +176,13 @@ static int mend(struct pruning *pruning)
     if (err)
         return err;
     pruning->progress = progress_start("pruning", pruning->bytes);
-    int left = store_check(pruning->store, mend_fault, NULL, pruning);
+    int left = store_check(pruning->store, mend_fault, take_end, pruning);
     leavings_remove(&pruning->leavings, pruning->store);
     leavings_finish(&pruning->leavings);
     progress_end(pruning->progress);
     if (left >= 0)
         printf("Total reclaimed space: %s\n", report_size(size, pruning->done));
+    forget_removals(pruning);
     return left;
 }
 
@@ -149,7 +199,7 @@ static int prune(const struct wishes *wishes)
         left = mend(&pruning);
     if (left < 0)
         log_error("cannot prune the store %s: %s", store->path, strerror(-left));
-    return left < 0 ? left : 0;
+    return left < 0 ? left : pruning.failed > 0 ? -EIO : 0;
 }
 
 static int run_prune(int argc, char **argv)

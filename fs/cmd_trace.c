@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <sys/signalfd.h>
 
@@ -117,6 +118,17 @@ static bool is_last(const json_t *line)
 
 enum { GOES_ON, ENDED };
 
+/* Who reads may go: that is an end like any other, and of what was not read nothing is told. Any
+ * other failure is told in the end. */
+static int end_of_reading(void)
+{
+    if (errno == EPIPE) {
+        __fpurge(stdout);
+        clearerr(stdout);
+    }
+    return ENDED;
+}
+
 /* Prints what has come. */
 static int print_lines(const struct wishes *wishes, struct control_stream *stream)
 {
@@ -129,7 +141,7 @@ static int print_lines(const struct wishes *wishes, struct control_stream *strea
         json_decref(line);
     }
     if (fflush(stdout) != 0 || ferror(stdout))
-        return ENDED; /* nobody reads any more */
+        return end_of_reading();
     if (!last && got < 0)
         log_error("the daemon of %s has gone without a word", wishes->words.at[0]);
     return last ? ENDED : got;

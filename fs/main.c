@@ -7,6 +7,7 @@
 #include "log.h"
 #include "mounthelper.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <stdbool.h>
@@ -103,9 +104,8 @@ static void fill_standard_streams(void)
         close(fd);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-    fill_standard_streams();
     /* mount(8) names the source first; a person may ask for the version. */
     if (argc > 1 && mounthelper_is(argv[0]) && argv[1][0] != '-')
         return help_mount(argc, argv);
@@ -127,4 +127,21 @@ int main(int argc, char **argv)
         return 1;
     }
     return command_drop_in(argc, argv);
+}
+
+/* What was to be told and cannot be is a failure, as of a full disk. Told here for all commands. */
+static int check_told(int status)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    log_error("what was to be told could not be written to stdout%s%s", errno ? ": " : "",
+              errno ? strerror(errno) : "");
+    return status ? status : 1;
+}
+
+int main(int argc, char **argv)
+{
+    fill_standard_streams();
+    return check_told(run(argc, argv));
 }

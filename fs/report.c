@@ -483,12 +483,10 @@ int report_check(const struct report *report)
 
 /* ---- printing ---- */
 
+/* Told in the end, by main(). */
 static int flush(void)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return 0;
-    log_error("what was to be told could not be written to stdout");
-    return -EIO;
+    return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -EIO;
 }
 
 /* Whether a row is to be told, after those that were. */

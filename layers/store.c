@@ -479,9 +479,16 @@ struct sweep {
     bool (*tell)(void *context, enum store_fault fault, const char *id);
     void (*ended)(void *context, enum store_fault fault, const char *id, bool mended);
     void *context;
-    struct stage bin; /* takes the rubbish, to be deleted when the lock is free again */
-    unsigned binned;  /* gives it names */
+    struct stage bin;      /* takes the rubbish, to be deleted when the lock is free again */
+    struct binned *binned; /* in the bin by its index here */
+    unsigned count;
     int left;
+};
+
+/* What was moved into the bin. */
+struct binned {
+    enum store_fault fault;
+    char *id;
 };
 
 /* Whether the fault is to be mended. */
@@ -508,11 +515,46 @@ static void mended(struct sweep *sweep, enum store_fault fault, const char *id, 
     tell_end(sweep, fault, id, done);
 }
 
-static void put_in_bin(struct sweep *sweep, enum store_fault fault, int from, const char *name)
+static int move_to_bin(struct sweep *sweep, enum store_fault fault, int from, const char *name)
 {
     char as[16];
-    snprintf(as, sizeof(as), "%u", sweep->binned++);
-    mended(sweep, fault, name, rmtree_move(from, name, sweep->bin.dir, as));
+    struct binned *larger = reallocarray(sweep->binned, sweep->count + 1, sizeof(*larger));
+    if (!larger)
+        return -ENOMEM;
+    sweep->binned = larger;
+    cleanup_free char *id = strdup(name);
+    if (!id)
+        return -ENOMEM;
+    snprintf(as, sizeof(as), "%u", sweep->count);
+    int err = rmtree_move(from, name, sweep->bin.dir, as);
+    if (!err)
+        larger[sweep->count++] = (struct binned){.fault = fault, .id = steal_ptr(&id)};
+    return err;
+}
+
+/* It is mended when it is deleted. */
+static void put_in_bin(struct sweep *sweep, enum store_fault fault, int from, const char *name)
+{
+    int err = move_to_bin(sweep, fault, from, name);
+    if (err)
+        mended(sweep, fault, name, err);
+}
+
+/* What resists stays in the stage, where the next check finds it. */
+static void empty_bin(struct sweep *sweep)
+{
+    for (unsigned i = 0; i < sweep->count; i++) {
+        char as[16];
+        const struct binned *binned = &sweep->binned[i];
+        snprintf(as, sizeof(as), "%u", i);
+        int err = rmtree(sweep->bin.dir, as);
+        if (err)
+            log_error("cannot remove all of %s: %s; what is left is in %s/stage/%s/%s", binned->id,
+                      strerror(-err), sweep->store->path, sweep->bin.name, as);
+        tell_end(sweep, binned->fault, binned->id, !err);
+        free(binned->id);
+    }
+    free(sweep->binned);
 }
 
 /* Whether a lock could not be looked at because of what lies there, which is then nobody's work. */
@@ -722,8 +764,7 @@ int store_check(struct store *store,
     if (!err)
         err = sweep_all(&sweep);
     store_published(store);
-    /* What resists stays in the stage, where the next check finds it. */
-    sweep.left += rmtree(store->stage, sweep.bin.name) != 0;
+    empty_bin(&sweep);
     store_unstage(store, &sweep.bin);
     return err ? err : sweep.left;
 }

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import stat
+import subprocess
 
 import pytest
 
@@ -415,6 +416,28 @@ def test_doctor_tells_what_does_not_fit_and_mends_it(store, layers):
 
 def test_doctor_without_a_store_cannot_tell(store):
     assert store.refused("doctor", words="there is no store in").returncode == 2
+
+
+# ---- a standard output that takes nothing -------------------------------------------------------
+
+@pytest.mark.parametrize("argv", [
+    ("--version",), ("--help",), ("create", "--help"), ("create", "base"), ("commit", "web", "web:2"),
+    ("ps", "-a"), ("inspect", "web"), ("diff", "web"), ("prune", "-f"), ("doctor",), ("volume", "create"),
+    ("volume", "clone", "data", "copy"), ("volume", "rm", "data"), ("volume", "prune", "-f"), ("layer", "ls")],
+    ids="-".join)
+def test_what_cannot_be_written_to_stdout_is_told_once_and_a_failure(store, layers, argv):
+    archive = store.sandbox.path / "base.tar"
+    run("tar", "-cf", archive, "-C", layers[0], ".")
+    store.plyfs("image", "import", "base", archive)
+    store.plyfs("create", "--name", "web", "base")
+    store.plyfs("volume", "create", "data")
+    identity, = store.plyfs("inspect", "--format", "{{.Id}}", "web").stdout.split()
+    (store.path / "mounts" / identity / "upper" / "new").write_text("new")
+    (store.path / "stage" / "left").mkdir()
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([store.program, *argv], env={**os.environ, "PLYFS_ROOT": str(store.path)}, check=False,
+                              stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr.count("could not be written to stdout") == 1, done
 
 
 # ---- an ordinary user ---------------------------------------------------------------------------

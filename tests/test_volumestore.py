@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import PLYFS
+from harness import PLYFS, need_root, run, umount
 from storekit import facts
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
@@ -280,3 +280,45 @@ def test_two_creates_of_one_volume_with_content_copy_once(store, lower):
         assert not troubles, troubles
         assert content(store, f"data{i}") == whole
     assert_consistent(store)
+
+
+@pytest.fixture
+def resisting(store, sandbox):
+    """What interrupted work left in the stage, 1 MB, and cannot be deleted: something is mounted upon it."""
+    need_root()
+    store.plyfs("volume", "create", "sound")
+    left = store.path / "stage" / "resisting"
+    (left / "held").mkdir(parents=True)
+    (left / "file").write_bytes(bytes(1_000_000))
+    run("mount", "-t", "tmpfs", "tmpfs", left / "held")
+    yield left
+    with open("/proc/self/mountinfo", encoding="utf-8") as table:
+        for point in [line.split()[4] for line in table if f"{sandbox.path}/store/stage/" in line]:
+            umount(point)
+
+
+def held(store):
+    """Where what cannot be deleted is now."""
+    return [path for path in (store.path / "stage").rglob("*") if os.path.ismount(path)]
+
+
+def test_prune_says_what_it_could_not_remove_and_does_not_count_it(store, resisting):
+    gone = store.path / "stage" / "gone"
+    gone.mkdir()
+    (gone / "file").write_bytes(bytes(2_000_000))
+    done = store.plyfs("prune", "-f", check=False)
+    assert done.returncode == 1 and "Total reclaimed space: 2MB" in done.stdout, done
+    place, = held(store)
+    assert "resisting" in done.stderr and "Device or resource busy" in done.stderr, done
+    assert str(place).startswith(done.stderr.partition("what is left is in ")[2].strip()), done
+    assert not gone.exists() and not resisting.exists()
+
+
+def test_doctor_says_mended_of_nothing_that_is_still_there(store, resisting):
+    (store.path / "volumes" / "unknown").mkdir()
+    done = store.plyfs("doctor", "--repair", check=False)
+    assert done.returncode == 1 and len(held(store)) == 1
+    told = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert told["unknown"].endswith(": mended") and not told["resisting"].endswith(": mended"), done
+    assert "resisting" in done.stderr and "Device or resource busy" in done.stderr, done
+    assert store.plyfs("doctor", check=False).returncode == 1
