@@ -159,29 +159,52 @@ static uint32_t table_find(const struct imagefiles *files, const char *path)
 
 /* ---- staging a tar ---- */
 
+/* What may stand in an archive besides its files: names, padding, what no image is made of. */
+static const uint64_t RAW_FREE = 64 << 20;
+
 /* What is in the middle of being staged. */
 struct staging {
     const struct imagefiles_tar *tar;
     struct imagefiles *files;
     struct tar_reader *reader;
     struct imagefiles_fault *fault;
-    uint64_t bytes;
+    uint64_t bytes, raw;
     bool of_images; /* something was found that is of images alone */
 };
 
-static int stage_data(struct staging *staging, int fd, const char *path, off_t size)
+/* Holes count too: whoever reads the file reads them. So it is asked before the first byte. */
+static int count_file(struct staging *staging, const char *path, off_t size)
+{
+    uint64_t most = staging->tar->size_max;
+    if (most && (uint64_t)size > most - staging->bytes) {
+        wrong(staging->fault, "'%.100s': with it the files take more than %llu bytes", path,
+              (unsigned long long)most);
+        return -EFBIG;
+    }
+    staging->bytes += (uint64_t)size;
+    return 0;
+}
+
+static int count_raw(void *context, const void *data, size_t size)
+{
+    (void)data;
+    struct staging *staging = context;
+    uint64_t most = staging->tar->size_max;
+    staging->raw += size;
+    if (!most || staging->raw <= most + RAW_FREE)
+        return 0;
+    wrong(staging->fault, "more than %llu bytes of it belong to no image",
+          (unsigned long long)(most + RAW_FREE));
+    return -EFBIG;
+}
+
+static int stage_data(struct staging *staging, int fd, off_t size)
 {
     const void *data;
     size_t length;
     off_t offset;
     int more;
     while ((more = tar_reader_data(staging->reader, &data, &length, &offset)) > 0) {
-        staging->bytes += length;
-        if (staging->tar->size_max && staging->bytes > staging->tar->size_max) {
-            wrong(staging->fault, "'%.100s': with it the files take more than %llu bytes", path,
-                  (unsigned long long)staging->tar->size_max);
-            return -EFBIG;
-        }
         if (lseek(fd, offset, SEEK_SET) < 0)
             return -errno;
         int err = fd_write_all(fd, data, length);
@@ -197,12 +220,14 @@ static int stage_file(struct staging *staging, const char *path, off_t size)
 {
     uint32_t index;
     char name[16];
-    int err = table_add(staging->files, path, NULL, &index, staging->fault);
+    int err = count_file(staging, path, size);
+    if (!err)
+        err = table_add(staging->files, path, NULL, &index, staging->fault);
     if (err)
         return err;
     cleanup_fd int fd = fd_open_name(staging->tar->stage, staged_name(name, index),
                                      O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    return fd < 0 ? fd : stage_data(staging, fd, path, size);
+    return fd < 0 ? fd : stage_data(staging, fd, size);
 }
 
 static int stage_link(struct staging *staging, const char *path, const struct tar_entry *entry)
@@ -269,6 +294,7 @@ int imagefiles_of_tar(const struct imagefiles_tar *tar, struct imagefiles **file
     if (!reader)
         return err;
     struct staging staging = {.tar = tar, .files = made, .reader = reader, .fault = fault};
+    tar_reader_tap(reader, count_raw, &staging);
     int rootfs = stage_entries(&staging);
     if (rootfs == -EBADMSG && !fault->words[0])
         wrong(fault, "%s", tar_reader_words(reader));

@@ -607,18 +607,18 @@ int tar_reader_next(struct tar_reader *reader, struct tar_entry *entry)
 int tar_reader_finish(struct tar_reader *reader, struct tar_sums *sums)
 {
     struct chunk *chunk;
-    int more;
+    int more = 0;
     reader_pass(reader);
     reader_tell(reader, UINT64_MAX);
-    while ((more = chunks_take(reader->in.out, &chunk)) > 0) {
+    while (!reader->raw_err && (more = chunks_take(reader->in.out, &chunk)) > 0) {
         reader_hold(reader, chunk);
         reader_tell(reader, UINT64_MAX);
     }
+    if (reader->raw_err)
+        return reader->raw_err;
     reader->feed_err = more;
     if (more < 0)
         return reader_failed(reader);
-    if (reader->raw_err)
-        return reader->raw_err;
     *sums = reader->in.sums;
     sums->ended = reader->ended;
     return 0;

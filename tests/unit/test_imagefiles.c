@@ -139,6 +139,38 @@ static void what_is_no_archive_is_refused(void **state)
     assert_null(files);
 }
 
+static int stage_of(int archive, uint64_t size_max, struct imagefiles **files)
+{
+    kit_dir("stage");
+    cleanup_fd int fd = archive;
+    const struct imagefiles_tar tar = {
+        .fd = fd, .stage = kit_open("stage", O_RDONLY | O_DIRECTORY), .size_max = size_max};
+    return imagefiles_of_tar(&tar, files, &fault);
+}
+
+static void holes_are_bounded_as_bytes_are(void **state)
+{
+    (void)state;
+    struct imagefiles *files = NULL;
+    kit_dir("in");
+    tarkit_run("cd in && truncate -s 40G a.tar && echo '[]' > manifest.json");
+    static const char command[] = "tar -C in -S -cf - manifest.json a.tar";
+    assert_int_equal(stage_of(tarkit_output(command), 30ull << 30, &files), -EFBIG);
+    assert_non_null(strstr(fault.words, "a.tar"));
+    assert_int_equal(kit_entries("stage"), 1);
+}
+
+/* Whatever follows the end of the tar, without an end of its own. */
+static void what_belongs_to_no_image_is_bounded(void **state)
+{
+    (void)state;
+    struct imagefiles *files = NULL;
+    alarm(60);
+    assert_int_equal(stage_of(open("/dev/zero", O_RDONLY | O_CLOEXEC), 1000, &files), -EFBIG);
+    alarm(0);
+    assert_non_null(strstr(fault.words, "belong to no image"));
+}
+
 static void bytes_are_bounded(void **state)
 {
     (void)state;
@@ -186,6 +218,8 @@ int main(void)
         kit_test(blobs_without_documents_are_no_root_filesystem),
         kit_test(what_is_no_archive_is_refused),
         kit_test(bytes_are_bounded),
+        kit_test(holes_are_bounded_as_bytes_are),
+        kit_test(what_belongs_to_no_image_is_bounded),
         kit_test(a_directory_is_never_left),
     };
     return kit_run("imagefiles", tests, sizeof(tests) / sizeof(tests[0]));

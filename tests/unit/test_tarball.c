@@ -418,6 +418,21 @@ static void an_error_of_the_tap_is_the_answer(void **state)
     }
 }
 
+/* What comes after the end of a tar may be without an end. */
+static void after_an_error_of_the_tap_nothing_more_is_read(void **state)
+{
+    (void)state;
+    struct tar_sums sums;
+    struct tap tap = {.left = 2};
+    cleanup_fd int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    cleanup_tar_reader struct tar_reader *reader = open_reader(fd);
+    tar_reader_tap(reader, collect, &tap);
+    alarm(20);
+    assert_int_equal(read_all(reader, &sums), -ENOSPC);
+    alarm(0);
+    free(tap.bytes);
+}
+
 /* ---- broken archives ---- */
 
 static void what_is_cut_short_is_refused(void **state)
@@ -609,6 +624,7 @@ int main(void)
         kit_test(holes_are_left_out),
         kit_test(raw_bytes_and_content_are_the_whole),
         kit_test(an_error_of_the_tap_is_the_answer),
+        kit_test(after_an_error_of_the_tap_nothing_more_is_read),
         kit_test(what_is_cut_short_is_refused),
         kit_test(a_missing_end_mark_is_told),
         kit_test(a_flipped_bit_of_a_header_is_found),
