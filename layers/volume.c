@@ -47,6 +47,20 @@ static int name_it(const struct volume_wish *wish, struct volume_row *row)
     return wish->name ? 0 : volume_pairs_set(&row->labels, ANONYMOUS_LABEL, "");
 }
 
+/* A directory of the host is somebody's already, and what a driver mounts has its own root. */
+static int check_root(const struct volume_wish *wish, const struct volume_row *row)
+{
+    const struct volume_root *root = wish->root;
+    if (!root || (root->uid < 0 && root->gid < 0 && root->mode < 0) ||
+        volumeplace_of(row) == VOLUMEPLACE_STORE)
+        return 0;
+    log_error(
+        "create %s: --uid, --gid and --mode are for a volume that lies in the store; what its "
+        "%s leads to keeps its own owner and mode",
+        row->name, strcmp(row->driver, "local") == 0 ? "device" : "driver");
+    return -EINVAL;
+}
+
 static int make_row(const struct volume_wish *wish, struct volume_row *row)
 {
     *row = (struct volume_row){.created = moment_now()};
@@ -63,7 +77,9 @@ static int make_row(const struct volume_wish *wish, struct volume_row *row)
         err = own_copy(&row->by_image, wish->image);
     if (!err)
         err = own_copy(&row->by_destination, wish->destination);
-    return err ? err : volumedriver_check(row);
+    if (!err)
+        err = volumedriver_check(row);
+    return err ? err : check_root(wish, row);
 }
 
 /* ---- making it ---- */

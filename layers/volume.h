@@ -41,7 +41,8 @@ struct volume_wish {
     const char *content;
     const char *subpath; /* of volume_fill(): the directory of it that gets the content; or NULL */
     volume_filler *fill; /* makes its first content instead; or NULL */
-    const struct volume_root *root;              /* NULL: as its first content has it */
+    /* NULL: as its first content has it. -EINVAL, told, where it does not lie in the store. */
+    const struct volume_root *root;
     void (*seen)(void *context, uint64_t bytes); /* told the bytes copied so far; or NULL */
     void *context;
 };

@@ -614,6 +614,20 @@ def test_an_import_of_what_is_no_file_is_refused(volumes, sandbox):
     assert volumes.names() == []
 
 
+@pytest.mark.parametrize("choice", [("--uid", "1000"), ("--gid", "1000"), ("--mode", "700")], ids=lambda c: c[0][2:])
+@pytest.mark.parametrize("options", [("type=none", "o=bind", "device={host}"), ("type=tmpfs", "device=tmpfs")],
+                         ids=["bind", "mount"])
+def test_an_owner_or_mode_for_a_directory_elsewhere_is_refused_and_not_forgotten(volumes, sandbox, options, choice):
+    host = sandbox.directory("host")
+    was = host.stat()
+    words = [word for option in options for word in ("-o", option.format(host=host))]
+    done = volumes.refuse("create", *choice, *words, "data", says="--uid, --gid and --mode")
+    assert "data" in done.stderr and volumes.names() == [] and volumes.staged() == []
+    assert (host.stat().st_uid, host.stat().st_gid, host.stat().st_mode) == (was.st_uid, was.st_gid, was.st_mode)
+    volumes("create", *words, "data")
+    assert volumes("create", *choice, *words, "data").stdout == "data\n", "one that is there stays as it is"
+
+
 # ---- diff and reseed ----------------------------------------------------------------------------
 
 @pytest.fixture
