@@ -77,7 +77,8 @@ must_check int report_check(const struct report *report);
 /* Puts rows in order; `compare` is given pointers to json_t pointers, as qsort(3) does. */
 must_check int report_sort(json_t *rows, int (*compare)(const void *left, const void *right));
 
-/* Prints the rows (an array; borrowed) that pass the filters. -EIO when stdout takes no more. */
+/* Prints the rows (an array; borrowed) that pass the filters. -EIO, not told, when stdout takes no
+ * more: main() tells that for all commands. */
 must_check int report_print(const struct report *report, const json_t *rows);
 
 /* Prints what `inspect` found, an array: indented JSON, or each element by `format` ("json" or a

@@ -278,6 +278,7 @@ struct tar_reader {
     locale_t bytes; /* in which names are bytes */
     struct tar_xattr *xattrs;
     size_t xattr_room;
+    char *names; /* those of them that had to be decoded */
     enum { READER_NEW, READER_ENTRY, READER_END } state;
     bool sparse; /* the entry at hand is */
     bool ended;  /* by its mark */
@@ -364,6 +365,7 @@ void tar_reader_close(struct tar_reader *reader)
     gunzip_destroy(reader->in.gunzip);
     own_close(&reader->in.wake);
     free(reader->xattrs);
+    free(reader->names);
     free(reader);
 }
 
@@ -467,6 +469,51 @@ static la_ssize_t reader_feed(struct archive *tar, void *context, const void **d
 
 /* ---- entries ---- */
 
+static int hex_value(char digit)
+{
+    static const char digits[] = "0123456789abcdefABCDEF";
+    const char *at = digit ? strchr(digits, digit) : NULL;
+    return !at ? -1 : (int)(at - digits) - (at - digits > 15 ? 6 : 0);
+}
+
+/* Writes the name with each %XX as the byte that it stands for, and returns the place behind it. */
+static char *decode(const char *name, char *to)
+{
+    while (*name) {
+        const int high = *name == '%' ? hex_value(name[1]) : -1;
+        const int low = high >= 0 ? hex_value(name[2]) : -1;
+        const bool is_code = low >= 0 && (high || low);
+        *to++ = is_code ? (char)(high << 4 | low) : *name;
+        name += is_code ? 3 : 1;
+    }
+    *to++ = 0;
+    return to;
+}
+
+/* PAX has no place for a "=" in a name: it is written as %3D, and a "%" as %25, by GNU tar, and
+ * other bytes alike by tar_writer_add(). */
+static int reader_decode_names(struct tar_reader *reader, size_t count)
+{
+    size_t room = 0;
+    for (size_t i = 0; i < count; i++)
+        room += strchr(reader->xattrs[i].name, '%') ? strlen(reader->xattrs[i].name) + 1 : 0;
+    if (room == 0)
+        return 0;
+    char *to = realloc(reader->names, room);
+    if (!to)
+        return -ENOMEM;
+    reader->names = to;
+    for (size_t i = 0; i < count; i++) {
+        struct tar_xattr *xattr = &reader->xattrs[i];
+        if (!strchr(xattr->name, '%'))
+            continue;
+        char *decoded = to;
+        to = decode(xattr->name, to);
+        xattr->name = decoded;
+    }
+    return 0;
+}
+
 static int reader_xattrs(struct tar_reader *reader, struct archive_entry *from,
                          struct tar_entry *entry)
 {
@@ -485,7 +532,7 @@ static int reader_xattrs(struct tar_reader *reader, struct archive_entry *from,
     }
     entry->xattrs = reader->xattrs;
     entry->xattr_count = count;
-    return 0;
+    return reader_decode_names(reader, count);
 }
 
 /* (uid_t)-1 means "leave it" to chown(2). */

@@ -34,7 +34,7 @@ struct tar_entry {
     off_t size;  /* of the content that follows */
     bool sparse; /* read: the archive leaves its holes out; written: of no account */
     struct timespec mtime;
-    const struct tar_xattr *xattrs;
+    const struct tar_xattr *xattrs; /* read: %XX in a name is the byte that it stands for */
     size_t xattr_count;
 };
 
