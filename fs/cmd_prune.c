@@ -54,8 +54,9 @@ struct removal {
 struct pruning {
     struct store *store;
     unsigned found, failed;
-    uint64_t bytes, begun,
-        done; /* that removing takes away; that it has begun with; that are gone */
+    uint64_t bytes; /* that removing takes away */
+    uint64_t begun; /* of them, those that it has begun with */
+    uint64_t done;  /* and those that are gone */
     struct removal *removals;
     unsigned count;
     struct progress *progress;

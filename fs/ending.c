@@ -25,8 +25,8 @@ int ending_signals(void)
     sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ,
-           SIG_IGN); /* a file that may not grow is an errno for one, not the end for all */
+    /* A file that may not grow is an errno for one, not the end for all. */
+    signal(SIGXFSZ, SIG_IGN);
     int fd = signalfd(-1, &set, SFD_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }

@@ -311,6 +311,18 @@ int find_once_more(const struct fdref *ref, bool write)
     return fd_dup(ref->fd);
 }
 
+int find_open_own(struct mount *mount, const struct node_view *view, bool write)
+{
+    struct spot spot;
+    names_read(mount);
+    int fd = find_spot(mount, view, &spot);
+    if (fd == 0)
+        fd = *spot.name ? find_open(mount, view, &spot, write) : find_once_more(spot.ref, write);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    return fd;
+}
+
 int find_hold(struct mount *mount, const struct node_view *view, bool write)
 {
     const uint64_t key = fdkey(FDKIND_DATA, view->index);

@@ -50,6 +50,10 @@ must_check int find_once_more(const struct fdref *ref, bool write);
 must_check int find_open(struct mount *mount, const struct node_view *view, const struct spot *spot,
                          bool write);
 
+/* The same wherever that is: of a metacopy the file that has the metadata, and not the data that it
+ * shows. mount.names is not held. */
+must_check int find_open_own(struct mount *mount, const struct node_view *view, bool write);
+
 /* The source of its parent in which a node that is not in the upper lies; `parent` is filled and to
  * be finished by the caller, who may use the source as long as it is. */
 must_check int find_lower_source(struct mount *mount, const struct node_view *view,

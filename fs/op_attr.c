@@ -323,13 +323,9 @@ static int set_nothing(fuse_req_t req, const struct node_view *view, const struc
     return set_owner(req, stack, spot, &st, 0);
 }
 
-/* Whether what is under way with the node's data, and puts back what it found, must not find half
- * of a change: a copy-up of data that stayed below, a page that is written back (op_write). */
-static bool waits_for_data(const struct mount *mount, const struct node_view *view, int valid,
-                           int times)
+bool op_waits_for_data(const struct node_view *view, bool privileges)
 {
-    return node_is(view, NODE_METACOPY) || (mount->rules.writeback && (valid & times)) ||
-           (node_is(view, NODE_PRIVILEGED) && (valid & (OWNER | FUSE_SET_ATTR_MODE)));
+    return node_is(view, NODE_METACOPY) || (privileges && node_is(view, NODE_PRIVILEGED));
 }
 
 /* Everything but the size; the node is in the upper. *wish: what stat(2) says of it then. */
@@ -339,7 +335,9 @@ static int set_meta(fuse_req_t req, const struct node_view *view, const struct s
     struct mount *mount = ops_mount(req);
     const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME_NOW |
                       FUSE_SET_ATTR_MTIME_NOW;
-    const bool in_turn = waits_for_data(mount, view, valid, times);
+    /* With the writeback cache every write puts the time back that it found. */
+    const bool in_turn = op_waits_for_data(view, valid & (OWNER | FUSE_SET_ATTR_MODE)) ||
+                         (mount->rules.writeback && (valid & times));
     const bool empty = !(valid & (META | FUSE_SET_ATTR_SIZE));
     struct spot spot = {0};
     if (!empty)

@@ -444,14 +444,7 @@ static int sync_file(struct mount *mount, struct tree *tree, int fd, bool datasy
  * which is what is open of it, is not changed. */
 static int sync_metacopy(struct mount *mount, const struct node_view *view, bool datasync)
 {
-    struct spot spot = {0};
-    names_read(mount);
-    int err = find_spot(mount, view, &spot);
-    cleanup_fd int fd = err          ? err
-                        : *spot.name ? find_open(mount, view, &spot, false)
-                                     : find_once_more(spot.ref, false);
-    names_end(mount);
-    spot_finish(mount, &spot);
+    cleanup_fd int fd = find_open_own(mount, view, false);
     return fd < 0 ? fd : sync_file(mount, mount_tree(mount, view), fd, datasync);
 }
 

@@ -104,14 +104,6 @@ static void keep_kernels_name(struct mount *mount, const struct node_view *view,
         strcpy(disk, name);
 }
 
-/* Whether what is under way with the node's data, and puts back what it found, must not find half
- * of a change: a copy-up of data that stayed below, a page that is written back (op_write). */
-static bool waits_for_data(const struct node_view *view, const char *name)
-{
-    return node_is(view, NODE_METACOPY) ||
-           (node_is(view, NODE_PRIVILEGED) && (is_capability(name) || is_access_acl(name)));
-}
-
 /* Changes an attribute; value NULL removes it. */
 static int change(fuse_req_t req, uint64_t ino, const char *name, const char *value, size_t size,
                   int flags)
@@ -132,7 +124,7 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
         return err;
     if (value) /* before it is there: whoever has found none meanwhile does not say so any more */
         node_set_flags(mount->nodes, view.index, NODE_DRESSED, NODE_BARE);
-    const bool in_turn = waits_for_data(&view, name);
+    const bool in_turn = op_waits_for_data(&view, is_capability(name) || is_access_acl(name));
     if (in_turn)
         mount_lock_node(mount, view.index);
     names_read(mount);

@@ -54,6 +54,11 @@ int op_set_size(fuse_req_t req, uint64_t ino, off_t size, bool by_descriptor, bo
  * the change, as the kernel does, so that no crash leaves somebody's data with another's rights. */
 int op_kill_privileges(fuse_req_t req, uint64_t ino, int fd);
 
+/* Whether what is under way with a node's data, and puts back what it found (a copy-up of data that
+ * stayed below; op_write, of a page that is written back), must not find half of a change of its
+ * metadata: that is made under the node's lock then. `privileges`: the change is of those. */
+bool op_waits_for_data(const struct node_view *view, bool privileges);
+
 /* directories: op_dir.c */
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

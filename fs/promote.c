@@ -342,17 +342,10 @@ static int complete(struct mount *mount, const struct node_view *view, off_t lim
                     struct purpose *purpose)
 {
     struct copyup job = {.stack = mount_stack(mount, view), .src_layer = view->more->data_layer};
-    struct spot spot;
-    names_read(mount);
-    int err = find_spot(mount, view, &spot);
-    cleanup_fd int fd = err          ? err
-                        : *spot.name ? find_open(mount, view, &spot, true)
-                                     : find_once_more(spot.ref, true);
-    names_end(mount);
-    spot_finish(mount, &spot);
+    cleanup_fd int fd = find_open_own(mount, view, true);
     if (fd < 0)
         return fd;
-    err = fd_stat(fd, "", &job.src);
+    int err = fd_stat(fd, "", &job.src);
     if (!err)
         err = bring_data(mount, view, fd, limit, &job);
     if (err)

@@ -135,10 +135,10 @@ enum store_fault {
 /* Looks for faults while nobody publishes (locked as by store_publishing()). `tell` is called for
  * each; where it returns true the fault is mended: rubbish removed, a row that cannot be true
  * removed or set right; and `ended`, unless NULL, hears whether that succeeded: of rubbish in the
- * end, when it is deleted, or is not, which is told on stderr too. A positive or 0
- * return is the number that was left, among them the row of a layer that an image has, and of a
- * volume that a mount has. Others wait meanwhile, so neither asks anybody. Not in a transaction,
- * and not while publishing. */
+ * end, when it is deleted, or is not, which is told on stderr too. A positive or 0 return is the
+ * number that was left, among them the row of a layer that an image has, and of a volume that a
+ * mount has. Others wait meanwhile, so neither asks anybody. Not in a transaction, and not while
+ * publishing. */
 must_check int store_check(struct store *store,
                            bool (*tell)(void *context, enum store_fault fault, const char *id),
                            void (*ended)(void *context, enum store_fault fault, const char *id,

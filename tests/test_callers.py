@@ -504,8 +504,7 @@ def use_read_only(at):
              attempt(os.chmod, f"{at}/renamed-dir", 0), attempt(os.rename, f"{at}/renamed-dir", f"{at}/dir3"),
              attempt(os.chmod, f"{at}/dir3", 0o755), attempt(os.link, f"{at}/other", f"{at}/linked"),
              attempt(os.unlink, f"{at}/tagged"), attempt(os.rmdir, f"{at}/empty"), attempt(os.rmdir, f"{at}/untouched")]
-    seen = {name: oct(os.lstat(f"{at}/{name}").st_mode) for name in sorted(os.listdir(at))}
-    return done, seen, attempt(get, f"{at}/again"), attempt(os.listdir, f"{at}/dir3"), attempt(os.getxattr, f"{at}/other", "user.colour")
+    return done, modes_in(at), attempt(get, f"{at}/again"), attempt(os.listdir, f"{at}/dir3"), attempt(os.getxattr, f"{at}/other", "user.colour")
 
 
 def lay_read_only(top):
@@ -523,17 +522,25 @@ def lay_read_only(top):
     run("chown", "-R", f"{NOBODY.pw_uid}:{NOBODY.pw_gid}", top)
 
 
-def test_an_owner_of_his_own_mount_may_to_what_is_read_only_what_he_may_on_a_plain_directory(guest, sandbox):
-    plain = sandbox.directory("plain")
-    lower = sandbox.directory("read-only")
+def assert_as_on_a_plain_directory(guest, sandbox, lay, use, look):
+    """What use() does and sees of what lay() has made, and what look() sees after a remount."""
+    plain, lower = sandbox.directory("plain"), sandbox.directory("laid")
     for top in (plain, lower):
-        lay_read_only(top)
+        lay(top)
     guest.mount(*guest.own(lowers=[lower]), **guest.who)
-    expected, found = (as_guest(use_read_only, str(top)) for top in (plain, guest.at))
+    expected, found = (as_guest(use, str(top)) for top in (plain, guest.at))
     assert found == expected
     umount(guest.at)
     guest.mount(*guest.own(lowers=[lower]), **guest.who)
-    assert as_guest(lambda: {name: oct(os.lstat(f"{guest.at}/{name}").st_mode) for name in sorted(os.listdir(guest.at))}) == expected[1]
+    assert as_guest(look, guest.at) == expected[1]
+
+
+def modes_in(at):
+    return {name: oct(os.lstat(f"{at}/{name}").st_mode) for name in sorted(os.listdir(at))}
+
+
+def test_an_owner_of_his_own_mount_may_to_what_is_read_only_what_he_may_on_a_plain_directory(guest, sandbox):
+    assert_as_on_a_plain_directory(guest, sandbox, lay_read_only, use_read_only, modes_in)
 
 
 CLOSED = (0o555, 0o511, 0o100)
@@ -571,13 +578,4 @@ def lay_closed(top):
 
 
 def test_what_is_in_a_directory_that_its_owner_may_not_write_is_his_to_change(guest, sandbox):
-    plain = sandbox.directory("plain")
-    lower = sandbox.directory("closed")
-    for top in (plain, lower):
-        lay_closed(top)
-    guest.mount(*guest.own(lowers=[lower]), **guest.who)
-    expected, found = (as_guest(change_inside, str(top)) for top in (plain, guest.at))
-    assert found == expected
-    umount(guest.at)
-    guest.mount(*guest.own(lowers=[lower]), **guest.who)
-    assert as_guest(closed_contents, guest.at) == expected[1]
+    assert_as_on_a_plain_directory(guest, sandbox, lay_closed, change_inside, closed_contents)
