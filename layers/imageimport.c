@@ -153,7 +153,7 @@ static int take_layer(struct work *work, int fd, const struct layer_claim *claim
 static int take_image(struct work *work, const struct imageplan *plan)
 {
     char diff_id[DIGEST_HEX_SIZE];
-    for (size_t i = 0; i < plan->config.diff_ids.count; i++) {
+    for (size_t i = 0; i < plan->layer_count; i++) {
         const struct imageplan_layer *layer = &plan->layers[i];
         const struct layer_claim claim = {
             .what = layer->path,
@@ -178,7 +178,7 @@ static int take_images(struct work *work)
         return err;
     }
     for (unsigned i = 0; i < work->plans.count; i++) {
-        for (size_t k = 0; k < work->plans.at[i].config.diff_ids.count; k++)
+        for (size_t k = 0; k < work->plans.at[i].layer_count; k++)
             total += work->plans.at[i].layers[k].size;
     }
     begin(work, "unpacking", total);
@@ -228,22 +228,28 @@ static int apply_name(struct work *work)
 
 static int add_image(struct work *work, struct imageplan *plan)
 {
-    const size_t count = plan->config.diff_ids.count;
+    const size_t count = plan->layer_count;
+    cleanup_free char *config = NULL;
+    int err = imageplans_config(&work->plans, work->files, plan, &config);
+    if (err == -EBADMSG)
+        return wrong(work->import, "%s", work->plans.words);
+    if (err)
+        return err;
     cleanup_free char **layers = calloc(count + 1, sizeof(*layers));
     if (!layers)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++)
         layers[i] = plan->layers[i].diff_id;
     const struct image_row row = {
-        .id = plan->config.id,
-        .config = plan->config.text,
+        .id = plan->id,
+        .config = config,
         .layers = layers,
         .layer_count = (unsigned)count,
         .names = plan->names,
         .name_count = plan->name_count,
         .created = moment_now(),
     };
-    int err = catalog_add_image(work->store->catalog, &row);
+    err = catalog_add_image(work->store->catalog, &row);
     if (err != -ENOENT)
         return err;
     wrong(work->import, "a layer that the store had was removed meanwhile; import it again");
@@ -279,13 +285,12 @@ static int publish(struct work *work)
 
 static void report_image(const struct work *work, struct imageplan *plan, struct imported *image)
 {
-    const struct oci_config *config = &plan->config;
-    memcpy(image->id, config->id, sizeof(image->id));
-    platform_write(&config->platform, image->platform);
+    memcpy(image->id, plan->id, sizeof(image->id));
+    memcpy(image->platform, plan->platform, sizeof(image->platform));
     image->platforms = plan->platforms;
-    image->layers = (unsigned)config->diff_ids.count;
-    for (size_t i = 0; i < config->diff_ids.count; i++)
-        image->fresh += newlayers_is_fresh(&work->layers, config->diff_ids.at[i]);
+    image->layers = (unsigned)plan->layer_count;
+    for (size_t i = 0; i < plan->layer_count; i++)
+        image->fresh += newlayers_is_fresh(&work->layers, plan->layers[i].diff_id);
     image->names = steal_ptr(&plan->names);
     image->name_count = plan->name_count;
     plan->name_count = 0;

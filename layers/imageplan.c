@@ -2,7 +2,9 @@
  *
  * Duty: from the documents of an archive to a list of images. An index leads to manifests and to
  * further indexes, a manifest to a config and layers; every step checks size and digest of what it
- * reads. Cost: the documents, none of the layers.
+ * reads. Cost: the documents, none of the layers; and memory for one document at a time, because a
+ * plan keeps of its config what is asked for while the layers are read. An image that is there
+ * twice is one plan with the names of both.
  */
 #include "imageplan.h"
 
@@ -83,13 +85,14 @@ static int read_blob(struct planner *planner, const struct oci_descriptor *descr
 
 static void plan_finish(struct imageplan *plan)
 {
-    for (size_t i = 0; plan->layers && i < plan->config.diff_ids.count; i++)
+    for (size_t i = 0; i < plan->layer_count; i++)
         free(plan->layers[i].path);
     free(plan->layers);
+    free(plan->path);
+    free(plan->text);
     for (unsigned i = 0; i < plan->name_count; i++)
         free(plan->names[i]);
     free(plan->names);
-    oci_config_finish(&plan->config);
 }
 
 void imageplans_finish(struct imageplans *plans)
@@ -99,6 +102,15 @@ void imageplans_finish(struct imageplans *plans)
     free(plans->at);
     plans->at = NULL;
     plans->count = 0;
+}
+
+static struct imageplan *find_plan(const struct imageplans *plans, const char *id)
+{
+    for (unsigned i = 0; i < plans->count; i++) {
+        if (strcmp(plans->at[i].id, id) == 0)
+            return &plans->at[i];
+    }
+    return NULL;
 }
 
 /* One more image, still empty, at the end of the list. */
@@ -126,6 +138,8 @@ int imageplan_add_name(struct imageplan *plan, const char *word)
         if (strcmp(plan->names[i], name) == 0)
             return 0;
     }
+    if (plan->name_count == IMAGEPLAN_NAMES_MAX)
+        return -E2BIG;
     char **names = realloc(plan->names, (plan->name_count + 1) * sizeof(*names));
     if (!names)
         return -ENOMEM;
@@ -138,9 +152,11 @@ int imageplan_add_name(struct imageplan *plan, const char *word)
 }
 
 /* A name that the archive gives. It need not be one by the grammar of names here. */
-static int take_name(struct imageplan *plan, const char *word)
+static int take_name(struct planner *planner, struct imageplan *plan, const char *word)
 {
     int err = *word ? imageplan_add_name(plan, word) : 0;
+    if (err == -E2BIG)
+        return wrong(planner, "it gives an image more than %d names", IMAGEPLAN_NAMES_MAX);
     if (err != -EINVAL)
         return err;
     log_warning("the archive calls an image by what is no name of an image; left out");
@@ -163,57 +179,113 @@ static int take_layer(struct planner *planner, struct imageplan *plan, size_t in
     if (expected && (uint64_t)st.st_size != *expected)
         return wrong(planner, "layer %zu, %.200s: %llu bytes expected, %lld found", index + 1, path,
                      (unsigned long long)*expected, (long long)st.st_size);
-    memcpy(layer->diff_id, plan->config.diff_ids.at[index], DIGEST_HEX_SIZE);
     layer->size = (uint64_t)st.st_size;
     layer->path = strdup(path);
     return layer->path ? 0 : -ENOMEM;
 }
 
-/* Takes the config's text; the layers are to be as many as it says. */
-static int take_config(struct planner *planner, struct imageplan *plan, const char *what,
-                       const char *text, size_t size, size_t layers)
+static int wrong_number(struct planner *planner, const char *what, size_t named, size_t found)
+{
+    return wrong(planner, "config %.200s: it names %zu layers, but there are %zu", what, named,
+                 found);
+}
+
+/* Keeps of a config what the import asks for. */
+static int keep_config(struct imageplan *plan, const char *path, const struct oci_config *config)
+{
+    memcpy(plan->id, config->id, sizeof(plan->id));
+    platform_write(&config->platform, plan->platform);
+    plan->path = strdup(path);
+    plan->layers = calloc(config->diff_ids.count + 1, sizeof(*plan->layers));
+    if (!plan->path || !plan->layers)
+        return -ENOMEM;
+    plan->layer_count = config->diff_ids.count;
+    for (size_t i = 0; i < plan->layer_count; i++)
+        memcpy(plan->layers[i].diff_id, config->diff_ids.at[i], DIGEST_HEX_SIZE);
+    return 0;
+}
+
+/* Takes the config's text, which is that of the file `path`; `what` is what it is called to the
+ * user. The layers are to be as many as it says. */
+static int take_config(struct planner *planner, struct imageplan *plan, const char *path,
+                       const char *what, const char *text, size_t size, size_t layers)
 {
     struct oci_fault fault;
     char platform[PLATFORM_TEXT_SIZE], wanted[PLATFORM_TEXT_SIZE];
-    int err = oci_config_parse(text, size, &plan->config, &fault);
+    cleanup_oci_config struct oci_config config;
+    int err = oci_config_parse(text, size, &config, &fault);
     if (err)
         return err == -EBADMSG ? wrong(planner, "config %.200s: %s", what, fault.words) : err;
-    const struct oci_config *config = &plan->config;
-    if (config->diff_ids.count != layers)
-        return wrong(planner, "config %.200s: it names %zu layers, but there are %zu", what,
-                     config->diff_ids.count, layers);
-    if (planner->insist && platform_fit(&config->platform, &planner->want) == PLATFORM_WRONG) {
+    if (config.diff_ids.count != layers)
+        return wrong_number(planner, what, config.diff_ids.count, layers);
+    if (planner->insist && platform_fit(&config.platform, &planner->want) == PLATFORM_WRONG) {
         wrong(planner, "config %.200s: the image is for %s, not for %s", what,
-              platform_write(&config->platform, platform), platform_write(&planner->want, wanted));
+              platform_write(&config.platform, platform), platform_write(&planner->want, wanted));
         return -ENOENT;
     }
-    plan->layers = calloc(layers + 1, sizeof(*plan->layers));
-    return plan->layers ? 0 : -ENOMEM;
+    return keep_config(plan, path, &config);
+}
+
+int imageplans_config(struct imageplans *plans, const struct imagefiles *files,
+                      const struct imageplan *plan, char **text)
+{
+    struct planner planner = {.files = files, .plans = plans};
+    char hex[DIGEST_HEX_SIZE];
+    size_t size = 0;
+    if (plan->text) {
+        *text = strdup(plan->text);
+        return *text ? 0 : -ENOMEM;
+    }
+    cleanup_free char *again = NULL;
+    int err = read_document(&planner, plan->path, &again, &size);
+    if (!err)
+        err = digest_of(again, size, hex);
+    if (!err && strcmp(hex, plan->id) != 0)
+        return wrong(&planner, "config %.200s: it was changed while it was imported", plan->path);
+    if (!err)
+        *text = steal_ptr(&again);
+    return err;
 }
 
 /* ---- an OCI layout ---- */
 
-static int plan_image(struct planner *planner, const struct step *step,
-                      const struct oci_manifest *manifest)
+static int add_image(struct planner *planner, const struct oci_manifest *manifest,
+                     struct imageplan **added)
 {
-    struct imageplan *plan;
     cleanup_free char *text = NULL;
+    char config[BLOB_PATH_SIZE];
+    const char *digest = manifest->config.digest;
     size_t size = 0;
     int err = read_blob(planner, &manifest->config, &text, &size);
     if (!err)
-        err = add_plan(planner, &plan);
-    if (!err)
-        err = take_config(planner, plan, manifest->config.digest, text, size, manifest->count);
+        err = add_plan(planner, added);
+    if (err)
+        return err;
+    struct imageplan *plan = *added;
+    err =
+        take_config(planner, plan, blob_path(config, digest), digest, text, size, manifest->count);
     for (size_t i = 0; !err && i < manifest->count; i++) {
         const struct oci_descriptor *layer = &manifest->layers[i];
         char path[BLOB_PATH_SIZE];
         err = take_layer(planner, plan, i, blob_path(path, layer->digest), &layer->size);
         memcpy(plan->layers[i].digest, layer->digest, DIGEST_HEX_SIZE);
     }
-    if (err)
-        return err;
-    plan->platforms = step->platforms;
-    return take_name(plan, step->name);
+    return err;
+}
+
+static int plan_image(struct planner *planner, const struct step *step,
+                      const struct oci_manifest *manifest)
+{
+    struct imageplan *plan = find_plan(planner->plans, manifest->config.digest);
+    if (plan && plan->layer_count != manifest->count)
+        return wrong_number(planner, plan->id, plan->layer_count, manifest->count);
+    if (!plan) {
+        int err = add_image(planner, manifest, &plan);
+        if (err)
+            return err;
+        plan->platforms = step->platforms;
+    }
+    return take_name(planner, plan, step->name);
 }
 
 static int plan_manifest(struct planner *planner, const struct step *step)
@@ -226,17 +298,48 @@ static int plan_manifest(struct planner *planner, const struct step *step)
     struct oci_fault fault;
     cleanup_oci_manifest struct oci_manifest manifest;
     err = oci_manifest_parse(text, size, &manifest, &fault);
-    if (err == -EBADMSG)
+    if (err == -EBADMSG || err == -ENOMSG)
         return wrong(planner, "manifest sha256:%s: %s", step->descriptor->digest, fault.words);
     return err ? err : plan_image(planner, step, &manifest);
 }
 
-/* Whether a descriptor may lead to an image: others are of attestations, signatures and the like.
- */
+/* Whether a descriptor may lead to an image: others are of attestations, signatures and the like
+ * (leave_out_artifacts). */
 static bool leads_to_image(const struct oci_descriptor *descriptor)
 {
     return (descriptor->media == OCI_MANIFEST || descriptor->media == OCI_INDEX) &&
            strcmp(descriptor->platform.os, "unknown") != 0;
+}
+
+static int is_artifact(struct planner *planner, const struct oci_descriptor *descriptor)
+{
+    cleanup_free char *text = NULL;
+    size_t size = 0;
+    int err = read_blob(planner, descriptor, &text, &size);
+    if (err)
+        return err;
+    struct oci_fault fault;
+    cleanup_oci_manifest struct oci_manifest manifest;
+    err = oci_manifest_parse(text, size, &manifest, &fault);
+    return err == -ENOMSG ? 1 : err;
+}
+
+/* Whether a manifest is of an image is said by itself, and has to be known before one is chosen.
+ * Where the index says for which machine it is, it is; and what cannot be read is an error when it
+ * is what was chosen. */
+static int leave_out_artifacts(struct planner *planner, struct oci_index *index)
+{
+    for (size_t i = 0; i < index->count; i++) {
+        struct oci_descriptor *at = &index->at[i];
+        if (at->media != OCI_MANIFEST || *at->platform.os)
+            continue;
+        int answer = is_artifact(planner, at);
+        if (answer == 1)
+            at->media = OCI_UNKNOWN;
+        else if (answer < 0 && answer != -EBADMSG)
+            return answer;
+    }
+    return 0;
 }
 
 static enum platform_fit fit_of(const struct planner *planner,
@@ -307,6 +410,8 @@ static int plan_index(struct planner *planner, const struct step *step)
     err = oci_index_parse(text, size, &index, &fault);
     if (err == -EBADMSG)
         return wrong(planner, "index sha256:%s: %s", step->descriptor->digest, fault.words);
+    if (!err)
+        err = leave_out_artifacts(planner, &index);
     return err ? err : plan_best(planner, step, &index);
 }
 
@@ -374,6 +479,8 @@ static int plan_layout(struct planner *planner)
     err = oci_index_parse(text, size, &index, &fault);
     if (err == -EBADMSG)
         return wrong(planner, "index.json: %s", fault.words);
+    if (!err)
+        err = leave_out_artifacts(planner, &index);
     return err ? err : plan_entries(planner, &index);
 }
 
@@ -390,24 +497,46 @@ static bool is_called(const char *path, const char *hex)
     return !digest || strncmp(leaf, hex, 64) == 0;
 }
 
+static int add_saved(struct planner *planner, const struct oci_saved *saved, const char *text,
+                     size_t size, struct imageplan **plan)
+{
+    int err = add_plan(planner, plan);
+    if (!err)
+        err = take_config(planner, *plan, saved->config, saved->config, text, size,
+                          saved->layers.count);
+    for (size_t i = 0; !err && i < saved->layers.count; i++)
+        err = take_layer(planner, *plan, i, saved->layers.at[i], NULL);
+    return err;
+}
+
+static int take_names(struct planner *planner, struct imageplan *plan,
+                      const struct oci_saved *saved)
+{
+    int err = 0;
+    for (size_t i = 0; !err && i < saved->names.count; i++)
+        err = take_name(planner, plan, saved->names.at[i]);
+    return err;
+}
+
 static int plan_saved(struct planner *planner, const struct oci_saved *saved)
 {
-    struct imageplan *plan;
     cleanup_free char *text = NULL;
+    char hex[DIGEST_HEX_SIZE];
     size_t size = 0;
     int err = read_document(planner, saved->config, &text, &size);
     if (!err)
-        err = add_plan(planner, &plan);
-    if (!err)
-        err = take_config(planner, plan, saved->config, text, size, saved->layers.count);
-    if (!err && !is_called(saved->config, plan->config.id))
+        err = digest_of(text, size, hex);
+    if (err)
+        return err;
+    if (!is_called(saved->config, hex))
         return wrong(planner, "config %.200s: its content has the digest sha256:%s", saved->config,
-                     plan->config.id);
-    for (size_t i = 0; !err && i < saved->layers.count; i++)
-        err = take_layer(planner, plan, i, saved->layers.at[i], NULL);
-    for (size_t i = 0; !err && i < saved->names.count; i++)
-        err = take_name(plan, saved->names.at[i]);
-    return err;
+                     hex);
+    struct imageplan *plan = find_plan(planner->plans, hex);
+    if (plan && plan->layer_count != saved->layers.count)
+        return wrong_number(planner, saved->config, plan->layer_count, saved->layers.count);
+    if (!plan)
+        err = add_saved(planner, saved, text, size, &plan);
+    return err ? err : take_names(planner, plan, saved);
 }
 
 static int plan_all_saved(struct planner *planner, const struct oci_archive *archive)
@@ -425,15 +554,11 @@ static int plan_all_saved(struct planner *planner, const struct oci_archive *arc
 static int take_saved_names(struct planner *planner, const struct oci_archive *archive)
 {
     int err = 0;
-    for (size_t i = 0; i < archive->count; i++) {
-        for (unsigned k = 0; k < planner->plans->count; k++) {
+    for (size_t i = 0; !err && i < archive->count; i++) {
+        for (unsigned k = 0; !err && k < planner->plans->count; k++) {
             struct imageplan *plan = &planner->plans->at[k];
-            char path[BLOB_PATH_SIZE];
-            const struct oci_saved *saved = &archive->at[i];
-            if (strcmp(saved->config, blob_path(path, plan->config.id)) != 0)
-                continue;
-            for (size_t n = 0; !err && n < saved->names.count; n++)
-                err = take_name(plan, saved->names.at[n]);
+            if (strcmp(archive->at[i].config, plan->path) == 0)
+                err = take_names(planner, plan, &archive->at[i]);
         }
     }
     return err;
@@ -453,6 +578,8 @@ static int plan_archive(struct planner *planner, bool names_alone)
         return wrong(planner, "manifest.json: %s", fault.words);
     if (err)
         return err;
+    if (archive.count > IMAGEPLANS_MAX)
+        return wrong(planner, "it holds more than %d images", IMAGEPLANS_MAX);
     return names_alone ? take_saved_names(planner, &archive) : plan_all_saved(planner, &archive);
 }
 
@@ -485,14 +612,13 @@ static int plan_rootfs(const char *diff_id, int64_t created, struct imageplan *p
     struct oci_fault fault;
     const struct oci_commit commit = {
         .diff_id = diff_id, .created = created, .created_by = "plyfs image import"};
-    int err = oci_config_commit(&commit, &plan->config, &fault);
-    if (err)
-        return err;
-    plan->layers = calloc(1, sizeof(*plan->layers));
-    if (!plan->layers)
-        return -ENOMEM;
-    memcpy(plan->layers[0].diff_id, diff_id, DIGEST_HEX_SIZE);
-    return 0;
+    cleanup_oci_config struct oci_config config;
+    int err = oci_config_commit(&commit, &config, &fault);
+    if (!err)
+        err = keep_config(plan, "", &config);
+    if (!err)
+        plan->text = steal_ptr(&config.text);
+    return err;
 }
 
 int imageplans_of_rootfs(const char *diff_id, int64_t created, struct imageplans *plans)

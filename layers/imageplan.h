@@ -20,9 +20,13 @@ struct imageplan_layer {
 };
 
 struct imageplan {
-    struct oci_config config;
-    struct imageplan_layer *layers; /* as many as config.diff_ids, the lowest first */
-    char **names;                   /* as imagename.h spells them */
+    char id[DIGEST_HEX_SIZE]; /* sha256 of the config */
+    char platform[PLATFORM_TEXT_SIZE];
+    char *path; /* of the config in the archive, where it is read again (imageplans_config) */
+    char *text; /* the config itself, where no file has it */
+    struct imageplan_layer *layers; /* the lowest first */
+    size_t layer_count;
+    char **names; /* as imagename.h spells them */
     unsigned name_count;
     unsigned platforms; /* from how many this one was chosen; 1: there was no choice */
 };
@@ -33,7 +37,8 @@ struct imageplans {
     char words[512]; /* after a failure: what is wrong, and where */
 };
 
-enum { IMAGEPLANS_MAX = 1000 };
+/* Images of an archive, and names of an image. */
+enum { IMAGEPLANS_MAX = 1000, IMAGEPLAN_NAMES_MAX = 1000 };
 
 /* Finds the images for this machine, or for `platform` when it is not NULL. -EBADMSG: the archive
  * is broken, or holds none; -ENOENT: none for the platform. In both cases words say it. */
@@ -42,11 +47,16 @@ must_check int imageplans_read(const struct imagefiles *files, const struct plat
 void imageplans_finish(struct imageplans *plans);
 #define cleanup_imageplans cleanup(imageplans_finish)
 
+/* The config of a planned image, byte for byte, with a NUL behind it; *text is the caller's to
+ * free. -EBADMSG: it is not what it was when the plans were made; words say it. */
+must_check int imageplans_config(struct imageplans *plans, const struct imagefiles *files,
+                                 const struct imageplan *plan, char **text);
+
 /* A list of one image, which no document tells of: a root filesystem with the DiffID `diff_id`.
  * `created` is nanoseconds since 1970. */
 must_check int imageplans_of_rootfs(const char *diff_id, int64_t created, struct imageplans *plans);
 
-/* Gives an image one more name. -EINVAL: `word` is none. */
+/* Gives an image one more name. -EINVAL: `word` is none; -E2BIG: it has IMAGEPLAN_NAMES_MAX. */
 must_check int imageplan_add_name(struct imageplan *plan, const char *word);
 
 #endif

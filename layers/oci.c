@@ -485,6 +485,22 @@ void oci_index_finish(struct oci_index *index)
     *index = (struct oci_index){0};
 }
 
+/* An image has a config of an image and layers in a form of its own kind, known here or not. A
+ * signature may have the config of an image, but never such layers. */
+static bool is_of_image(const struct oci_manifest *manifest)
+{
+    static const char *const kinds[] = {"application/vnd.oci.image.layer.",
+                                        "application/vnd.docker.image.rootfs."};
+    if (manifest->config.media != OCI_CONFIG)
+        return false;
+    bool any = manifest->count == 0;
+    for (size_t i = 0; !any && i < manifest->count; i++) {
+        for (size_t k = 0; k < COUNT_OF(kinds); k++)
+            any |= strncmp(manifest->layers[i].type, kinds[k], strlen(kinds[k])) == 0;
+    }
+    return any;
+}
+
 static int load_manifest(const char *text, size_t size, struct oci_manifest *manifest,
                          struct oci_fault *fault)
 {
@@ -496,17 +512,21 @@ static int load_manifest(const char *text, size_t size, struct oci_manifest *man
     if (!json_is_array(layers))
         return wrong(fault, "it has no list \"layers\"");
     err = read_descriptor(member(manifest->json, "config"), &manifest->config, fault);
+    if (!err)
+        err = read_descriptors(layers, OCI_LAYERS_MAX, &manifest->layers, &manifest->count, fault);
     if (err)
         return err;
-    if (manifest->config.media != OCI_CONFIG)
-        return wrong(fault, "it is no image: its config is \"%.80s\"", manifest->config.type);
-    err = read_descriptors(layers, OCI_LAYERS_MAX, &manifest->layers, &manifest->count, fault);
-    for (size_t i = 0; !err && i < manifest->count; i++) {
+    if (!is_of_image(manifest)) {
+        wrong(fault, "it is no image: its config is \"%.80s\", its first layer \"%.80s\"",
+              manifest->config.type, manifest->count ? manifest->layers[0].type : "");
+        return -ENOMSG;
+    }
+    for (size_t i = 0; i < manifest->count; i++) {
         if (manifest->layers[i].media < OCI_LAYER)
             return wrong(fault, "layer sha256:%s is \"%.80s\", which is no layer known here",
                          manifest->layers[i].digest, manifest->layers[i].type);
     }
-    return err;
+    return 0;
 }
 
 int oci_manifest_parse(const char *text, size_t size, struct oci_manifest *manifest,

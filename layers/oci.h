@@ -113,6 +113,8 @@ must_check int oci_index_parse(const char *text, size_t size, struct oci_index *
 void oci_index_finish(struct oci_index *index);
 #define cleanup_oci_index cleanup(oci_index_finish)
 
+/* -ENOMSG: it is the manifest of something else than an image, such as a signature or a list of
+ * contents (image-spec, manifest, "Guidelines for Artifact Usage"); `fault` says of what. */
 must_check int oci_manifest_parse(const char *text, size_t size, struct oci_manifest *manifest,
                                   struct oci_fault *fault);
 void oci_manifest_finish(struct oci_manifest *manifest);

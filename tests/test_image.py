@@ -339,6 +339,39 @@ def test_of_several_platforms_this_machines_is_taken_and_said(store, layout):
     store.refuse("import", "--platform", "vax", layout.path, says="no platform")
 
 
+def artifact(layout, config, kind, **more):
+    """The descriptor of a manifest of something else than an image."""
+    return layout.blob({"schemaVersion": 2, "config": layout.blob(b"{}", config),
+                        "layers": [{**layout.blob(b"signed", kind), "mediaType": kind}]}, "manifest.v1+json", **more)
+
+
+def test_signatures_and_other_artifacts_of_an_index_are_left_out(store, layout):
+    mine = layout.manifest([layer_tar({"mine": b"1"})], **named("x:1"))
+    signature = artifact(layout, "config.v1+json", "application/vnd.of.a.signature")
+    contents = artifact(layout, "empty.v1+json", "text/spdx+json", **named("x:1.contents"))
+    layout.write(contents, signature, mine)
+    image, = store.add(layout.path)
+    assert store.names() == ["x:1"] and store.inspect("x:1")["Id"] == image
+    layout.write(contents, signature)
+    store.refuse("import", layout.path, says="it holds no image")
+
+
+def test_images_whose_configs_are_large_take_the_memory_of_one(store, layout):
+    """What a config says takes twenty times its bytes while it is read."""
+    need(not SANITIZED, "AddressSanitizer takes more address space than this allows")
+    config = {"os": "linux", "architecture": HERE, "rootfs": {"type": "layers", "diff_ids": []},
+              "more": [0] * 1_300_000}
+    entries = []
+    for number in range(12):
+        described = layout.blob({**config, "author": str(number)}, "config.v1+json")
+        entries.append(layout.blob({"schemaVersion": 2, "config": described, "layers": []}, "manifest.v1+json",
+                                   **named(f"x:{number}")))
+    layout.write(*entries, *({**entries[0], **named(f"y:{number}")} for number in range(12)))
+    done = run("prlimit", f"--as={400 << 20}", PLYFS, "image", "import", "--root", store.path, layout.path)
+    assert len(done.stdout.split()) == 12
+    assert len(store.names()) == 24
+
+
 def test_a_name_goes_to_the_image_that_came_last(store, layout):
     layout.write(layout.manifest([layer_tar({"a": b"1"})]))
     first, = store.add("x", layout.path)

@@ -72,7 +72,8 @@ static const char *config(const char *architecture, const char *diff_ids)
 /* An image of one layer; its descriptor. */
 static const char *image(const char *architecture, const char *layer)
 {
-    const char *stated = blob(config(architecture, "\"sha256:" HEX_A "\""));
+    const char *stated = blob(
+        text("{\"author\":\"%s\",%s", layer, config(architecture, "\"sha256:" HEX_A "\"") + 1));
     return blob(text("{\"schemaVersion\":2,\"config\":{" CONFIG_TYPE "%s},\"layers\":[{" LAYER_TYPE
                      "%s}]}",
                      stated, blob(layer)));
@@ -143,11 +144,11 @@ static void of_several_platforms_the_wanted_is_chosen(void **state)
         write_layout(nested ? entry(INDEX_TYPE, blob(index_of(entries)), NAMED("x")) : entries);
         assert_int_equal(read_plans(&ARM), 0);
         assert_int_equal(plans.count, 1);
-        assert_string_equal(plans.at[0].config.platform.architecture, "arm");
+        assert_string_equal(plans.at[0].platform, "linux/arm");
         assert_int_equal(plans.at[0].platforms, 2);
         assert_int_equal(plans.at[0].name_count, nested);
         assert_int_equal(read_plans(&RISC), 0);
-        assert_string_equal(plans.at[0].config.platform.architecture, "riscv64");
+        assert_string_equal(plans.at[0].platform, "linux/riscv64");
         const struct platform other = {"linux", "vax", ""};
         assert_int_equal(read_plans(&other), -ENOENT);
         assert_non_null(strstr(plans.words, "linux/vax"));
@@ -164,6 +165,95 @@ static void an_image_for_another_machine_is_taken_unless_one_was_asked_for(void 
     write_layout(entry(MANIFEST_TYPE, image("vax", "v"), ""));
     assert_int_equal(read_plans(NULL), 0);
     assert_int_equal(read_plans(&ARM), -ENOENT);
+}
+
+/* A manifest of something else, as a signature or the list of an image's contents is kept. */
+static const char *artifact(const char *config_type, const char *layer_type)
+{
+    return blob(
+        text("{\"schemaVersion\":2,\"config\":{%s%s},\"layers\":[{\"mediaType\":\"%s\",%s}]}",
+             config_type, blob("{}"), layer_type, blob("signed")));
+}
+
+static void what_is_no_image_is_left_out_of_an_index(void **state)
+{
+    (void)state;
+    const char *vax = image("vax", "v");
+    const char *others =
+        text("%s,%s", entry(MANIFEST_TYPE, artifact(OCI "empty.v1+json\",", "text/plain"), ""),
+             entry(MANIFEST_TYPE, artifact(CONFIG_TYPE, "application/vnd.of.a.signature"), ""));
+    for (int nested = 0; nested < 2; nested++) {
+        const char *all = text("%s,%s", others, entry(MANIFEST_TYPE, vax, FOR("linux", "vax")));
+        write_layout(nested ? entry(INDEX_TYPE, blob(index_of(all)), NAMED("x")) : all);
+        assert_int_equal(read_plans(NULL), 0);
+        assert_int_equal(plans.count, 1);
+        assert_string_equal(plans.at[0].platform, "linux/vax");
+        write_layout(nested ? entry(INDEX_TYPE, blob(index_of(others)), NAMED("x")) : others);
+        assert_refused(-EBADMSG, "it holds no image");
+    }
+    write_layout(entry(MANIFEST_TYPE,
+                       artifact(CONFIG_TYPE, "application/vnd.oci.image.layer.v1.tar+new"), ""));
+    assert_refused(-EBADMSG, "no layer known here");
+}
+
+/* Each further one would keep its own copy of what a config may say, many times its size. */
+static void an_image_that_is_there_twice_is_one(void **state)
+{
+    (void)state;
+    const char *one = image("amd64", "one");
+    write_layout(text("%s,%s,%s", entry(MANIFEST_TYPE, one, NAMED("one")),
+                      entry(MANIFEST_TYPE, one, NAMED("two")), entry(MANIFEST_TYPE, one, "")));
+    assert_int_equal(read_plans(NULL), 0);
+    assert_int_equal(plans.count, 1);
+    assert_int_equal(plans.at[0].name_count, 2);
+}
+
+static void an_image_that_is_saved_twice_is_one(void **state)
+{
+    (void)state;
+    kit_file("a/c.json", config("amd64", "\"sha256:" HEX_A "\""));
+    kit_file("a/layer.tar", "layer");
+    kit_file("a/manifest.json",
+             "[{\"Config\":\"c.json\",\"RepoTags\":[\"x:1\"],\"Layers\":[\"layer.tar\"]},"
+             "{\"Config\":\"c.json\",\"RepoTags\":[\"x:2\"],\"Layers\":[\"layer.tar\"]}]");
+    assert_int_equal(read_plans(NULL), 0);
+    assert_int_equal(plans.count, 1);
+    assert_string_equal(plans.at[0].names[1], "x:2");
+    kit_file("a/manifest.json", "[{\"Config\":\"c.json\",\"Layers\":[\"layer.tar\"]},"
+                                "{\"Config\":\"c.json\",\"Layers\":[]}]");
+    assert_refused(-EBADMSG, "names 1 layers, but there are 0");
+}
+
+static void the_config_is_read_again_and_is_what_it_was(void **state)
+{
+    (void)state;
+    kit_file("a/c.json", config("amd64", ""));
+    kit_file("a/manifest.json", "[{\"Config\":\"c.json\",\"Layers\":[]}]");
+    assert_int_equal(read_plans(NULL), 0);
+    cleanup_fd int dir = kit_open("a", O_RDONLY | O_DIRECTORY);
+    cleanup_imagefiles struct imagefiles *files = imagefiles_of_directory(dir);
+    cleanup_free char *text = NULL, *other = NULL;
+    assert_int_equal(imageplans_config(&plans, files, &plans.at[0], &text), 0);
+    assert_string_equal(text, config("amd64", ""));
+    kit_file("a/c.json", config("arm64", ""));
+    assert_int_equal(imageplans_config(&plans, files, &plans.at[0], &other), -EBADMSG);
+    assert_non_null(strstr(plans.words, "changed while it was imported"));
+}
+
+static void names_of_an_image_have_a_bound(void **state)
+{
+    (void)state;
+    cleanup_free char *names = malloc(16 * (IMAGEPLAN_NAMES_MAX + 1));
+    assert_non_null(names);
+    size_t used = 0;
+    for (int i = 0; i <= IMAGEPLAN_NAMES_MAX; i++)
+        used += (size_t)sprintf(names + used, "%s\"x:%d\"", i ? "," : "", i);
+    cleanup_free char *manifest = malloc(used + 100);
+    assert_non_null(manifest);
+    sprintf(manifest, "[{\"Config\":\"c.json\",\"RepoTags\":[%s],\"Layers\":[]}]", names);
+    kit_file("a/c.json", config("amd64", ""));
+    kit_file("a/manifest.json", manifest);
+    assert_refused(-EBADMSG, "more than 1000 names");
 }
 
 static void indexes_nest_only_so_deep(void **state)
@@ -244,7 +334,7 @@ static void a_docker_archive_is_planned(void **state)
                   hex));
     assert_int_equal(read_plans(NULL), 0);
     assert_int_equal(plans.count, 1);
-    assert_string_equal(plans.at[0].config.id, hex);
+    assert_string_equal(plans.at[0].id, hex);
     assert_int_equal(plans.at[0].name_count, 2);
     assert_string_equal(plans.at[0].names[0], "x:1");
     assert_string_equal(plans.at[0].names[1], "y:latest");
@@ -284,7 +374,7 @@ static void an_archive_that_is_both_has_the_names_of_both(void **state)
     kit_file("a/manifest.json",
              text("[{\"Config\":\"blobs/sha256/%s\",\"RepoTags\":[\"one:latest\","
                   "\"more:1\"],\"Layers\":[]}]",
-                  plans.at[0].config.id));
+                  plans.at[0].id));
     assert_int_equal(read_plans(NULL), 0);
     assert_int_equal(plans.count, 1);
     assert_int_equal(plans.at[0].name_count, 2);
@@ -300,6 +390,11 @@ int main(void)
         kit_test(what_is_no_name_is_left_out),
         kit_test(of_several_platforms_the_wanted_is_chosen),
         kit_test(an_image_for_another_machine_is_taken_unless_one_was_asked_for),
+        kit_test(what_is_no_image_is_left_out_of_an_index),
+        kit_test(an_image_that_is_there_twice_is_one),
+        kit_test(an_image_that_is_saved_twice_is_one),
+        kit_test(the_config_is_read_again_and_is_what_it_was),
+        kit_test(names_of_an_image_have_a_bound),
         kit_test(indexes_nest_only_so_deep),
         kit_test(a_wrong_digest_or_size_is_named),
         kit_test(layers_are_there_and_have_their_size),

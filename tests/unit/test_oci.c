@@ -307,14 +307,25 @@ static void a_manifest_that_makes_no_sense_is_refused(void **state)
         {GOOD_CONFIG "}", "layers"},
         {GOOD_CONFIG ",\"layers\":[],\"manifests\":[]}", "no place"},
         {"{\"schemaVersion\":1,\"fsLayers\":[]}", "schemaVersion"},
-        {"{\"schemaVersion\":2,\"config\":" HEAD "application/vnd.oci.empty.v1+json" TAIL
-         ",\"layers\":[]}",
-         "no image"},
         {GOOD_CONFIG ",\"layers\":[" HEAD OCI "layer.v1.tar+gzip+encrypted" TAIL "]}",
          "no layer known here"},
-        {GOOD_CONFIG ",\"layers\":[" HEAD OCI "config.v1+json" TAIL "]}", "no layer known here"},
     };
     assert_all_refused(MANIFEST, bad);
+}
+
+static void a_manifest_of_something_else_is_told_from_a_broken_one(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        "{\"schemaVersion\":2,\"config\":" HEAD "application/vnd.oci.empty.v1+json" TAIL
+        ",\"layers\":[]}",
+        GOOD_CONFIG ",\"layers\":[" HEAD OCI "config.v1+json" TAIL "]}",
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        struct oci_fault fault;
+        assert_int_equal(parse(MANIFEST, others[i], strlen(others[i]), &fault), -ENOMSG);
+        assert_non_null(strstr(fault.words, "it is no image"));
+    }
 }
 
 static void a_layout_is_of_version_one(void **state)
@@ -435,6 +446,7 @@ int main(void)
         cmocka_unit_test(an_index_that_makes_no_sense_is_refused),
         cmocka_unit_test(both_kinds_of_manifest_are_read),
         cmocka_unit_test(a_manifest_that_makes_no_sense_is_refused),
+        cmocka_unit_test(a_manifest_of_something_else_is_told_from_a_broken_one),
         cmocka_unit_test(a_layout_is_of_version_one),
         cmocka_unit_test(a_docker_archive_is_read),
         cmocka_unit_test(a_docker_archive_that_makes_no_sense_is_refused),
