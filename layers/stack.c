@@ -150,6 +150,19 @@ int stack_stat(const struct stack *stack, unsigned layer, int dir, const char *n
     return err ? err : record_read(stack->layers[layer].record, dir, name, st);
 }
 
+int stack_in_place(const struct stack *stack)
+{
+    for (unsigned i = !stack->writable; i < stack->count; i++) {
+        struct stat is, was;
+        if (fstat(stack->layers[i].root, &was) < 0)
+            return -errno;
+        if (stat(stack->layers[i].path, &is) < 0 || is.st_ino != was.st_ino ||
+            is.st_dev != was.st_dev)
+            return -ESTALE;
+    }
+    return 0;
+}
+
 void stack_close(struct stack *stack)
 {
     for (unsigned i = 0; stack->layers && i < stack->count; i++) {

@@ -85,6 +85,10 @@ must_check int stack_open(struct stack *stack, const char *const *paths, unsigne
                           bool writable, struct fdcache *fds, unsigned *culprit);
 void stack_close(struct stack *stack);
 
+/* Whether the layers are where they were opened: 0, or -ESTALE when one is not. A store takes a
+ * layer out of its place before it deletes what is in it, so what was read before was all there. */
+must_check int stack_in_place(const struct stack *stack);
+
 /* A plain stack over `root`, a directory open for reading or, with O_PATH, anything else. Takes
  * ownership of it in every case. `path` is for messages; `tag` is at least STACK_ROUTE_TAG. */
 must_check int stack_open_plain(struct stack *stack, int root, const char *path, uint8_t tag,
@@ -111,11 +115,6 @@ uint64_t stack_ino(const struct stack *stack, unsigned layer, uint64_t real);
 /* The same of an object of slot 0 by its stat: in a plain stack it may be of a filesystem that is
  * mounted beneath, and then the number is mixed with that one's. */
 uint64_t stack_upper_ino(const struct stack *stack, const struct stat *st);
-
-/* What the origin of the copied-up (dir, name) looks like. -ESTALE when it has none that can be
- * found; another errno when the filesystem failed. */
-must_check int stack_origin_stat(const struct stack *stack, int dir, const char *name,
-                                 struct stat *st);
 
 /* The number of a copied-up file: its origin's. -ESTALE when it has none that can be found; another
  * errno when the filesystem failed. */

@@ -310,10 +310,14 @@ int volumefill_copy(const struct stack *stack, const char *path, int to,
         filling.front = strlen(found.path) + (*found.path != 0);
         err = copy_all(&filling, &found);
     }
+    /* Then it is no matter what failed, if anything did. */
+    int gone = stack_in_place(stack);
+    err = gone ? gone : err;
     attrlist_finish(&filling.look.attributes);
     free(filling.levels);
     free(filling.path);
     if (err)
-        log_error("cannot copy what is at %s: %s", path, strerror(-err));
+        log_error("cannot copy what is at %s: %s", path,
+                  err == -ESTALE ? "a layer was removed meanwhile" : strerror(-err));
     return err ? err : 1;
 }

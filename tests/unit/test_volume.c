@@ -273,6 +273,34 @@ static void a_volume_is_filled_while_it_is_empty(void **state)
     assert_sound(store);
 }
 
+/* As a store removes a layer: it goes out of its place, and then what is in it. */
+static void remove_layer(void *context, uint64_t bytes)
+{
+    (void)context;
+    (void)bytes;
+    if (kit_exists("1"))
+        assert_int_equal(renameat(kit_root(), "1", kit_root(), "gone"), 0);
+    (void)unlinkat(kit_root(), "gone/d/b/other", 0);
+}
+
+static void half_of_a_layer_that_is_removed_meanwhile_is_no_content(void **state)
+{
+    (void)state;
+    struct kit_union all;
+    cleanup_store struct store *store = open_here();
+    cleanup_row struct volume_row row = {0};
+    const struct volume_wish empty = {.name = "data"};
+    kit_tree("f 1/d/a/file text, f 1/d/b/file text, f 1/d/b/other text");
+    create(store, &empty, &row);
+    kit_union_open(&all, "1", false);
+    const struct volume_wish wish = {
+        .stack = &all.stack, .content = "/d", .image = "web", .seen = remove_layer};
+    assert_int_equal(volume_fill(store, &row, &wish), -ESTALE);
+    kit_union_close(&all);
+    assert_int_equal(kit_entries(DATA), 0);
+    assert_sound(store);
+}
+
 static void a_volume_in_use_is_not_filled(void **state)
 {
     (void)state;
@@ -758,6 +786,7 @@ int main(void)
         kit_test(a_symlink_leads_to_the_content_inside_the_image),
         kit_test(what_cannot_be_filled_is_not_there),
         kit_test(a_volume_is_filled_while_it_is_empty),
+        kit_test(half_of_a_layer_that_is_removed_meanwhile_is_no_content),
         kit_test(a_volume_in_use_is_not_filled),
         kit_test(an_owner_and_mode_that_somebody_chose_stay),
         kit_test(a_name_that_is_there_is_taken_as_it_is),
