@@ -371,6 +371,17 @@ static void tell_failure(const struct store *store, const struct mount_row *row,
                   strerror(-err));
 }
 
+/* Before anything is made: a new volume may be a directory of the host, and what was copied into
+ * that stays there. */
+static int check_name_free(const struct store *store, const char *name)
+{
+    cleanup(mount_row_finish) struct mount_row row = {0};
+    int err = catalog_find_mount(store->catalog, name, &row);
+    if (err)
+        return err == -ENOENT || err == -ENOTUNIQ ? 0 : err;
+    return strcmp(row.name, name) == 0 ? -EEXIST : 0;
+}
+
 /* Who loses the race for a volume's name uses that of the winner. */
 static int make_with_volumes(struct store *store, const struct mount_row *row, const char *image,
                              struct volume_rows *rows)
@@ -378,7 +389,9 @@ static int make_with_volumes(struct store *store, const struct mount_row *row, c
     struct named_view view = {.fds = NULL};
     struct newvolumes volumes = {
         .store = store, .rows = rows, .mount = row, .image = image, .layers = &view.stack};
-    int tries = 3, err = rows->count > 0 ? open_layers(store, row, &view) : 0;
+    int tries = 3, err = check_name_free(store, row->name);
+    if (!err && rows->count > 0)
+        err = open_layers(store, row, &view);
     if (!err) {
         do {
             newvolumes_finish(&volumes);

@@ -224,8 +224,12 @@ def test_a_mount_that_fails_removes_no_volume_that_the_plugin_had(drivers, there
         (drivers.told / "vol").mkdir()
         (drivers.told / "vol/precious").write_text("precious")
     lower = drivers.sandbox.directory("lower")
-    drivers.plyfs("create", "--name", "box", "--lower", lower)
-    drivers.refused("create", "--name", "box", *FAKE, "--lower", lower, words="the name box is taken")
+    (lower / "more").mkdir()
+    with open(lower / "more/file", "wb") as file:
+        file.truncate(3 << 20)
+    small = ("--mount", "src=small,dst=/more,volume-opt=size=2m")
+    drivers.refused("create", "--name", "box", *FAKE, *small, "--lower", lower, words="No space left on device")
+    assert ["/VolumeDriver.Create", "vol"] in drivers.asked() or there
     assert (drivers.told / "vol/precious").exists() == there
     assert (drivers.told / "vol").exists() == there and drivers.rows() == {}
 

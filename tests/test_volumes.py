@@ -307,6 +307,14 @@ def test_first_content_past_the_limit_of_a_volume_is_refused(store, base, sandbo
     assert (content(store, "db") / "again").stat().st_size == 3 << 20
 
 
+def test_a_name_that_is_taken_is_refused_before_a_directory_of_the_host_is_filled(store, base, sandbox):
+    host = sandbox.directory("host")
+    create(store)
+    store.refused("create", "--name", "web", "--mount", "src=db,dst=/data,volume-opt=type=none,volume-opt=o=bind,"
+                  f"volume-opt=device={host}", "base", words="the name web is taken")
+    assert os.listdir(host) == [] and volumes(store) == []
+
+
 def test_what_the_image_does_not_have_is_an_empty_directory(store, base):
     create(store, "-v", "db:/not/there")
     st = content(store, "db").stat()
