@@ -166,6 +166,17 @@ static int remove_dir(struct mount *mount, struct removal *removal)
     return empty < 0 ? empty : empty ? remove_locked(mount, removal) : -ENOTEMPTY;
 }
 
+/* What cannot be removed is told before anything is copied up for it (kernel: ovl_do_remove);
+ * whoever removes it looks again. */
+static int check_emptied(struct mount *mount, const struct node_view *dir,
+                         const struct node_view *victim)
+{
+    if (node_is(dir, NODE_UPPER))
+        return 0;
+    int empty = listing_is_empty(mount, victim);
+    return empty < 0 ? empty : empty ? 0 : -ENOTEMPTY;
+}
+
 /* A lower file with several names is copied up before one of them goes, so that the count of the
  * rest has a place to be kept (kernel: ovl_nlink_start). Otherwise its directory alone is. */
 static int prepare_victim(struct mount *mount, struct node_view *dir, const char *name, bool is_dir)
@@ -175,6 +186,8 @@ static int prepare_victim(struct mount *mount, struct node_view *dir, const char
     uint32_t index = node_find(mount->nodes, dir->index, name);
     int err = index == NODE_NONE ? 0 : node_view_index(mount->nodes, index, &victim);
     bool indexed = !S_ISDIR(victim.type) && node_is(&victim, NODE_INDEXED);
+    if (!err && is_dir && index != NODE_NONE)
+        err = check_emptied(mount, dir, &victim);
     if (!err && indexed)
         err = question_ask_node(mount, &promotion, dir->index);
     if (!err && indexed)

@@ -244,6 +244,12 @@ def test_a_refused_change_is_no_event(traced):
     assert events == []
 
 
+def test_a_directory_that_is_not_empty_is_refused_before_anything_is_copied_up(traced):
+    events = traced.new(lambda: (refusal(os.rmdir, traced.at / "usr/share/deep") == "ENOTEMPTY" or 1 / 0,
+                                 refusal(os.rmdir, traced.at / "usr/share") == "ENOTEMPTY" or 1 / 0))
+    assert events == [] and not (traced.upper / "usr").exists()
+
+
 # ---- what hides -----------------------------------------------------------------------------------
 
 def test_whiteouts_opaque_directories_and_redirects_are_told(traced):
