@@ -117,6 +117,8 @@ struct mount {
     void (*name_changed)(void *session, uint64_t directory, const char *name);
     /* The kernel is to ask for a node's attributes again. This waits for nobody. */
     void (*attributes_changed)(void *session, uint64_t id);
+    /* The same, and what it keeps of a directory's listing. */
+    void (*listing_changed)(void *session, uint64_t id);
     /* Puts the whole content of a file into the kernel's cache of it: see ahead.h. */
     void (*store)(void *session, uint64_t id, const char *content, size_t size);
     void *session;

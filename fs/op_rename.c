@@ -251,6 +251,13 @@ static void note_marks(struct mount *mount, const struct end *from, const struct
         ledger_note_hidden(mount, &to->dir, to->name, EVENT_OPAQUE, type, "rename");
 }
 
+/* A directory with another parent has another "..", of which the kernel may keep the old number. */
+static void forget_parent(struct mount *mount, const struct end *from, const struct end *to)
+{
+    if (from->index && S_ISDIR(from->node.type) && from->dir.index != to->dir.index)
+        mount->listing_changed(mount->session, from->node.id);
+}
+
 static int rename_names(struct mount *mount, struct end *from, struct end *to, unsigned flags)
 {
     int err = prepare(mount, from, to, flags);
@@ -261,11 +268,15 @@ static int rename_names(struct mount *mount, struct end *from, struct end *to, u
     if (!err && to->index && !(flags & RENAME_EXCHANGE))
         op_drop_index(mount, &to->node);
     unlock_ends(mount, from->index, to->index);
-    if (!err)
-        note_marks(mount, from, to, flags);
-    if (!err && (flags & RENAME_EXCHANGE))
+    if (err)
+        return err;
+    note_marks(mount, from, to, flags);
+    forget_parent(mount, from, to);
+    if (flags & RENAME_EXCHANGE) {
         note_marks(mount, to, from, flags);
-    return err;
+        forget_parent(mount, to, from);
+    }
+    return 0;
 }
 
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,

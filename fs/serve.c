@@ -153,6 +153,12 @@ static void forget_attributes(void *session, uint64_t id)
     (void)fuse_lowlevel_notify_inval_inode(session, id, -1, 0);
 }
 
+/* From the first page to the last: a listing is kept as the pages of its directory. */
+static void forget_listing(void *session, uint64_t id)
+{
+    (void)fuse_lowlevel_notify_inval_inode(session, id, 0, 0);
+}
+
 /* In one system call: fuse_lowlevel_notify_store() takes four, through a pipe, to copy as much. */
 static void store_content(void *session, uint64_t id, const char *content, size_t size)
 {
@@ -179,6 +185,7 @@ static int serve_session(struct session *session, const struct options *options,
     mount->session = session->fuse;
     mount->name_changed = forget_name;
     mount->attributes_changed = forget_attributes;
+    mount->listing_changed = forget_listing;
     mount->store = store_content;
     int err = guest ? guest->begin(guest->context, mount) : 0;
     if (err) {

@@ -865,21 +865,39 @@ def test_type_and_number_in_a_listing_are_those_of_stat(root):
     return before, entries(root), entries(f"{root}/e2"), entries(f"{root}/d")
 
 
-def raw_listing(fd):
-    """Names by getdents64 until the end, with whatever buffer the kernel fills."""
+def raw_entries(fd):
+    """(number, name, type) by getdents64 until the end, with whatever buffer the kernel fills."""
     buffer, found = ctypes.create_string_buffer(32768), []
     while True:
-        got = LIBC.syscall(217, fd, buffer, 32768)
-        if got < 0:
-            return name_of(ctypes.get_errno())
-        if got == 0:
-            return found
+        got = syscall(LIBC.syscall, 217, fd, buffer, 32768)
+        if got == 0 or isinstance(got, str):
+            return got or found
         data, at = buffer.raw[:got], 0
         while at < got:
-            _, _, length, kind = struct.unpack_from("<QqHB", data, at)
-            name = data[at + 19:at + length].split(b"\0")[0].decode()
-            found.append((name, kind))
+            number, _, length, kind = struct.unpack_from("<QqHB", data, at)
+            found.append((number, data[at + 19:at + length].split(b"\0")[0].decode(), kind))
             at += length
+
+
+def raw_listing(fd):
+    found = raw_entries(fd)
+    return found if isinstance(found, str) else [entry[1:] for entry in found]
+
+
+def climbs_right(path):
+    """Whether the number that a listing has for ".." is the parent's: a program may climb by it."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    listed = next(number for number, name, _ in raw_entries(fd) if name == "..")
+    os.close(fd)
+    return listed == os.stat(f"{path}/..").st_ino
+
+
+@same({"a": {"moved": {"x": "1"}, "other": {"y": "1"}}, "b": {"swapped": {"z": "1"}}})
+def test_a_directory_lists_the_parent_that_it_was_moved_to(root):
+    seen = [climbs_right(f"{root}/{path}") for path in ("a/moved", "a/other", "b/swapped")]
+    os.rename(f"{root}/a/moved", f"{root}/b/moved")
+    rename2(f"{root}/a/other", f"{root}/b/swapped", RENAME_EXCHANGE)
+    return seen + [climbs_right(f"{root}/{path}") for path in ("b/moved", "b/swapped", "a/other")]
 
 
 @same({"a": "", "b": ""})
