@@ -373,6 +373,8 @@ struct fdref *find_data(struct mount *mount, const struct node_view *view, bool 
     }
     if (!node_is(view, NODE_UPPER) && !mount_is_plain(mount, view))
         fdref_may_linger(ref);
+    if (mount_is_plain(mount, view))
+        fdref_is_lent(ref);
     /* A copy-up may have come between: what was opened serves this request, but no later one. */
     if (!still_backed_by(mount, view))
         fdcache_drop(mount->fds, key);

@@ -305,6 +305,8 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
     if (!err) {
         struct fdref *ref =
             fdcache_put(mount->fds, fdkey(FDKIND_DATA, (uint32_t)id), steal_fd(&fd), true);
+        if (mount_is_plain(mount, &target.view))
+            fdref_is_lent(ref);
         fdref_release(mount->fds, ref);
         reply_created(req, id, &st, fi);
     } else {

@@ -7,9 +7,13 @@
 #include "fdcache.h"
 
 #include "brief.h"
+#include "fd.h"
 #include "hash.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { SHARDS = 16, BUCKETS = 512 };
 
@@ -160,6 +164,20 @@ static struct fdref *evict(struct shard *shard, size_t limit)
     return dead;
 }
 
+static void list(struct shard *shard, struct fdref *ref)
+{
+    struct fdref **bucket = bucket_of(shard, ref->key);
+    ref->listed = true;
+    ref->chain = *bucket;
+    *bucket = ref;
+    if (ref->pinned) {
+        shard->pinned++;
+    } else {
+        ring_add_newest(shard, ref);
+        shard->kept++;
+    }
+}
+
 /* Puts in a descriptor as `wanted` says. */
 static struct fdref *insert(struct fdcache *cache, const struct fdref *wanted)
 {
@@ -171,20 +189,11 @@ static struct fdref *insert(struct fdcache *cache, const struct fdref *wanted)
     }
     struct shard *shard = shard_of(cache, key);
     *ref = *wanted;
-    ref->listed = true;
     ref->users = 1;
     pthread_mutex_lock(&shard->lock);
     struct fdref *old = lookup(shard, key);
     struct fdref *dead = old ? unlist(shard, old) : NULL;
-    struct fdref **bucket = bucket_of(shard, key);
-    ref->chain = *bucket;
-    *bucket = ref;
-    if (ref->pinned) {
-        shard->pinned++;
-    } else {
-        ring_add_newest(shard, ref);
-        shard->kept++;
-    }
+    list(shard, ref);
     struct fdref *oldest = evict(shard, cache->shard_limit);
     pthread_mutex_unlock(&shard->lock);
     discard(cache, dead);
@@ -239,10 +248,48 @@ void fdcache_drop(struct fdcache *cache, uint64_t key)
     discard(cache, dead);
 }
 
+void fdref_is_lent(struct fdref *ref)
+{
+    if (ref)
+        ref->lent = true;
+}
+
+/* What could not be opened for writing again stays as it is: who has it open may write on. */
+static bool blocks_a_program(const struct fdref *ref)
+{
+    struct stat st;
+    return ref->lent && ref->writable && !ref->pinned && fstat(ref->fd, &st) == 0 &&
+           (st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)) &&
+           faccessat(ref->fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) == 0;
+}
+
+/* What is open for reading takes the place of `ref`, unless something else has. */
+static void lend(struct fdcache *cache, struct fdref *ref)
+{
+    struct shard *shard = shard_of(cache, ref->key);
+    struct fdref *reader = malloc(sizeof(*reader));
+    int fd = reader ? fd_reopen(ref->fd, O_RDONLY) : -ENOMEM;
+    if (fd >= 0)
+        *reader = (struct fdref){.key = ref->key, .fd = fd, .lent = true};
+    pthread_mutex_lock(&shard->lock);
+    const bool replace = ref->listed;
+    if (replace)
+        unlist(shard, ref); /* it has a user: the caller */
+    if (replace && fd >= 0)
+        list(shard, reader);
+    pthread_mutex_unlock(&shard->lock);
+    if (replace && fd >= 0)
+        return;
+    free(reader);
+    own_close(&fd);
+}
+
 void fdref_release(struct fdcache *cache, struct fdref *ref)
 {
     if (!ref)
         return;
+    if (blocks_a_program(ref))
+        lend(cache, ref);
     struct shard *shard = shard_of(cache, ref->key);
     pthread_mutex_lock(&shard->lock);
     bool last = --ref->users == 0 && !ref->listed;

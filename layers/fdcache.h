@@ -28,6 +28,7 @@ struct fdref {
     bool pinned;
     bool listed;
     bool lingers;        /* it may be closed somewhat later: see fdref_may_linger() */
+    bool lent;           /* see fdref_is_lent() */
     bool readable;       /* a directory that is open for reading */
     atomic_bool reading; /* somebody does, by this descriptor */
     unsigned users;
@@ -80,6 +81,12 @@ must_check int fdref_each_entry(struct fdref *ref,
  * open of the host's keeps a filesystem busy, and what has lost its name a disk full. Said by who
  * put it in, before it is released. NULL is fine. */
 void fdref_may_linger(struct fdref *ref);
+
+/* The file is somebody else's too, who may want to run it, and nobody can run what is open for
+ * writing (execve(2), ETXTBSY). So where it is a program it is kept open for reading alone from the
+ * moment when it is given back; a pinned one is open for as long as it is pinned. Said by who put
+ * it in, before it is released. NULL is fine. */
+void fdref_is_lent(struct fdref *ref);
 
 /* Gives one use back. NULL is fine. */
 void fdref_release(struct fdcache *cache, struct fdref *ref);

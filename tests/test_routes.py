@@ -5,6 +5,7 @@ The kernel is the specification: in the world "kernel" the tree is the kernel's 
 mount --bind over the path, and every claim that is true there is made of plyfs as well."""
 import contextlib
 import ctypes
+import errno
 import mmap
 import os
 import pathlib
@@ -20,6 +21,7 @@ import pytest
 from harness import (LIBC, PLYFS, assert_same, differences, digest, listing, need, need_fuse,
                      need_root, need_tool, refusal, run, umount)
 import procfs
+from storekit import wait_for
 from strace_kit import Strace
 
 PLYFS_WORLDS = ("tracked", "stateless", "cacheless")
@@ -229,6 +231,48 @@ def test_a_mapping_of_a_passed_file_is_the_host_s_own(sandbox, world):
                 assert window[0:3] == b"xyz"
                 window[3:6] = b"abc"
                 assert other[3:6] == b"abc"
+
+
+def status_on_host(tree, name):
+    """How a program of the volume ends on the host. What was open there is closed by the kernel a moment after
+    close(2), which it does not wait for; where opens are not answered there is nothing to wait for."""
+    ended = []
+
+    def runs():
+        try:
+            ended.append(subprocess.run([tree.host / name]).returncode)
+        except OSError as error:
+            assert error.errno == errno.ETXTBSY and tree.world in ("tracked", "cacheless")
+        return ended
+    wait_for(runs, f"{name} can be run on the host")
+    return ended[0]
+
+
+def test_the_host_runs_a_program_as_soon_as_it_is_there(tree):
+    """A daemon that kept it open for writing would be in the way (execve(2), ETXTBSY)."""
+    program = shutil.which("true")
+    shutil.copy2(program, tree.at / "data/copied")
+    assert status_on_host(tree, "copied") == 0
+    shutil.copyfile(program, tree.at / "data/made")
+    os.chmod(tree.at / "data/made", 0o755)
+    assert status_on_host(tree, "made") == 0
+    run("cp", program, tree.at / "data/ranged")
+    assert status_on_host(tree, "ranged") == 0
+    os.truncate(tree.at / "data/ranged", os.stat(program).st_size)
+    assert subprocess.run([tree.host / "ranged"]).returncode == 0
+    run("install", "-m", "555", program, tree.at / "data/installed")
+    assert status_on_host(tree, "installed") == 0
+    assert subprocess.run([tree.at / "data/installed"]).returncode == 0
+
+
+def test_a_program_that_is_being_written_is_written_to_its_end(tree):
+    """Also when the host has given it another name meanwhile."""
+    with open(tree.at / "data/script", "wb", buffering=0, opener=lambda p, f: os.open(p, f, 0o755)) as script:
+        script.write(b"#!/bin/sh\n")
+        os.rename(tree.host / "script", tree.host / "renamed")
+        script.write(b"exit 7\n")
+        script.truncate(17)
+    assert status_on_host(tree, "renamed") == 7
 
 
 def test_an_append_goes_behind_what_the_host_has_added(tree):

@@ -195,6 +195,34 @@ static void only_what_may_linger_is_laid_on_the_tray(void **state)
     tray_destroy(tray);
 }
 
+static void a_program_that_is_lent_is_kept_open_for_reading_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        mode_t mode;
+        bool pinned, writable;
+    } cases[] = {{0755, false, false}, {0644, false, true}, {0755, true, true}};
+    struct fdcache *cache = fdcache_create(64);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const uint64_t key = fdkey(FDKIND_DATA, i);
+        kit_file("program", "text");
+        assert_int_equal(fchmodat(kit_root(), "program", cases[i].mode, 0), 0);
+        int fd = kit_open("program", O_RDWR);
+        struct fdref *ref =
+            cases[i].pinned ? fdcache_pin(cache, key, fd, true) : fdcache_put(cache, key, fd, true);
+        fdref_is_lent(ref);
+        fdref_release(cache, ref);
+        ref = fdcache_get(cache, key);
+        assert_non_null(ref);
+        assert_int_equal(ref->writable, cases[i].writable);
+        assert_int_equal(fcntl(ref->fd, F_GETFL) & O_ACCMODE,
+                         cases[i].writable ? O_RDWR : O_RDONLY);
+        fdref_release(cache, ref);
+    }
+    assert_int_equal(fdcache_count(cache), 3);
+    fdcache_destroy(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +235,7 @@ int main(void)
         kit_test(the_least_recently_used_goes_first),
         kit_test(a_directory_is_read_again_and_again_from_its_beginning),
         kit_test(only_what_may_linger_is_laid_on_the_tray),
+        kit_test(a_program_that_is_lent_is_kept_open_for_reading_alone),
     };
     return kit_run("fdcache", tests, sizeof(tests) / sizeof(tests[0]));
 }
