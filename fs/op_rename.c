@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: rename, with NOREPLACE, EXCHANGE and WHITEOUT. In order: what moves is brought into the
- * upper layer, marks say where the layers beneath have it, then one rename on disk and one in the
- * table, under the names lock. A crash before the rename leaves marks that say what was true before
- * as well.
+ * Duty: rename, with NOREPLACE and EXCHANGE, and in a volume WHITEOUT: in a union nobody would see
+ * the device that it asks for, and who relies on it (fuse-overlayfs, for what is deleted in an
+ * upper) would find nothing there. In order: what moves is brought into the upper layer, marks say
+ * where the layers beneath have it, then one rename on disk and one in the table, under the names
+ * lock. A crash before the rename leaves marks that say what was true before as well.
  */
 #include "ops.h"
 
@@ -110,6 +111,8 @@ static int check(struct mount *mount, const struct end *from, const struct end *
         return -EBUSY;
     if (!from->index || (exchange && !to->index))
         return -ENOENT;
+    if ((flags & RENAME_WHITEOUT) && !mount_is_plain(mount, &from->dir))
+        return -EINVAL;
     if (from->dir.tree != to->dir.tree)
         return -EXDEV;
     if (to->index && (flags & RENAME_NOREPLACE))

@@ -62,7 +62,7 @@ struct renaming {
     const char *from_name, *to_name;
     bool is_dir;         /* what moves */
     bool exchange;       /* RENAME_EXCHANGE */
-    bool leave_whiteout; /* RENAME_WHITEOUT: cover the old name in any case */
+    bool leave_whiteout; /* RENAME_WHITEOUT, of plain trees: cover the old name in any case */
     bool no_replace;     /* RENAME_NOREPLACE, on disk too; of plain trees, which the host changes */
 };
 

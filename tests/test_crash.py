@@ -18,7 +18,7 @@ import crashkit
 import harness
 import worlds
 from crashkit import Case, Setting
-from layers_kit import EXCHANGE, NOREPLACE, WHITEOUT as LEAVE_WHITEOUT, link_descriptor, renameat2, set_acl
+from layers_kit import EXCHANGE, NOREPLACE, link_descriptor, renameat2, set_acl
 from worlds import Symlink
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
@@ -88,11 +88,6 @@ def on_path(function, name, *arguments, **words):
 
 def moving(old, new, flags=0):
     return lambda root, files: renameat2(root / old, root / new, flags)
-
-
-def leaving_a_whiteout(old, new):
-    """RENAME_WHITEOUT; what it leaves hides the name, so on the plain tree it is a rename."""
-    return lambda root, files: renameat2(root / old, root / new, LEAVE_WHITEOUT if os.path.ismount(root) else 0)
 
 
 def by_its_owner(function, name, *arguments):
@@ -283,9 +278,6 @@ RENAMES = [
          lambda root: os.rename(root / "file", root / "dir/moved"), synced=(1,)),
     Case("rename a lower symlink", [moving("symlink", "dir/moved")], synced=(1,)),
     Case("rename a file, nothing replaced", [moving("file", "dir/moved", NOREPLACE)], synced=(1,)),
-    Case("rename a lower file, a whiteout left", [leaving_a_whiteout("file", "dir/moved")], synced=(1,)),
-    Case("rename a new file, a whiteout left", [leaving_a_whiteout("dir/new", "moved")],
-         lambda root: made(root / "dir/new"), synced=(1,)),
     Case("rename a file onto a removed one, nothing replaced", [moving("dir/b", "dir/a", NOREPLACE)],
          unlinked("dir/a"), synced=(1,)),
     Case("exchange two lower files", [moving("file", "dir/a", EXCHANGE)], synced=(1,)),

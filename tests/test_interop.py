@@ -782,6 +782,27 @@ def test_layers_left_by_fuse_overlayfs_are_read(sandbox, use):
         assert_same(theirs, listing(mount, times="ns", links=False))
 
 
+def test_what_fuse_overlayfs_deletes_in_an_upper_on_the_mount_stays_deleted(sandbox, profile):
+    """It believes the whiteout that a rename is said to have left."""
+    need_tool("fuse-overlayfs")
+    below, lower, upper, work = (sandbox.directory(n) for n in ("below", "lower", "upper", "work"))
+    (below / "d").mkdir()
+    for name in ("kept", "gone", "d/gone"):
+        (below / name).write_text(name)
+    for name in ("upper", "work"):
+        (lower / name).mkdir()
+    with Mounted(sandbox, OURS, [lower], upper, work, form="o",
+                 profile=profile if OURS == "plyfs" else None) as mount:
+        with Mounted(sandbox, "fuse-overlayfs", [below], mount / "upper", mount / "work",
+                     form="o") as theirs:
+            for _ in range(2):
+                for name in ("gone", "d/gone"):
+                    (theirs / name).unlink(missing_ok=True)
+                assert sorted(os.listdir(theirs)) == ["d", "kept"]
+                assert os.listdir(theirs / "d") == []
+                theirs.remount()
+
+
 def test_layers_left_by_fuse_overlayfs_without_privilege_are_read(sandbox):
     """In a user namespace it marks opaque directories in ways of its own (attribute and name)."""
     _only_ours()

@@ -20,6 +20,7 @@ import pytest
 
 from harness import (LIBC, PLYFS, assert_same, differences, digest, listing, need, need_fuse,
                      need_root, need_tool, refusal, run, umount)
+from layers_kit import WHITEOUT, renameat2
 import procfs
 from storekit import wait_for
 from strace_kit import Strace
@@ -729,6 +730,16 @@ def test_names_and_attributes_of_overlays_are_ordinary_in_a_volume(tree):
     os.unlink(tree.data / "moved")
     (tree.data / "x").unlink()
     assert sorted(os.listdir(tree.host)) == [".wh..wh..opq", ".wh.x", "opaque"]
+
+
+def test_a_rename_leaves_the_whiteout_that_is_asked_for_in_a_volume(tree):
+    """It can be seen there, and so a volume can be the upper of another union."""
+    (tree.data / "x").write_text("x")
+    renameat2(tree.data / "x", tree.data / "y", WHITEOUT)
+    for where in (tree.data, tree.host):
+        st = os.lstat(where / "x")
+        assert stat.S_ISCHR(st.st_mode) and st.st_rdev == 0
+        assert (where / "y").read_text() == "x"
 
 
 def test_directories_are_removed_and_renamed_as_on_the_host(tree):
