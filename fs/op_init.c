@@ -36,8 +36,10 @@ static void init_profile(struct mount *mount, struct fuse_conn_info *conn)
     /* Small writes gather in the page cache; excludes passthrough. */
     rules->writeback = offer(conn, FUSE_CAP_WRITEBACK_CACHE, rules->writeback && stateless);
     rules->passthrough = offer(conn, FUSE_CAP_PASSTHROUGH, rules->passthrough && !stateless);
+    /* No file of a stacked filesystem is handed over (tree.h), so the mount counts as one level,
+     * and an overlayfs, of which the kernel allows two on each other, can still lie on it. */
     if (rules->passthrough)
-        conn->max_backing_stack_depth = 1;
+        conn->max_backing_stack_depth = 0;
     /* Where OPEN is answered it must know of O_TRUNC: passthrough copies up there, and only there
      * does O_TRUNC differ from truncate(2), which leaves the time of an empty file alone. Otherwise
      * it comes as a SETATTR of the size. By neither way is anything copied up. */

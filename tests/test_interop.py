@@ -782,6 +782,24 @@ def test_layers_left_by_fuse_overlayfs_are_read(sandbox, use):
         assert_same(theirs, listing(mount, times="ns", links=False))
 
 
+def test_the_mount_can_be_a_lower_layer_of_the_kernels_overlayfs(sandbox, profile):
+    """Which counts how many filesystems lie on each other, and takes no more than two."""
+    below, own, work, upper, theirs, at = (
+        sandbox.directory(n) for n in ("below", "own", "work", "upper", "theirs", "at"))
+    (below / "f").write_text("below")
+    with Mounted(sandbox, OURS, [below], own, work, form="o",
+                 profile=profile if OURS == "plyfs" else None) as mount:
+        (mount / "new").write_text("new")
+        run("mount", "-t", "overlay", "overlay", at, "-o",
+            f"lowerdir={mount.at},upperdir={upper},workdir={theirs}")
+        try:
+            (at / "f").write_text("above")
+            assert (at / "new").read_text() == "new"
+        finally:
+            umount(at)
+        assert (mount / "f").read_text() == "below" and (upper / "f").read_text() == "above"
+
+
 def test_what_fuse_overlayfs_deletes_in_an_upper_on_the_mount_stays_deleted(sandbox, profile):
     """It believes the whiteout that a rename is said to have left."""
     need_tool("fuse-overlayfs")
