@@ -56,7 +56,10 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return reply_error(req, err);
     bool plain = mount_is_plain(mount, &view);
     node_lock(mount->nodes, view.index);
-    err = plain ? hold_directory(mount, &view) : 0;
+    /* A removed one, which may still be somebody's working directory, is empty: there is nothing to
+     * hold. */
+    if (plain && !node_has_flag(mount->nodes, ino, NODE_ORPHAN))
+        err = hold_directory(mount, &view);
     if (!err)
         node_opened(mount->nodes, view.index, false, 0);
     node_unlock(mount->nodes, view.index);

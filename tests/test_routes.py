@@ -709,6 +709,14 @@ def test_hard_links_are_kept_by_who_copies_the_whole(tree, tool, sandbox):
     assert not os.path.samefile(target / "data/a", target / "c")
 
 
+def test_a_removed_directory_that_is_somebodys_cwd_is_empty_and_closed(tree):
+    (tree.data / "d").mkdir()
+    script = ("import os; os.rmdir('../d'); print(os.listdir('.'), os.fstat(os.open('.', os.O_RDONLY)).st_nlink)\n"
+              "try: os.mkdir('x')\nexcept OSError as error: print(error.errno)")
+    done = run(sys.executable, "-c", script, cwd=tree.data / "d")
+    assert done.stdout == f"[] 0\n{errno.ENOENT}\n"
+
+
 def test_names_and_attributes_of_overlays_are_ordinary_in_a_volume(tree):
     names = [".wh.x", ".wh..wh..opq", "x", "opaque", "zero"]
     (tree.data / "x").write_text("not hidden")
