@@ -235,17 +235,26 @@ static bool answer_by_pipe(fuse_req_t req, int fd, size_t size, off_t offset)
     return true;
 }
 
+/* Whoever opened with O_NOATIME leaves no date: he reads by a descriptor of his own. The node's is
+ * for everybody; where it may not be had, the file is not ours, and what is asked for goes before
+ * its date. */
+static int open_undated(int fd, int flags)
+{
+    return flags & O_NOATIME ? fd_reopen(fd, O_RDONLY | O_NOATIME) : -1;
+}
+
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-    (void)fi;
     struct mount *mount = ops_mount(req);
     int err = 0;
     struct fdref *ref = readable_data(mount, ino, &err);
     if (!ref)
         return reply_error(req, err);
+    cleanup_fd int undated = open_undated(ref->fd, fi->flags);
+    const int fd = undated >= 0 ? undated : ref->fd;
     size = size < DATABUFFER_SIZE ? size : DATABUFFER_SIZE;
-    if (!answer_by_pipe(req, ref->fd, size, offset))
-        answer_by_copy(req, ref->fd, size, offset);
+    if (!answer_by_pipe(req, fd, size, offset))
+        answer_by_copy(req, fd, size, offset);
     fdref_release(mount->fds, ref);
 }
 

@@ -333,6 +333,19 @@ def test_reading_and_listing_change_no_time(root):
     return seen, get(f"{root}/a/b/c/g"), [times(f"{root}/{p}") for p in ("", "a", "a/b", "a/b/c")]
 
 
+@same({"f": "below", "g": "below"})
+def test_who_reads_and_asks_for_it_leaves_no_access_time(root):
+    put(f"{root}/new", "new")
+    os.chmod(f"{root}/g", 0o600)
+    for name in ("f", "g", "new"):
+        os.utime(f"{root}/{name}", ns=(1_000_000_000, 2_000_000_000))
+        fd = os.open(f"{root}/{name}", os.O_RDONLY | os.O_NOATIME)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.read(fd, 10)
+        os.close(fd)
+    return [os.stat(f"{root}/{name}").st_atime_ns for name in ("f", "g", "new")]
+
+
 @same(PARENTS)
 def test_utimens_sets_nanoseconds_and_leaves_what_is_omitted(root):
     os.utime(f"{root}/a/b/c/f", ns=(111_222_333_444, 555_666_777_888))
