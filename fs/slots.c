@@ -6,14 +6,19 @@
  */
 #include "slots.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 #define SLOTS_MAX (UINT32_C(1) << 27)
 
 int slots_init(struct slots *slots)
 {
-    *slots = (struct slots){.next_generation = 1};
+    uint32_t first = 0;
+    if (getrandom(&first, sizeof(first), 0) != sizeof(first))
+        return -errno;
+    *slots = (struct slots){.next_generation = first ? first : 1};
     slots->chunks = calloc(SLOTS_MAX / SLOTS_CHUNK, sizeof(*slots->chunks));
     slots->at = mmap(NULL, SLOTS_MAX * sizeof(struct node), PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

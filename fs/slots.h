@@ -4,7 +4,9 @@
  * node, or an alias: a further name of one. Not locked: the node table's lock protects all of it.
  *
  * A slot in use has a generation that no other slot ever had, so that a node number, index and
- * generation, is never given twice. Slot 0 is never used, slot 1 is the root.
+ * generation, is never given twice. The first is drawn by lot, so that a file handle
+ * (open_by_handle_at(2)) of an earlier mount is stale in this one, and leads to no other file. Slot
+ * 0 is never used, slot 1 is the root.
  */
 #ifndef PLYFS_SLOTS_H
 #define PLYFS_SLOTS_H

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Who may, whose it becomes, and who an inode is: owners, groups, umask, ACLs, setuid bits and
 capabilities, access by other users, and inode numbers over layers, copy-up and remount."""
+import ctypes
+import errno
 import os
 import shutil
 import stat
@@ -8,9 +10,9 @@ import struct
 
 import pytest
 
-from harness import need_root, run
+from harness import LIBC, need_root, run
 from test_semantics import fallocate
-from worlds import KERNEL_OPTIONS, as_user, attempt, fill, get, opened, put, same
+from worlds import KERNEL_OPTIONS, as_user, attempt, fill, get, opened, put, same, syscall
 
 USER, OTHER = 1234, 4321
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)    # cap_net_raw=ep, revision 2
@@ -549,6 +551,38 @@ def test_inode_numbers_stay_over_remount(stack):
     assert numbers(stack.at) == changed
     assert {p: changed[p] for p in before if p in changed} == {
         p: before[p] for p in before if p in changed}
+
+
+def handle_of(path):
+    handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + b"\0" * 128)
+    where = ctypes.c_int()
+    assert syscall(LIBC.name_to_handle_at, -100, os.fsencode(path), handle, ctypes.byref(where), 0) == 0
+    return handle
+
+
+def by_handle(root, handle):
+    """What the file holds, or the name of the error."""
+    at = os.open(root, os.O_RDONLY)
+    fd = LIBC.open_by_handle_at(at, handle, os.O_RDONLY)
+    os.close(at)
+    if fd < 0:
+        return errno.errorcode[ctypes.get_errno()]
+    with os.fdopen(fd) as file:
+        return file.read()
+
+
+def test_a_file_handle_leads_to_no_other_file_after_remount(sandbox, profile):
+    need_root()
+    lower, upper, work = (sandbox.directory(n) for n in ("lower", "upper", "work"))
+    fill(lower, {f"f{n}": f"f{n}" for n in range(20)})
+    with sandbox.plyfs([lower], upper, work, profile=profile) as mount:
+        handles = {f"f{n}": handle_of(mount / f"f{n}") for n in range(10)}
+        assert {name: by_handle(mount.at, handle) for name, handle in handles.items()} == {n: n for n in handles}
+        mount.remount()
+        for n in range(19, 9, -1):
+            os.stat(mount / f"f{n}")
+        for name, handle in handles.items():
+            assert by_handle(mount.at, handle) in ("ESTALE", name)
 
 
 def test_a_number_is_the_same_in_a_listing_in_stat_and_in_fstat(stack):

@@ -43,6 +43,19 @@ static void a_number_is_not_given_twice_though_its_slot_is(void **state)
     assert_int_equal(slots_find(&slots, slots_id(&slots, index)), index);
 }
 
+static void another_table_gives_other_numbers(void **state)
+{
+    (void)state;
+    struct slots other = {0};
+    assert_int_equal(slots_init(&other), 0);
+    assert_int_equal(slots_take(&slots), NODE_ROOT);
+    assert_int_equal(slots_take(&other), NODE_ROOT);
+    const uint32_t index = slots_take(&slots);
+    assert_int_equal(slots_take(&other), index);
+    assert_int_not_equal(slots_id(&slots, index), slots_id(&other, index));
+    slots_finish(&other);
+}
+
 static void a_generation_that_has_come_round_is_not_that_of_a_free_slot(void **state)
 {
     (void)state;
@@ -86,6 +99,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_number_is_not_given_twice_though_its_slot_is, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(another_table_gives_other_numbers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_generation_that_has_come_round_is_not_that_of_a_free_slot,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_alias_is_no_node_and_leads_to_its_own, set_up,
