@@ -79,13 +79,15 @@ static int remove_mount(struct store *store, const struct mount_row *row,
 
 static int remove_one(struct store *store, const struct wishes *wishes, const char *word)
 {
-    cleanup_mount_row struct mount_row row = {0};
+    cleanup_mount_row struct mount_row row = {0}, again = {0};
     int err = named_find(store, word, wishes->force, &row);
-    if (!err)
+    if (!err) {
         err = remove_mount(store, &row, wishes);
-    else if (err == -ENOENT && wishes->force)
-        err = 0;
-    return err;
+        /* Whoever was faster is not told of there. One whose directory is lost was. */
+        if (err == -ENOENT && named_find(store, row.id, wishes->force, &again) == 0)
+            return err;
+    }
+    return err == -ENOENT && wishes->force ? 0 : err;
 }
 
 static int run_rm(int argc, char **argv)

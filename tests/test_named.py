@@ -43,6 +43,21 @@ def test_a_named_mount_keeps_its_changes_from_one_mount_to_the_next(store, layer
     store.plyfs("umount", "web")
 
 
+def test_who_removes_what_another_just_removed_is_told_or_content(store, layers):
+    def remove(*words):
+        return subprocess.Popen([PLYFS, "rm", *words, "web"], env={**os.environ, "PLYFS_ROOT": str(store.path)},
+                                stderr=subprocess.PIPE, text=True)
+
+    for _ in range(25):
+        store.plyfs("create", "--name", "web", *lowers(layers))
+        at_once = [remove(*words) for words in ((), (), (), ("-f",), ("-f",), ("-f",))]
+        words = [one.communicate()[1] for one in at_once]
+        for one, said in zip(at_once, words):
+            assert bool(said) == (one.returncode != 0), words
+            assert not said or "no such mount" in said or "it is mounted" in said, words
+        assert not any(said for said in words[3:]), words
+
+
 def test_removing_and_creating_again_starts_from_the_layers(store, layers):
     for _ in range(2):
         store.plyfs("create", "--name", "web", *lowers(layers))
