@@ -47,7 +47,7 @@ static const struct syntax SYNTAX = {
 static int take_down(struct store *store, const struct mount_row *row)
 {
     enum { PATIENCE = 60 };
-    int err = unmount_path(row->mountpoint, true);
+    int err = unmount_named(store, row, true);
     if (!err)
         err = named_wait(store, row, PATIENCE);
     if (err == -ETIMEDOUT)

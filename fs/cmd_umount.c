@@ -48,7 +48,12 @@ static int find_named(const struct wishes *wishes, const char *word, struct stor
     if (!path || access(path, F_OK) < 0)
         return -ENOENT;
     int err = store_open(path, false, store);
-    return err ? err : named_find(*store, real ? real : word, true, row);
+    if (!err)
+        err = named_find(*store, real ? real : word, true, row);
+    /* A path means what is seen there. */
+    if (!err && real && row->mountpoint && unmount_is_elsewhere(*store, row))
+        err = -ENOENT;
+    return err;
 }
 
 static int unmount_one(const struct wishes *wishes, const char *word)
@@ -65,7 +70,7 @@ static int unmount_one(const struct wishes *wishes, const char *word)
         err = -EINVAL;
     }
     if (!err)
-        err = unmount_path(row.mountpoint, wishes->lazy);
+        err = unmount_named(store, &row, wishes->lazy);
     if (!err && !wishes->lazy) {
         err = named_wait(store, &row, PATIENCE);
         if (err == -ETIMEDOUT)

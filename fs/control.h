@@ -16,8 +16,9 @@
  *
  * and back {"ok": true, ...} or {"ok": false, "errno": "EBUSY", "why": "words"}. With a state comes
  * "state": {"Profile": "tracked", "Passthrough", "Uring", "Traced" (it was mounted with --trace),
- * "Readers" (of traces), "Attributes": "trusted", "user" or "none", "Whiteouts": "device" or
- * "file", "Recorded": the attribute in which owners of the upper are recorded, or null, "Volumes":
+ * "Readers" (of traces), "Device": "0:42", the number of its filesystem, "Attributes": "trusted",
+ * "user" or "none", "Whiteouts": "device" or "file", "Recorded": the attribute in which owners of
+ * the upper are recorded, or null, "Volumes":
  * [{"Destination", "Resolved" (symlinks followed), "Source" (null of a tmpfs), "ReadOnly",
  * "Cached", "Passthrough", "Open" (files and directories), and with a limit "Limit" and "Used",
  * bytes}]}.

@@ -16,6 +16,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 
 int live_prepare(struct live *live, struct route_wishes *wishes)
@@ -115,16 +116,19 @@ static const char *recorded_in(const struct stack *stack)
 }
 
 /* What was found out when it was mounted. */
-static json_t *describe(const struct mount *mount, unsigned readers, json_t *routes)
+static json_t *describe(const struct live *live, json_t *routes)
 {
-    const struct rules *rules = &mount->rules;
-    const struct stack *stack = &mount->trees[0]->stack;
+    const struct rules *rules = &live->mount->rules;
+    const struct stack *stack = &live->mount->trees[0]->stack;
     const struct abilities *able = &stack->able;
-    return json_pack("{s:s, s:b, s:b, s:b, s:i, s:s, s:s, s:s?, s:o}", "Profile",
+    char device[32];
+    snprintf(device, sizeof(device), "%u:%u", major(live->device), minor(live->device));
+    return json_pack("{s:s, s:b, s:b, s:b, s:i, s:s?, s:s, s:s, s:s?, s:o}", "Profile",
                      rules->profile == PROFILE_TRACKED ? "tracked" : "stateless", "Passthrough",
                      rules->passthrough, "Uring", rules->uring, "Traced", rules->traced, "Readers",
-                     (int)readers, "Attributes", space_word(able), "Whiteouts",
-                     whiteform_word(able), "Recorded", recorded_in(stack), "Volumes", routes);
+                     (int)tracer_readers(live->tracer), "Device", live->device ? device : NULL,
+                     "Attributes", space_word(able), "Whiteouts", whiteform_word(able), "Recorded",
+                     recorded_in(stack), "Volumes", routes);
 }
 
 static json_t *tell_state(struct live *live)
@@ -135,8 +139,7 @@ static json_t *tell_state(struct live *live)
         json_decref(routes);
         return control_refusal(err, strerror(-err));
     }
-    return json_pack("{s:b, s:o}", "ok", 1, "state",
-                     describe(live->mount, tracer_readers(live->tracer), routes));
+    return json_pack("{s:b, s:o}", "ok", 1, "state", describe(live, routes));
 }
 
 /* With where to look for it, if that is a directory or a file of the host. */
@@ -340,10 +343,9 @@ static int begin_named(struct live *live)
 
 static void begin_nameless(struct live *live)
 {
-    dev_t device;
     const struct control_host host = {.answer = answer, .stream = stream, .context = live};
-    if (begin_telling(live) && mountinfo_device(live->mount->at, &device) == 0)
-        live->control = control_serve_device(device, &host);
+    if (begin_telling(live) && live->device)
+        live->control = control_serve_device(live->device, &host);
     if (!live->control)
         end_telling(live);
 }
@@ -351,6 +353,8 @@ static void begin_nameless(struct live *live)
 int live_begin(struct live *live, struct mount *mount)
 {
     live->mount = mount;
+    if (mountinfo_device(mount->at, &live->device) != 0)
+        live->device = 0;
     if (!live->store)
         return begin_nameless(live), 0;
     int err = begin_named(live);

@@ -17,6 +17,7 @@ struct live {
     const struct mount_row *row; /* of the mount, where it has a name */
     struct mount *mount;
     struct inuse inuse;
+    dev_t device; /* of the filesystem that is mounted; 0: not known */
     struct control *control;
     struct tracer *tracer; /* who reads what it does */
 };

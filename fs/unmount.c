@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: umount(2), or fusermount3 where only that may.
+ * Duty: umount(2), or fusermount3 where only that may. Either takes away what is uppermost at a
+ * path, whatever that is; so who means a mount by its name asks first what it is.
  */
 #include "unmount.h"
 
+#include "control.h"
 #include "log.h"
+#include "mountinfo.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 static int by_fusermount(const char *at, bool lazy)
@@ -40,6 +45,39 @@ int unmount_path(const char *at, bool lazy)
               err == -EINVAL ? "nothing is mounted there" : strerror(-err),
               err == -EBUSY ? "; somebody is inside: leave it, or use --lazy" : "");
     return err;
+}
+
+/* What a daemon says in its state: "0:42". */
+static bool read_device(const json_t *answer, dev_t *device)
+{
+    unsigned device_major, device_minor;
+    const json_t *state = json_object_get(answer, "state");
+    const char *told = json_string_value(json_object_get(state, "Device"));
+    if (!told || sscanf(told, "%u:%u", &device_major, &device_minor) != 2)
+        return false;
+    *device = makedev(device_major, device_minor);
+    return true;
+}
+
+bool unmount_is_elsewhere(const struct store *store, const struct mount_row *row)
+{
+    enum { PATIENCE = 5 };
+    dev_t own, here;
+    json_t *answer = NULL;
+    int err = control_ask(store, row, json_pack("{s:s}", "do", "state"), PATIENCE, &answer);
+    bool told = !err && read_device(answer, &own);
+    json_decref(answer);
+    return told && mountinfo_device(row->mountpoint, &here) == 0 && here != own;
+}
+
+int unmount_named(const struct store *store, const struct mount_row *row, bool lazy)
+{
+    if (!unmount_is_elsewhere(store, row))
+        return unmount_path(row->mountpoint, lazy);
+    log_error("cannot unmount %s: it is not what is seen at %s here; unmount what lies over it "
+              "first, or go where it is seen: into the mount namespace of its daemon, process %lld",
+              row->name, row->mountpoint, (long long)row->pid);
+    return -EBUSY;
 }
 
 void unmount_dead_path(const char *at)

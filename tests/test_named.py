@@ -43,6 +43,40 @@ def test_a_named_mount_keeps_its_changes_from_one_mount_to_the_next(store, layer
     store.plyfs("umount", "web")
 
 
+def test_a_name_unmounts_nothing_that_is_seen_in_its_place(store, layers):
+    need_root()
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    run("mount", "-t", "tmpfs", "over", at)
+    store.watched.append(at)
+    (at / "kept").write_text("kept")
+    store.refused("umount", "web", words="it is not what is seen at")
+    store.refused("rm", "-f", "web", words="it is not what is seen at")
+    assert (at / "kept").read_text() == "kept" and store.state("web") == "mounted"
+    store.plyfs("umount", at)  # a path means what is seen there
+    assert not (at / "kept").exists() and (at / "etc/a").read_text() == "top a"
+    store.plyfs("umount", "web")
+    assert not is_mounted(at)
+
+
+def test_a_name_unmounts_nothing_in_a_mount_namespace_that_does_not_see_it(store, layers):
+    need_root()
+    at = store.sandbox.directory("mnt")
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    inside = subprocess.Popen(
+        ["unshare", "-m", "--propagation", "private", "sh", "-c", f"{PLYFS} mount web {at} && echo up && read end; "
+         f"{PLYFS} umount web"], env={**os.environ, "PLYFS_ROOT": str(store.path)}, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True)
+    assert inside.stdout.readline() == "up\n"
+    run("mount", "-t", "tmpfs", "other", at)
+    store.watched.append(at)
+    store.refused("umount", "web", words="it is not what is seen at")
+    store.refused("rm", "-f", "web", words="it is not what is seen at")
+    assert is_mounted(at) and store.state("web") == "mounted"
+    inside.communicate("\n")
+    assert inside.returncode == 0 and store.state("web") == "unmounted"
+
+
 def test_who_removes_what_another_just_removed_is_told_or_content(store, layers):
     def remove(*words):
         return subprocess.Popen([PLYFS, "rm", *words, "web"], env={**os.environ, "PLYFS_ROOT": str(store.path)},
