@@ -144,6 +144,7 @@ static int fill_from_image(struct store *store, const struct mount_row *row,
         err = -ENOMEM;
     for (unsigned i = 0; !err && paths[i]; i++)
         err = options_add_lower(options, paths[i]);
+    options->of_image = true;
     image_row_finish(&image);
     return err;
 }

@@ -41,6 +41,7 @@ struct options {
     bool allow_other_set;
     bool default_permissions; /* asked for */
     bool attachable;          /* volumes may be attached while it is mounted */
+    bool of_image;            /* the lowers are an image's, which may have one of them again */
     struct route_wishes routes;
 };
 

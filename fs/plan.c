@@ -56,8 +56,10 @@ static int by_path(const void *left, const void *right)
 
 /* The same directory twice, or one lower inside another. Sorted, an outer path comes right before
  * what it holds, but for siblings that sort in between ("a", "a-b", "a/c"): those are walked over.
- */
-static int check_lowers(const struct stack *stack, char *const *real)
+ *
+ * A layer that an image has again further down, an empty one for instance, adds nothing there: each
+ * name that it has, or hides, is decided where it stands uppermost. */
+static int check_lowers(const struct stack *stack, char *const *real, bool of_image)
 {
     cleanup_free struct located *sorted = malloc(stack->count * sizeof(*sorted));
     if (!sorted)
@@ -71,7 +73,8 @@ static int check_lowers(const struct stack *stack, char *const *real)
         size_t length = strlen(outer->real);
         for (const struct located *inner = outer + 1;
              inner < sorted + used && strncmp(inner->real, outer->real, length) == 0; inner++) {
-            if (route_is_within(inner->real, outer->real))
+            bool again = of_image && strcmp(inner->real, outer->real) == 0;
+            if (!again && route_is_within(inner->real, outer->real))
                 return refuse_overlap("the layers", outer->given, inner->given,
                                       "each layer is a directory of its own, given once");
         }
@@ -93,8 +96,9 @@ static int check_mountpoint(const struct stack *stack, char *const *real, const 
     return 0;
 }
 
-static int check_overlaps(const struct stack *stack, const char *work, const char *mountpoint)
+static int check_overlaps(const struct stack *stack, const struct options *options)
 {
+    const char *work = options->work, *mountpoint = options->mountpoint;
     cleanup_free char **real = calloc(stack->count, sizeof(*real));
     errno = 0;
     cleanup_free char *real_work = work ? realpath(work, NULL) : NULL;
@@ -107,7 +111,7 @@ static int check_overlaps(const struct stack *stack, const char *work, const cha
         err = real[i] ? 0 : -errno;
     }
     if (!err)
-        err = check_lowers(stack, real);
+        err = check_lowers(stack, real, options->of_image);
     if (!err && stack->writable && real_work)
         err = check_writable_pair(stack, real, real_work);
     if (!err)
@@ -397,7 +401,7 @@ static int open_tree(struct options *options, struct mount *mount, struct tree *
     tree->read_only = !tree->stack.writable;
     err = default_work(options);
     if (!err)
-        err = check_overlaps(&tree->stack, options->work, options->mountpoint);
+        err = check_overlaps(&tree->stack, options);
     settle_features(options, &tree->stack);
     if (!err)
         err = open_upper(options, &tree->stack, lock_fds);

@@ -230,6 +230,21 @@ def test_layers_of_images_are_stored_once(engine, sandbox, store):
     assert [row["Layers"] for row in store.rows()] == [high, low]
 
 
+def test_a_layer_that_an_image_has_again_counts_where_it_is_uppermost(store, layout):
+    """BuildKit makes the same empty layer for each instruction that changes nothing."""
+    gone = {"etc/.wh.passwd": b"", "usr/.wh.tool": b"", "usr/more": b"m"}
+    back = {"etc/passwd": b"new\n", "usr/.wh.more": b""}
+    for tower in ([BASE, {}, {}], [BASE, gone, back, gone, back], [BASE, gone, BASE, {}, gone, {}],
+                  [BASE, TOP, BASE, TOP]):
+        store.add("again", layout.write(layout.manifest([layer_tar(layer) for layer in tower])))
+        apart = [layer_tar({**layer, f"mark{place}": b""}) for place, layer in enumerate(tower)]
+        store.add("apart", layout.write(layout.manifest(apart)))
+        seen = {path: what for path, what in store.tree("apart").items() if not path.startswith("mark")}
+        assert_same(store.tree("again"), seen)
+        assert store.inspect("again")["LayerPaths"][0] and store("rm", "again", "apart")
+    store.assert_empty()
+
+
 def test_layers_that_zstd_compressed_are_taken(engine, sandbox, store):
     source, path = save(engine, "layout.tar", 5, sandbox.path), sandbox.path / "zstd"
     run("skopeo", "copy", "--dest-compress-format", "zstd", f"oci-archive:{source}", f"oci:{path}:x")
