@@ -18,7 +18,7 @@
 #include <sys/file.h>
 #include <sys/statvfs.h>
 
-enum { BUSY_MILLISECONDS = 30000 };
+enum { BUSY_MILLISECONDS = 30000, FULL = 256 << 10 };
 
 struct catalog {
     sqlite3 *db;
@@ -29,8 +29,9 @@ struct catalog {
 
 /* -errno for a result code of SQLite. The user's mistakes are the caller's to tell; the rest is
  * told here, where the words are. */
-/* What an I/O error of SQLite is about. It keeps the errno of most calls; what it cannot map or
- * lengthen on a full disk is an I/O error to it as well. */
+/* What an I/O error of SQLite is about. It keeps the errno of most calls; what it cannot map,
+ * lengthen or make on a full disk is an I/O error to it as well. XFS is full before it has no
+ * block left. */
 static int cause_of(const struct catalog *catalog)
 {
     struct statvfs room;
@@ -38,7 +39,8 @@ static int cause_of(const struct catalog *catalog)
     int known = catalog->db ? sqlite3_system_errno(catalog->db) : 0;
     if (fd_is_fault(-known))
         return -known;
-    return path && statvfs(path, &room) == 0 && room.f_bavail == 0 ? -ENOSPC : -EIO;
+    bool full = path && statvfs(path, &room) == 0 && room.f_bavail * room.f_frsize < FULL;
+    return full ? -ENOSPC : -EIO;
 }
 
 static int errno_of(const struct catalog *catalog, int code)

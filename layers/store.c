@@ -22,6 +22,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "reserve.h"
 #include "rmtree.h"
 
 #include <fcntl.h>
@@ -256,8 +257,10 @@ static int open_all(struct store *store, bool make)
         err = open_subdirectory(store->root, "volumes", &store->volumes);
     if (!err)
         err = open_subdirectory(store->root, "stage", &store->stage);
-    if (!err)
+    if (!err) {
+        reserve_begin(store->root);
         err = catalog_open(store->path, &store->catalog);
+    }
     return err ? err : end_begun_renames(store);
 }
 
@@ -293,6 +296,8 @@ void store_close(struct store *store)
     if (!store)
         return;
     catalog_close(store->catalog);
+    if (store->catalog)
+        reserve_end(store->root);
     own_close(&store->lock);
     own_close(&store->stage);
     own_close(&store->volumes);

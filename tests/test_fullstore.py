@@ -149,6 +149,56 @@ def test_on_a_full_disk_a_command_says_so_and_succeeds_when_there_is_room(sandbo
         umount(commands.store.path, lazy=True)
 
 
+def fill(path):
+    with open(path, "wb", buffering=0) as file:
+        for size in (MIB, 4096):
+            try:
+                while file.write(bytes(size)):
+                    pass
+            except OSError:
+                pass
+
+
+def test_on_a_full_disk_what_gives_room_back_still_works(sandbox, commands):
+    """Whoever could not even see what fills the disk could remove nothing of it."""
+    need_root()
+    store = commands.store
+    store.path.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=64M", "tmpfs", store.path)
+    try:
+        commands.prepare()
+        at = store.mount("made")
+        fill(at / "fills")
+        assert os.statvfs(store.path).f_bavail == 0
+        for _ in range(3):  # what looking takes is kept again
+            assert store.state("made") == "mounted"
+            fill(at / "more")
+        store.plyfs("umount", "made")
+        assert store.state("made") == "unmounted" and "old" in store.plyfs("volume", "ls", "-q").stdout
+        store.plyfs("volume", "rm", "old")
+        store.plyfs("rm", "made")
+        assert os.statvfs(store.path).f_bavail * 4096 > 32 * MIB
+        assert store.plyfs("doctor").stdout == ""
+        fill(store.path / "another")  # it is there for the next time too
+        store.plyfs("image", "rm", "base")
+        (store.path / "another").unlink()
+        assert store.plyfs("doctor").stdout == ""
+    finally:
+        store.close()
+        umount(store.path, lazy=True)
+
+
+def test_nothing_is_kept_in_a_store_of_somebody_else(commands):
+    need_root()
+    commands.prepare()
+    reserve = commands.store.path / "reserve"
+    assert reserve.stat().st_blocks * 512 == 512 << 10
+    reserve.unlink()
+    run("chown", "-R", "nobody:", commands.store.path)
+    commands.store.plyfs("ps")
+    assert not reserve.exists()
+
+
 def change_all_ways(commands):
     """A whiteout, an opaque directory, a metacopy, a redirect: what only marks tell."""
     at = commands.store.mount("made")
