@@ -40,6 +40,15 @@ static int set_attribute(enum treekind kind, int dir, const char *name,
     return err ? err : xattr_set(dir, name, disk, xattr->value, xattr->size, 0);
 }
 
+/* What the filesystem does not keep, what takes privilege, and an ACL that names users or groups
+ * which this user namespace does not have. */
+static bool is_left_out(const char *attr, int err)
+{
+    static const char lists[] = "system.posix_acl_";
+    return err == -EOPNOTSUPP || err == -EPERM ||
+           (err == -EINVAL && strncmp(attr, lists, sizeof(lists) - 1) == 0);
+}
+
 int dress_xattrs(enum treekind kind, int dir, const char *name, const struct tar_entry *entry)
 {
     for (size_t i = 0; i < entry->xattr_count; i++) {
@@ -48,7 +57,7 @@ int dress_xattrs(enum treekind kind, int dir, const char *name, const struct tar
         if (strcmp(xattr->name, OVERRIDE_ATTR) == 0 && override_counts(kind))
             continue;
         int err = set_attribute(kind, dir, name, xattr);
-        if (err && err != -EOPNOTSUPP && err != -EPERM)
+        if (err && !is_left_out(xattr->name, err))
             return err;
     }
     return 0;

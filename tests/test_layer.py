@@ -22,7 +22,8 @@ import tty
 
 import pytest
 
-from harness import PLYFS, assert_same, digest, listing, need_root, need_tool, run
+from harness import PLYFS, assert_same, digest, listing, need, need_root, need_tool, run
+from layers_kit import namespaces_allowed
 
 NOBODY = pwd.getpwnam("nobody")
 COMPRESSED = {"plain": [], "gzip": ["-z"], "zstd": ["--zstd"], "xz": ["-J"], "bzip2": ["-j"]}
@@ -621,6 +622,22 @@ def test_an_ordinary_user_gets_the_same_layer_and_the_same_tar_back(sandbox, gue
     assert out.read_bytes() == archive.read_bytes()
     guest("rm", "--root", root, layer)
     assert list((root / "layers").iterdir()) == []
+
+
+def test_an_acl_that_names_whom_a_user_namespace_lacks_is_left_out(sandbox):
+    need(namespaces_allowed(), "needs user namespaces")
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in (
+        (1, 7, 2**32 - 1), (2, 7, 77), (4, 5, 2**32 - 1), (16, 7, 2**32 - 1), (32, 5, 2**32 - 1)))
+    pax = {"SCHILY.xattr.system.posix_acl_access": acl.decode("utf-8", "surrogateescape"),
+           "SCHILY.xattr.user.kept": "kept"}
+    archive = make_tar(sandbox.path / "listed.tar", member("d", tarfile.DIRTYPE), member("d/f", data=b"f", pax_headers=pax))
+    root = sandbox.path / "store"
+    layer = run("unshare", "-Ur", PLYFS, "layer", "import", "--root", root, archive).stdout.strip()
+    file = root / "layers" / layer / "tree/d/f"
+    assert os.listxattr(file) == ["user.kept"] and file.read_bytes() == b"f"
+    run("unshare", "-Ur", PLYFS, "layer", "verify", "--root", root, layer)
+    run("unshare", "-Ur", PLYFS, "layer", "export", "--root", root, "-o", sandbox.path / "out.tar", layer)
+    assert (sandbox.path / "out.tar").read_bytes() == archive.read_bytes()
 
 
 def test_the_users_own_store_is_in_the_home_directory(sandbox, guest):
