@@ -45,8 +45,9 @@ static const struct syntax SYNTAX = {
     .about =
         "Takes the images of SOURCE into the store and prints their ids. SOURCE is an OCI\n"
         "layout (a directory or a tar), a docker-archive, as docker save and podman save make\n"
-        "them, or the tar of a root filesystem; - is a tar on stdin. Images keep the names\n"
-        "that SOURCE gives them; with NAME its only image is called that.\n",
+        "them, a directory of one image (skopeo's dir:), or the tar of a root filesystem; -\n"
+        "is a tar on stdin. Images keep the names that SOURCE gives them; with NAME its only\n"
+        "image is called that.\n",
     .example = "docker save debian:12 | plyfs image import -",
 };
 

@@ -27,6 +27,7 @@ struct planner {
     const struct imagefiles *files;
     struct platform want;
     bool insist; /* on the platform: it was asked for */
+    bool flat;   /* blobs lie beside the manifest */
     struct imageplans *plans;
 };
 
@@ -57,9 +58,9 @@ static int read_document(struct planner *planner, const char *path, char **text,
     return err == -EBADMSG ? wrong(planner, "%s: %s", path, fault.words) : err;
 }
 
-static char *blob_path(char path[BLOB_PATH_SIZE], const char *digest)
+static char *blob_path(const struct planner *planner, char path[BLOB_PATH_SIZE], const char *digest)
 {
-    snprintf(path, BLOB_PATH_SIZE, "blobs/sha256/%.64s", digest);
+    snprintf(path, BLOB_PATH_SIZE, "%s%.64s", planner->flat ? "" : "blobs/sha256/", digest);
     return path;
 }
 
@@ -68,7 +69,7 @@ static int read_blob(struct planner *planner, const struct oci_descriptor *descr
                      size_t *size)
 {
     char path[BLOB_PATH_SIZE], hex[DIGEST_HEX_SIZE];
-    int err = read_document(planner, blob_path(path, descriptor->digest), text, size);
+    int err = read_document(planner, blob_path(planner, path, descriptor->digest), text, size);
     if (err)
         return err;
     if (*size != descriptor->size)
@@ -262,12 +263,12 @@ static int add_image(struct planner *planner, const struct oci_manifest *manifes
     if (err)
         return err;
     struct imageplan *plan = *added;
-    err =
-        take_config(planner, plan, blob_path(config, digest), digest, text, size, manifest->count);
+    err = take_config(planner, plan, blob_path(planner, config, digest), digest, text, size,
+                      manifest->count);
     for (size_t i = 0; !err && i < manifest->count; i++) {
         const struct oci_descriptor *layer = &manifest->layers[i];
         char path[BLOB_PATH_SIZE];
-        err = take_layer(planner, plan, i, blob_path(path, layer->digest), &layer->size);
+        err = take_layer(planner, plan, i, blob_path(planner, path, layer->digest), &layer->size);
         memcpy(plan->layers[i].digest, layer->digest, DIGEST_HEX_SIZE);
     }
     return err;
@@ -564,6 +565,22 @@ static int take_saved_names(struct planner *planner, const struct oci_archive *a
     return err;
 }
 
+/* ---- a directory of one image ---- */
+
+/* As skopeo's "dir:" and podman's docker-dir have it: the manifest itself, and blobs called by the
+ * digits of their digests beside it. It has no name. */
+static int plan_beside(struct planner *planner, const char *text, size_t size)
+{
+    struct oci_fault fault;
+    cleanup_oci_manifest struct oci_manifest manifest;
+    const struct step step = {.name = "", .platforms = 1};
+    planner->flat = true;
+    int err = oci_manifest_parse(text, size, &manifest, &fault);
+    if (err == -EBADMSG || err == -ENOMSG)
+        return wrong(planner, "manifest.json: %s", fault.words);
+    return err ? err : plan_image(planner, &step, &manifest);
+}
+
 static int plan_archive(struct planner *planner, bool names_alone)
 {
     cleanup_free char *text = NULL;
@@ -571,6 +588,8 @@ static int plan_archive(struct planner *planner, bool names_alone)
     int err = read_document(planner, "manifest.json", &text, &size);
     if (err)
         return err;
+    if (!names_alone && text[strspn(text, " \t\r\n")] == '{')
+        return plan_beside(planner, text, size);
     struct oci_fault fault;
     cleanup_oci_archive struct oci_archive archive;
     err = oci_archive_parse(text, size, &archive, &fault);

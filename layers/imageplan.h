@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Which images an archive holds, and what each is made of: the documents of an OCI layout, of a
- * docker-archive, or of an archive that is both, read and held against each other before any layer
- * is. Every digest and size that the documents state of documents is checked here; of layers, that
- * the files are there and have their sizes.
+ * docker-archive, of an archive that is both, or of a directory of one image, read and held against
+ * each other before any layer is. Every digest and size that the documents state of documents is
+ * checked here; of layers, that the files are there and have their sizes.
  */
 #ifndef PLYFS_IMAGEPLAN_H
 #define PLYFS_IMAGEPLAN_H

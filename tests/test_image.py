@@ -219,6 +219,39 @@ def test_an_image_of_a_tool_looks_as_the_tool_shows_it(engine, sandbox, store, f
     assert_same(store.tree(name), engine.tree(name), f"{form}: left plyfs, right buildah")
 
 
+@pytest.mark.parametrize("form", ["docker-dir", "dir"])
+def test_a_directory_of_one_image_is_taken(engine, sandbox, store, form):
+    name, path = f"localhost/tower:{HEIGHTS[1]}", sandbox.path / "one"
+    if form == "dir":
+        engine.buildah("push", "-q", name, f"dir:{path}")
+    else:
+        engine.podman("save", "-q", "--format", form, "-o", path, name)
+    image = store.add(path)[0]
+    assert store.names() == [] and store.inspect(image)["RootFS"]["diff_ids"] == engine.diff_ids(name)
+    run("tar", "-cf", sandbox.path / "one.tar", "-C", path, ".")
+    assert store.add(name, sandbox.path / "one.tar") == [image] and store.names() == [name]
+    assert_same(store.tree(name), engine.tree(name), "left plyfs, right buildah")
+
+
+def test_a_directory_of_one_image_that_lies_is_refused(sandbox, store, layout):
+    layer = layer_tar(BASE)
+    manifest = layout.manifest([layer])
+    path = pathlib.Path(sandbox.directory("one"))
+    (path / "manifest.json").write_bytes(layout.blob_path(manifest).read_bytes())
+    store.refuse("import", path, says="it is missing")
+    for blob in (layout.path / "blobs/sha256").iterdir():
+        shutil.copy(blob, path)
+    assert store.add(path)
+    store("rm", store.rows()[0]["Id"])
+    blob = path / layout.layer_path(manifest).name
+    data = blob.read_bytes()
+    blob.write_bytes(data[:4] + b"?" + data[5:])  # the date in the head of a gzip
+    store.refuse("import", path, says="sha256")
+    (path / "manifest.json").write_text('{"schemaVersion": 2, "manifests": []}')
+    store.refuse("import", path, says="manifest.json")
+    store.assert_empty()
+
+
 def test_layers_of_images_are_stored_once(engine, sandbox, store):
     *_, low, high = HEIGHTS
     store.add(save(engine, "docker-archive", high, sandbox.path))
