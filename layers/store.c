@@ -22,6 +22,7 @@
 
 #include "fd.h"
 #include "log.h"
+#include "moment.h"
 #include "reserve.h"
 #include "rmtree.h"
 
@@ -631,9 +632,12 @@ static int sweep_mount_directory(void *context, const char *name)
     return 0;
 }
 
+/* Between its row and its lock a mount that starts belongs to nobody for an instant. One that was
+ * not mounted a minute later never will be: whoever made it died. */
 static bool is_forgotten(const struct mount_row *row)
 {
-    return row->ephemeral && row->mounted != 0;
+    const int64_t patience = 60 * MOMENT_SECOND;
+    return row->ephemeral && (row->mounted != 0 || moment_now() - row->created > patience);
 }
 
 static void forget(struct sweep *sweep, const char *id)

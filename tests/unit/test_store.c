@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kit.h"
 
+#include "moment.h"
 #include "store.h"
 
 #include <fcntl.h>
@@ -34,7 +35,8 @@ static void add_layer_row(struct store *store, char *id)
 
 static void add_mount_row(struct store *store, char *id, char *name, bool ephemeral)
 {
-    const struct mount_row row = {.id = id, .name = name, .ephemeral = ephemeral};
+    const struct mount_row row = {
+        .id = id, .name = name, .ephemeral = ephemeral, .created = moment_now()};
     assert_int_equal(catalog_add_mount(store->catalog, &row), 0);
 }
 
@@ -418,6 +420,26 @@ static void an_ephemeral_mount_is_forgotten_when_its_daemon_is_gone(void **state
     assert_int_equal(catalog_find_mount(store->catalog, "box", &row), -ENOENT);
     assert_int_equal(kit_entries("store/mounts"), 0);
     assert_int_equal(kit_entries("store/stage"), 0);
+}
+
+static void an_ephemeral_mount_that_was_never_mounted_is_forgotten_after_a_while(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = open_here();
+    struct mount_row row = {.id = word(ID("cccc")), .name = word("box"), .ephemeral = true};
+    kit_file("store/mounts/" ID("cccc") "/lock", "");
+    row.created = moment_now() - 30 * MOMENT_SECOND;
+    assert_int_equal(catalog_add_mount(store->catalog, &row), 0);
+    assert_sound(store);
+    assert_int_equal(catalog_remove_mount(store->catalog, ID("cccc")), 0);
+    row.created = moment_now() - 90 * MOMENT_SECOND;
+    assert_int_equal(catalog_add_mount(store->catalog, &row), 0);
+    cleanup_fd int daemon = store_lock_mount(store, ID("cccc"));
+    assert_sound(store);
+    own_close(&daemon);
+    daemon = -1;
+    assert_mends(store, STORE_FAULT_EPHEMERAL, ID("cccc"));
+    assert_int_equal(kit_entries("store/mounts"), 0);
 }
 
 static void add_volume_row(struct store *store, char *name)
@@ -821,6 +843,7 @@ int main(void)
         kit_test(mounts_and_their_directories_are_kept_together),
         kit_test(a_dead_daemons_mount_is_unmounted_and_keeps_its_files),
         kit_test(an_ephemeral_mount_is_forgotten_when_its_daemon_is_gone),
+        kit_test(an_ephemeral_mount_that_was_never_mounted_is_forgotten_after_a_while),
         kit_test(volumes_and_their_directories_are_kept_together),
         kit_test(a_lost_volume_of_a_mount_is_left),
         kit_test(a_begun_rename_is_what_its_directory_says),
