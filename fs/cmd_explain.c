@@ -85,13 +85,14 @@ static const struct syntax SYNTAX = {
 
 /* ---- the event that put it into the upper ---- */
 
-/* What the upper has at the path: what wins, or a whiteout; else no event is asked for. */
+/* What the upper has at the path: a copy that wins, or a whiteout; else no event is asked for. */
 static const struct explain_layer *in_upper(const struct inquiry *inquiry)
 {
     if (!inquiry->stack->writable || inquiry->err)
         return NULL;
     const struct explain_layer *top = &inquiry->explain.at[0];
-    return top->state == EXPLAIN_WINS || top->state == EXPLAIN_WHITEOUT ? top : NULL;
+    const bool copy = top->state == EXPLAIN_WINS && inquiry->copied != COPIED_NOT_HERE;
+    return copy || top->state == EXPLAIN_WHITEOUT ? top : NULL;
 }
 
 /* The one that holds so far; NULLs where none does. */

@@ -136,6 +136,16 @@ static int stop_short(struct inquiry *inquiry)
     return 0;
 }
 
+/* The root of the upper is a copy of those of the layers. */
+static int find_copied(struct inquiry *inquiry, const struct rootpath *found)
+{
+    const struct change change = rootpath_change(found);
+    inquiry->copied = COPIED_HERE;
+    return found->entry.present && found->entry.layer == 0 && *found->path
+               ? copied_find(inquiry->stack, &change, &inquiry->copied)
+               : 0;
+}
+
 /* 1: the two do not agree, because it was changed in between. */
 static int ask_once(struct inquiry *inquiry)
 {
@@ -145,8 +155,9 @@ static int ask_once(struct inquiry *inquiry)
     inquiry->err = rootpath_find(inquiry->stack, inquiry->said, follow, &found);
     if (inquiry->err == -ENOMEM)
         return -ENOMEM;
-    inquiry->path = inquiry->err ? NULL : steal_ptr(&found.path);
-    int err = inquiry->err ? stop_short(inquiry) : 0;
+    int err = inquiry->err ? stop_short(inquiry) : find_copied(inquiry, &found);
+    if (!inquiry->err)
+        inquiry->path = steal_ptr(&found.path);
     if (!err) {
         err = note_links(inquiry);
         err = err && err != -ENOMEM ? 1 : err;

@@ -6,6 +6,7 @@
 #ifndef PLYFS_INQUIRY_H
 #define PLYFS_INQUIRY_H
 
+#include "copied.h"
 #include "explain.h"
 #include "named.h"
 #include "own.h"
@@ -40,6 +41,7 @@ struct inquiry {
     struct inquiry_link *links;
     unsigned link_count;
     struct explain explain;
+    enum copied copied;             /* of what the upper has there, where it is shown */
     struct inquiry_volume *volumes; /* outer ones first: the last shows the path */
     unsigned volume_count;
     char *beneath; /* the destination of a volume that lies beneath the path; or NULL */

@@ -24,7 +24,7 @@ import threading
 import pytest
 
 from harness import LIBC, PLYFS, digest, need_root, need_tool, refusal, run
-from layers_kit import is_whiteout
+from layers_kit import EXCHANGE, is_whiteout, renameat2
 from test_layer import complete
 from test_named import guest  # noqa: F401  (a fixture)
 from test_volumes import base  # noqa: F401  (a fixture)
@@ -805,6 +805,34 @@ def test_what_was_not_copied_up_has_no_event(store, web):
     (at / "etc/conf").write_text("made anew")
     assert explained(store, web, "/etc/conf")["Event"] is None, "it was made, not copied"
     store.plyfs("umount", web)
+
+
+@pytest.mark.parametrize("put", [
+    lambda at: ((at / "etc/new").write_text("new"), os.rename(at / "etc/new", at / "etc/conf")),
+    lambda at: (os.chmod(at / "etc/other", 0o600), os.rename(at / "etc/other", at / "etc/conf")),
+    lambda at: (os.chmod(at / "etc/other", 0o600), renameat2(at / "etc/other", at / "etc/conf", EXCHANGE)),
+    lambda at: (os.rename(at / "etc", at / "gone"), os.mkdir(at / "etc"), (at / "etc/conf").write_text("new")),
+], ids=["a new file", "another copy", "another copy, in exchange", "a new file in a new directory"])
+def test_what_was_put_in_the_place_of_a_copy_was_not_copied_up_there(store, web, put):
+    at = store.mount(web)
+    os.chmod(at / "etc/conf", 0o640)
+    assert explained(store, web, "/etc/conf")["Event"]["Cause"] == "chmod"
+    put(at)
+    assert explained(store, web, "/etc/conf")["Event"] is None
+    assert "copied up" not in store.plyfs("explain", web, "/etc/conf").stdout
+    store.plyfs("umount", web)
+    assert explained(store, web, "/etc/conf")["Event"] is None
+
+
+def test_a_link_that_parted_from_the_others_was_copied_up(store, sandbox):
+    """Without an index a copy of one of several names keeps no number that would tell where it came from."""
+    base = sandbox.directory("base")
+    (base / "one").write_text("linked")
+    os.link(base / "one", base / "two")
+    store.plyfs("create", "--name", "web", "--lower", base, "-o", "index=off")
+    at = store.mount("web")
+    os.chmod(at / "one", 0o600)
+    assert explained(store, "web", "/one")["Event"]["Cause"] == "chmod"
 
 
 # ---- volumes ------------------------------------------------------------------------------------
