@@ -7,6 +7,7 @@
 
 #include "account.h"
 #include "changes.h"
+#include "copied.h"
 #include "linkset.h"
 #include "log.h"
 #include "progress.h"
@@ -92,14 +93,94 @@ static int take_event(void *context, const struct event *event)
     return 0;
 }
 
+/* ---- names of one inode ---- */
+
+/* A path in the ledger that is, or was, a name of an inode with several. */
+struct link_tally {
+    ino_t ino; /* in the upper */
+    struct wasted_tally *tally;
+};
+
+struct link_tallies {
+    struct link_tally *at;
+    size_t count, room;
+};
+
+static int add_link_tally(struct link_tallies *links, ino_t ino, struct wasted_tally *tally)
+{
+    if (links->count == links->room) {
+        size_t room = links->room ? 2 * links->room : 16;
+        struct link_tally *at = reallocarray(links->at, room, sizeof(*at));
+        if (!at)
+            return -ENOMEM;
+        links->at = at;
+        links->room = room;
+    }
+    links->at[links->count++] = (struct link_tally){.ino = ino, .tally = tally};
+    return 0;
+}
+
+static int by_number(const void *left, const void *right)
+{
+    const struct link_tally *a = left, *b = right;
+    return (a->ino > b->ino) - (a->ino < b->ino);
+}
+
+/* Adds what another name says to `all`: an inode is copied up by any of its names. */
+static void merge_tally(struct wasted_tally *all, const struct wasted_tally *one)
+{
+    const struct wasted_tally sum = *all;
+    if (one->most > all->most)
+        *all = *one;
+    all->moved = sum.moved + one->moved;
+    all->for_metadata = sum.for_metadata + one->for_metadata;
+}
+
+/* The tallies of one inode become that of the first. */
+static void merge_link_tallies(struct link_tallies *links)
+{
+    size_t kept = 0;
+    if (links->count > 0)
+        qsort(links->at, links->count, sizeof(*links->at), by_number);
+    for (size_t i = 0; i < links->count; i++) {
+        if (kept > 0 && links->at[kept - 1].ino == links->at[i].ino)
+            merge_tally(links->at[kept - 1].tally, links->at[i].tally);
+        else
+            links->at[kept++] = links->at[i];
+    }
+    links->count = kept;
+}
+
+static const struct wasted_tally *find_link_tally(const struct link_tallies *links, ino_t ino)
+{
+    const struct link_tally key = {.ino = ino};
+    const struct link_tally *found =
+        links->count > 0 ? bsearch(&key, links->at, links->count, sizeof(key), by_number) : NULL;
+    return found ? found->tally : NULL;
+}
+
 /* ---- the upper ---- */
 
 struct search {
     const struct stack *stack;
     struct wasted *wasted;
     struct linkset *links;
+    struct link_tallies link_tallies;
     struct sameness_watch watch;
 };
+
+/* Of a path without a slash in front; NULL: the ledger does not have it. */
+static int tally_at(struct wasted *wasted, const char *path, struct wasted_tally **tally)
+{
+    cleanup_free char *absolute = NULL;
+    *tally = NULL;
+    if (asprintf(&absolute, "/%s", path) < 0)
+        return absolute = NULL, -ENOMEM;
+    uint32_t index = nameset_find(&wasted->paths, absolute);
+    if (index != NAMESET_NONE)
+        *tally = &wasted->tallies[index];
+    return 0;
+}
 
 static enum wasted_state state_of(unsigned differs)
 {
@@ -119,8 +200,27 @@ static uint64_t bytes_held(const struct entry *entry)
     return size < blocks ? size : blocks;
 }
 
-static int add_file(struct wasted *wasted, const struct change *change, enum wasted_state state)
+/* What was made anew with the content that it had, or moved there, was not copied up there. */
+static int find_tally(const struct search *search, const struct change *change,
+                      struct wasted_file *file)
 {
+    enum copied copied;
+    struct wasted_tally *tally = NULL;
+    file->linked = change->entry->index_name ? change->entry->st.st_ino : 0;
+    file->tally = NULL;
+    if (file->linked)
+        return 0; /* as soon as all names are known */
+    int err = copied_find(search->stack, change, &copied);
+    if (!err && copied != COPIED_NOT_HERE)
+        err = tally_at(search->wasted, change->path, &tally);
+    file->tally = tally;
+    return err;
+}
+
+static int add_file(const struct search *search, const struct change *change,
+                    enum wasted_state state)
+{
+    struct wasted *wasted = search->wasted;
     if (wasted->count == wasted->room) {
         size_t room = wasted->room ? 2 * wasted->room : 64;
         struct wasted_file *files = reallocarray(wasted->files, room, sizeof(*files));
@@ -130,16 +230,25 @@ static int add_file(struct wasted *wasted, const struct change *change, enum was
         wasted->room = room;
     }
     struct wasted_file *file = &wasted->files[wasted->count];
-    if (asprintf(&file->path, "/%s", change->path) < 0)
-        return -ENOMEM;
-    uint32_t index = nameset_find(&wasted->paths, file->path);
+    int err = find_tally(search, change, file);
+    if (err || asprintf(&file->path, "/%s", change->path) < 0)
+        return err ? err : -ENOMEM;
     file->state = state;
-    file->tally = index == NAMESET_NONE ? NULL : &wasted->tallies[index];
     file->size = S_ISREG(change->entry->st.st_mode) ? (uint64_t)change->entry->st.st_size : 0;
     file->wasted = bytes_held(change->entry);
     wasted->count++;
-    wasted->metacopy_saves += file->tally ? file->tally->for_metadata : 0;
     return 0;
+}
+
+/* The layers' inode of this name is in the upper, whatever has the name by now. */
+static int take_link(struct search *search, const struct change *change)
+{
+    const struct entry *was = change->was;
+    if (!was->present || was->layer != 0 || !was->index_name)
+        return 0;
+    struct wasted_tally *tally;
+    int err = tally_at(search->wasted, change->path, &tally);
+    return err || !tally ? err : add_link_tally(&search->link_tallies, was->st.st_ino, tally);
 }
 
 static int take_change(void *context, const struct change *change)
@@ -148,9 +257,12 @@ static int take_change(void *context, const struct change *change)
     const struct entry *entry = change->entry;
     const char *first = NULL;
     unsigned differs;
+    int err = take_link(search, change);
+    if (err)
+        return err;
     if (change->kind != CHANGE_CHANGED || S_ISDIR(entry->st.st_mode) || entry->layer != 0)
         return 0;
-    int err = linkset_first(search->links, &entry->st, change->path, &first);
+    err = linkset_first(search->links, &entry->st, change->path, &first);
     if (err || first)
         return err;
     err = sameness_find(search->stack, change, &differs, &search->watch);
@@ -161,7 +273,7 @@ static int take_change(void *context, const struct change *change)
     enum wasted_state state = state_of(differs);
     search->wasted->of[state].files++;
     search->wasted->of[state].bytes += bytes_held(entry);
-    return state == WASTED_CHANGED ? 0 : add_file(search->wasted, change, state);
+    return state == WASTED_CHANGED ? 0 : add_file(search, change, state);
 }
 
 static int by_waste(const void *left, const void *right)
@@ -172,6 +284,19 @@ static int by_waste(const void *left, const void *right)
     return strcmp(a->path, b->path);
 }
 
+/* Who brought what has several names, and with that what metacopy would have saved. */
+static void settle_tallies(struct search *search)
+{
+    struct wasted *wasted = search->wasted;
+    merge_link_tallies(&search->link_tallies);
+    for (size_t i = 0; i < wasted->count; i++) {
+        struct wasted_file *file = &wasted->files[i];
+        if (file->linked)
+            file->tally = find_link_tally(&search->link_tallies, file->linked);
+        wasted->metacopy_saves += file->tally ? file->tally->for_metadata : 0;
+    }
+}
+
 static int walk(const struct stack *stack, struct wasted *wasted)
 {
     cleanup_linkset struct linkset *links = linkset_create();
@@ -180,7 +305,11 @@ static int walk(const struct stack *stack, struct wasted *wasted)
                             .wasted = wasted,
                             .links = links,
                             .watch = {.seen = progress_at, .context = progress}};
-    return links ? changes_walk(stack, take_change, &search) : -ENOMEM;
+    int err = links ? changes_walk(stack, take_change, &search) : -ENOMEM;
+    if (!err)
+        settle_tallies(&search);
+    free(search.link_tallies.at);
+    return err;
 }
 
 int wasted_find(struct store *store, const struct mount_row *row, const struct stack *stack,

@@ -41,7 +41,8 @@ struct wasted_file {
     char *path; /* absolute in the mount */
     enum wasted_state state;
     uint64_t size;
-    uint64_t wasted;                  /* bytes that the upper holds of it */
+    uint64_t wasted; /* bytes that the upper holds of it */
+    ino_t linked; /* its number in the upper, where names of the layers are kept together; else 0 */
     const struct wasted_tally *tally; /* NULL: the ledger knows of no copy-up */
 };
 

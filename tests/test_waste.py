@@ -125,6 +125,29 @@ def test_hard_links_are_one_file(full):
     assert full.waste()["Totals"]["Metadata"] == {"Files": 1, "Bytes": 70_000}
 
 
+@pytest.mark.parametrize("act", [lambda web: None, lambda web: os.unlink(web / "other")],
+                         ids=["both there", "the one that it came up by gone"])
+def test_whoever_brought_a_hard_link_by_any_of_its_names_is_told(full, act):
+    run("chmod", "600", full / "other")
+    run("touch", "-d", "@1", full / "alone")
+    act(full)
+    waste = full.waste()
+    assert [(file["Path"], file["Moved"], file["Cause"]) for file in waste["Files"]] == [("/alone", 70_000, "chmod")]
+    assert waste["Processes"] == [{"Process": "chmod", "Files": 1, "Wasted": 70_000}]
+    assert waste["Totals"]["MetacopySaves"] == 70_000
+
+
+def test_what_was_put_in_the_place_of_a_copy_is_nobodys(full):
+    """As a package that is installed again does it: the same content, renamed over what somebody copied up."""
+    os.chmod(full / "same", 0o600)
+    (full / "new").write_bytes((full / "same").read_bytes())
+    os.rename(full / "new", full / "same")
+    waste = full.waste()
+    assert [(file["Path"], file["Moved"], file["Cause"]) for file in waste["Files"]] == [("/same", None, None)]
+    assert waste["Processes"] == [{"Process": "(no copy-up)", "Files": 1, "Wasted": 100_000}]
+    assert waste["Totals"]["MetacopySaves"] == 0 and waste["Totals"]["Moved"] == 100_000
+
+
 def test_a_hard_link_of_a_metacopy_is_compared_by_its_data(store):
     """What a layer has of the name may be a metacopy, which holds zeros."""
     need_root()
