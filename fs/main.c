@@ -94,14 +94,17 @@ static int help_mount(int argc, char **argv)
     return fake ? 0 : command_drop_in(argc, argv);
 }
 
-/* A caller may have closed its standard streams: what is opened next must not take their place. */
+/* A caller may have closed its standard streams: what is opened next must not take their place. To
+ * read one, or to tell something there, fails as it would without: no listing is told to nobody
+ * with success. */
 static void fill_standard_streams(void)
 {
-    int fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd < 3)
-        fd = open("/dev/null", O_RDWR);
-    if (fd > 2)
-        close(fd);
+    static const int MODES[] = {
+        [STDIN_FILENO] = O_WRONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_RDWR};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", MODES[fd]); /* the lowest number that is free */
+    }
 }
 
 static int run(int argc, char **argv)

@@ -489,6 +489,30 @@ def test_what_cannot_be_written_to_stdout_is_told_once_and_a_failure(store, laye
     assert done.returncode == 1 and done.stderr.count("could not be written to stdout") == 1, done
 
 
+def with_closed(store, number, *argv):
+    """What the shell's N>&- leaves a program with."""
+    return subprocess.run(["sh", "-c", f'exec "$@" {number}>&-', "sh", store.program, *map(str, argv)], check=False,
+                          env={**os.environ, "PLYFS_ROOT": str(store.path)}, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("argv", [("--version",), ("ps", "-a"), ("cat", "web", "/etc/a"), ("export", "web"),
+                                  ("volume", "create")], ids="-".join)
+def test_a_stdout_that_is_closed_takes_nothing(store, layers, argv):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    done = with_closed(store, 1, *argv)
+    assert done.returncode == 1 and "plyfs: " in done.stderr, done
+
+
+def test_what_tells_nothing_needs_no_standard_streams(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.sandbox.directory("mnt")
+    store.watched.append(at)
+    for number in range(3):
+        assert with_closed(store, number, "mount", "web", at).returncode == 0 and is_mounted(at)
+        assert with_closed(store, number, "umount", "web").returncode == 0
+    assert "Bad file descriptor" in with_closed(store, 0, "layer", "import", "-").stderr
+
+
 # ---- an ordinary user ---------------------------------------------------------------------------
 
 @pytest.fixture
