@@ -153,8 +153,11 @@ static int take_lines(struct list *list, const char *path, FILE *from)
         size_t room = 0;
         line++;
         if (getline(&text, &room, from) < 0) {
+            err = ferror(from) ? -errno : 0;
             free(text);
-            return ferror(from) ? -EIO : 0;
+            if (err)
+                log_error("expect: cannot read %s: %s", path, strerror(-err));
+            return err;
         }
         err = keep_text(list, text);
         if (err)

@@ -157,6 +157,7 @@ def test_programs_get_json(web, store):
     (["copyups", "<="], "'<=' is no comparison"),
     (["moved", "<= much"], "'<= much' is no comparison"),
     (["--file", "/nonexistent", "absent", "/x"], "cannot read /nonexistent"),
+    (["--file", "/", "absent", "/x"], "cannot read /: Is a directory"),
     (["--shiny"], "unknown option"),
     (["present", "/tmp/x"], "which only the mount shows"),
 ])
