@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -71,17 +72,37 @@ static bool leads_its_process(pid_t thread)
     return syscall(SYS_tgkill, thread, thread, 0) == 0 || errno != ESRCH;
 }
 
+/* Reads what the kernel tells of a thread; "" when it is gone. */
+static void read_status(pid_t thread, char *text, size_t size)
+{
+    cleanup_fd int status = open_of(thread, "status");
+    ssize_t length = status < 0 ? 0 : read(status, text, size - 1);
+    text[length > 0 ? length : 0] = 0;
+}
+
 static pid_t process_of(pid_t thread)
 {
     char text[512];
     int process;
     if (leads_its_process(thread))
         return thread;
-    cleanup_fd int status = open_of(thread, "status");
-    ssize_t length = status < 0 ? 0 : read(status, text, sizeof(text) - 1);
-    text[length > 0 ? length : 0] = 0;
+    read_status(thread, text, sizeof(text));
     const char *line = strstr(text, "\nTgid:");
     return line && sscanf(line, "\nTgid: %d", &process) == 1 ? process : thread;
+}
+
+/* Whatever signal ends a process, each of its threads has SIGKILL to handle then (complete_signal()
+ * in the kernel). The line stands behind that of all groups, of which there may be many. */
+bool asker_is_dying(void)
+{
+    enum { MUCH = 1 << 17 };
+    unsigned long long pending;
+    cleanup_free char *text = asker.thread && !asker.writeback ? malloc(MUCH) : NULL;
+    if (!text)
+        return false;
+    read_status(asker.thread, text, MUCH);
+    const char *line = strstr(text, "\nSigPnd:");
+    return line && sscanf(line, "\nSigPnd: %llx", &pending) == 1 && (pending >> (SIGKILL - 1) & 1);
 }
 
 /* A line of a file, without its end; false when there is nothing to read any more. */

@@ -25,6 +25,10 @@ void asker_is_writeback(void);
 /* Whether it was said. */
 bool asker_wrote_back(void);
 
+/* Whether that thread is being killed, so that it will see no answer: the kernel lets it go only
+ * when one has come. Cost: three system calls. */
+bool asker_is_dying(void);
+
 /* Puts the process, its command and its user into an event; nothing of it where the kernel did not
  * tell. To be called while the request waits for its answer: until then the process is there. Cost:
  * a system call where the same process asks again, else five. */

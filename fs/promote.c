@@ -6,6 +6,7 @@
  */
 #include "promote.h"
 
+#include "asker.h"
 #include "caller.h"
 #include "copyup.h"
 #include "edit.h"
@@ -304,7 +305,8 @@ static int promote_orphan(struct mount *mount, const struct node_view *view,
                           struct purpose *purpose)
 {
     struct stat st;
-    struct copyup job = {.stack = mount_stack(mount, view), .src_name = "", .limit = -1};
+    struct copyup job = {
+        .stack = mount_stack(mount, view), .src_name = "", .limit = -1, .given_up = asker_is_dying};
     if (!S_ISREG(view->type))
         return -ESTALE;
     uint64_t key = fdkey(FDKIND_ORPHAN, view->index);
@@ -332,7 +334,7 @@ static int bring_data(struct mount *mount, const struct node_view *view, int fd,
                       struct copyup *job)
 {
     cleanup_fd int data = find_metacopy_data(mount, view);
-    int err = data < 0 ? data : copyup_complete(job->stack, fd, data, &job->copied);
+    int err = data < 0 ? data : copyup_complete(job->stack, fd, data, asker_is_dying, &job->copied);
     const bool full = err == -ENOSPC || err == -EDQUOT;
     return full && limit == 0 ? copyup_complete_empty(job->stack, fd) : err;
 }
@@ -387,7 +389,7 @@ static int copy_file(struct mount *mount, const struct node_view *view, bool dat
                      struct purpose *purpose)
 {
     struct stack *stack = mount_stack(mount, view);
-    struct copyup job = {.src_data = -1, .limit = limit};
+    struct copyup job = {.src_data = -1, .limit = limit, .given_up = asker_is_dying};
     cleanup_free char *path = NULL;
     cleanup_fd int below = -1;
     job.meta_only = !data && question_spares_data(stack, view);

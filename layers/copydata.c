@@ -11,7 +11,10 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
-enum { BLOCK = 1 << 18 };
+enum {
+    BLOCK = 1 << 18,
+    PIECE = 16 << 20 /* of a copy that may be given up */
+};
 
 static int copy_by_hand(int src, int dst, off_t at, off_t end, struct copied *copied)
 {
@@ -40,8 +43,8 @@ static int copy_by_hand(int src, int dst, off_t at, off_t end, struct copied *co
     return 0;
 }
 
-/* Copies one extent. copy_file_range(2) is given up for good at the first refusal. */
-static int copy_extent(int src, int dst, off_t at, off_t end, struct copied *copied)
+/* Copies a part of an extent. copy_file_range(2) is given up for good at the first refusal. */
+static int copy_piece(int src, int dst, off_t at, off_t end, struct copied *copied)
 {
     while (at < end && copied->means != COPYMEANS_READ_WRITE) {
         off_t from = at, to = at;
@@ -59,6 +62,20 @@ static int copy_extent(int src, int dst, off_t at, off_t end, struct copied *cop
     return at < end ? copy_by_hand(src, dst, at, end, copied) : 0;
 }
 
+static int copy_extent(int src, int dst, off_t at, off_t end, bool (*given_up)(void),
+                       struct copied *copied)
+{
+    int err = 0;
+    while (at < end && !err) {
+        off_t most = given_up && end - at > PIECE ? at + PIECE : end;
+        err = copy_piece(src, dst, at, most, copied);
+        at = most;
+        if (!err && at < end && given_up())
+            err = -EINTR;
+    }
+    return err;
+}
+
 bool copydata_can_clone(int src, int dst)
 {
     return ioctl(dst, FICLONE, src) == 0;
@@ -72,7 +89,7 @@ static bool cloned(int src, int dst, bool whole, struct copied *copied)
     return copied->means == COPYMEANS_REFLINK;
 }
 
-static int copy_extents(int src, int dst, off_t size, struct copied *copied)
+static int copy_extents(int src, int dst, off_t size, bool (*given_up)(void), struct copied *copied)
 {
     for (off_t at = 0; at < size;) {
         off_t data = lseek(src, at, SEEK_DATA);
@@ -85,7 +102,7 @@ static int copy_extents(int src, int dst, off_t size, struct copied *copied)
             hole = size;
         if (data >= size)
             return 0;
-        int err = copy_extent(src, dst, data, hole, copied);
+        int err = copy_extent(src, dst, data, hole, given_up, copied);
         if (err)
             return err;
         at = hole;
@@ -93,16 +110,18 @@ static int copy_extents(int src, int dst, off_t size, struct copied *copied)
     return 0;
 }
 
-int copydata_copy(int src, int dst, off_t size, bool whole, struct copied *copied)
+int copydata_copy(int src, int dst, off_t size, bool whole, bool (*given_up)(void),
+                  struct copied *copied)
 {
     if (cloned(src, dst, whole && size > 0, copied) || size == 0)
         return 0;
-    return ftruncate(dst, size) < 0 ? -errno : copy_extents(src, dst, size, copied);
+    return ftruncate(dst, size) < 0 ? -errno : copy_extents(src, dst, size, given_up, copied);
 }
 
-int copydata_fill(int src, int dst, off_t size, bool whole, struct copied *copied)
+int copydata_fill(int src, int dst, off_t size, bool whole, bool (*given_up)(void),
+                  struct copied *copied)
 {
     if (cloned(src, dst, whole && size > 0, copied))
         return 0;
-    return copy_extents(src, dst, size, copied);
+    return copy_extents(src, dst, size, given_up, copied);
 }

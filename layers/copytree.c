@@ -159,7 +159,7 @@ static int copy_content(struct copying *copy, const struct walk_step *step, int 
     /* Owner and mode are those of what the walk met: no other file's content goes under them. */
     if (!S_ISREG(st.st_mode) || st.st_ino != step->st.st_ino || st.st_dev != step->st.st_dev)
         return -ESTALE;
-    err = copydata_copy(from, to, st.st_size, true, &copied);
+    err = copydata_copy(from, to, st.st_size, true, NULL, &copied);
     copy->done += (uint64_t)st.st_size;
     if (!err && copy->job->seen)
         copy->job->seen(copy->job->context, copy->done);

@@ -159,7 +159,7 @@ static int copy_data(struct copyup *job, const struct staged *staged)
     cleanup_fd int src = open_source(job);
     if (src < 0)
         return src;
-    int err = copydata_copy(src, staged->fd, size, whole, &job->copied);
+    int err = copydata_copy(src, staged->fd, size, whole, job->given_up, &job->copied);
     if (!err && job->stack->features.sync && job->copied.bytes > 0 && fdatasync(staged->fd) < 0)
         err = -errno;
     return err;
@@ -477,9 +477,10 @@ static int restore(int fd, const struct before *before, bool moved)
     return err ? err : copymeta_times(fd, "", &before->st);
 }
 
-static int fill(const struct stack *stack, int fd, int data, off_t size, struct copied *copied)
+static int fill(const struct stack *stack, int fd, int data, off_t size, bool (*given_up)(void),
+                struct copied *copied)
 {
-    int err = copydata_fill(data, fd, size, true, copied);
+    int err = copydata_fill(data, fd, size, true, given_up, copied);
     if (!err && stack->features.sync && copied->bytes > 0 && fdatasync(fd) < 0)
         err = -errno;
     return err;
@@ -487,14 +488,15 @@ static int fill(const struct stack *stack, int fd, int data, off_t size, struct 
 
 /* What was copied before a failure or a crash is copied again: the file shows the lower data until
  * the mark goes. */
-int copyup_complete(const struct stack *stack, int fd, int data, struct copied *copied)
+int copyup_complete(const struct stack *stack, int fd, int data, bool (*given_up)(void),
+                    struct copied *copied)
 {
     struct before before;
     *copied = (struct copied){0};
     int err = look_before(fd, &before);
     if (err)
         return err;
-    err = fill(stack, fd, data, before.st.st_size, copied);
+    err = fill(stack, fd, data, before.st.st_size, given_up, copied);
     if (err) /* on a full disk nobody else could write either */
         (void)!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, before.st.st_size);
     else

@@ -36,6 +36,7 @@ struct copyup {
         *redirect; /* for meta_only: where the data is, when its name does not tell; or NULL */
     const char *index_name; /* hex name in the index of a hard-linked object; or NULL */
     const mode_t *mode;     /* the permissions that it is to have; NULL: those of the source */
+    bool (*given_up)(void); /* whether nobody waits for it any more (copydata.h); or NULL */
     /* the result */
     struct copied copied;
     ino_t made; /* its number in the upper filesystem */
@@ -60,7 +61,8 @@ must_check int copyup_orphan(struct copyup *job);
  * copied, also where the file is to be cut short next (as the kernel's truncate does). A crash in
  * between leaves the file as it was but for its time, which may be that of the attempt; a failure
  * leaves no data of the attempt either, where the filesystem can punch holes. */
-must_check int copyup_complete(const struct stack *stack, int fd, int data, struct copied *copied);
+must_check int copyup_complete(const struct stack *stack, int fd, int data, bool (*given_up)(void),
+                               struct copied *copied);
 
 /* The same of a file that is to be empty next, where there is no room for its data. Its times are
  * those of the cut. A crash in between leaves it empty, though the kernel's overlayfs, which looks

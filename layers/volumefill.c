@@ -174,7 +174,7 @@ static int copy_file(struct filling *filling, const struct change *change,
         return from;
     int err = fd_stat(from, "", &st);
     if (!err)
-        err = S_ISREG(st.st_mode) ? copydata_copy(from, to, size, st.st_size == size, &copied)
+        err = S_ISREG(st.st_mode) ? copydata_copy(from, to, size, st.st_size == size, NULL, &copied)
                                   : -ESTALE;
     filling->bytes += (uint64_t)size;
     if (!err && filling->seen)

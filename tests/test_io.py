@@ -26,6 +26,7 @@ import pytest
 
 from harness import (PLYFS, ROOT, assert_same, have, is_mounted, listing, need, need_fuse, need_root,
                      need_tool, refusal, run, umount)
+from procfs import daemons
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 KERNEL = ["kernel"] if os.environ.get("PLYFS_TEST_KERNEL") == "1" else []
@@ -696,6 +697,51 @@ def test_copy_up_without_room_fails_and_leaves_the_file_as_it_was(union):
         left = [name for name in os.listdir(union.upper) if name != "small"]
         assert left in ([], ["big"])
         assert all((union.upper / name).stat().st_blocks == 0 for name in left)
+
+
+def staged_blocks(pids, mark):
+    """Of what a daemon has open for a copy-up that has no name yet: a file beneath the directory `mark`."""
+    found = 0
+    for pid in pids:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid}/fd/{fd}").startswith(f"{mark}/"):
+                    found = max(found, os.stat(f"/proc/{pid}/fd/{fd}").st_blocks)
+    return found
+
+
+@pytest.mark.parametrize("first", ["", "metadata"])
+def test_a_copy_up_ends_with_whoever_waited_for_it(union, first):
+    """As in the kernel's overlayfs; else nobody could kill a program that opened an image of many gigabytes."""
+    size = 256 * MIB
+    (union.lower / "big").write_bytes(noise(1, 8 * MIB) * (size // (8 * MIB)))
+    was, upper = sha(union.lower / "big"), union.upper / "big"
+    mount = union.start()
+
+    def is_copying(pids):
+        return staged_blocks(pids, union.work) > 0 or upper.exists() and upper.stat().st_blocks > 0
+
+    def ends_with_its_caller():
+        pids = daemons(mount)
+        if first:
+            os.chmod(mount / "big", 0o600)
+        with script("import os, sys; os.truncate(sys.argv[1], int(sys.argv[2]))", mount / "big", size - 1) as cut:
+            while not is_copying(pids) and cut.poll() is None:
+                time.sleep(0.001)
+        return not upper.exists() or upper.stat().st_blocks == 0
+
+    for _ in range(5):
+        if ends_with_its_caller():
+            break
+        union.mount.unmount()  # the signal may have come too late
+        upper.unlink()
+        union.mount.mount()
+    else:
+        pytest.fail("the data came up, though nobody waited for it")
+    assert not is_copying(daemons(mount)) and (mount / "big").stat().st_size == size
+    assert sha(mount / "big") == was
+    os.truncate(mount / "big", size - 1)
+    assert upper.stat().st_size == size - 1 and upper.stat().st_blocks > 0
 
 
 # ---- odd files ----------------------------------------------------------------------------------

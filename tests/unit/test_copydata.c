@@ -48,7 +48,7 @@ static void a_whole_file_is_copied(void **state)
     cleanup_fd int src = create("src"), dst = create("dst");
     struct copied copied;
     write_at(src, 0, 3 * MIB + 17, 1);
-    assert_int_equal(copydata_copy(src, dst, 3 * MIB + 17, true, &copied), 0);
+    assert_int_equal(copydata_copy(src, dst, 3 * MIB + 17, true, NULL, &copied), 0);
     assert_int_equal(size_of(dst), 3 * MIB + 17);
     assert_same_bytes(src, dst, 3 * MIB + 17);
     assert_true(copied.means != COPYMEANS_NONE);
@@ -61,7 +61,7 @@ static void only_the_beginning_is_copied_where_no_more_is_wanted(void **state)
     cleanup_fd int src = create("src"), dst = create("dst");
     struct copied copied;
     write_at(src, 0, 2 * MIB, 2);
-    assert_int_equal(copydata_copy(src, dst, MIB + 1, false, &copied), 0);
+    assert_int_equal(copydata_copy(src, dst, MIB + 1, false, NULL, &copied), 0);
     assert_int_equal(size_of(dst), MIB + 1);
     assert_same_bytes(src, dst, MIB + 1);
     assert_int_equal(copied.bytes, MIB + 1);
@@ -77,7 +77,7 @@ static void holes_stay_holes(void **state)
     write_at(src, 8 * MIB, 8192, 3);
     write_at(src, 40 * MIB, 8192, 4);
     assert_int_equal(ftruncate(src, size), 0);
-    assert_int_equal(copydata_copy(src, dst, size, false, &copied), 0);
+    assert_int_equal(copydata_copy(src, dst, size, false, NULL, &copied), 0);
     assert_int_equal(size_of(dst), size);
     assert_same_bytes(src, dst, size);
     assert_int_equal(fstat(dst, &st), 0);
@@ -92,7 +92,7 @@ static void a_file_that_is_all_hole_moves_no_byte(void **state)
     struct copied copied;
     struct stat st;
     assert_int_equal(ftruncate(src, 32 * MIB), 0);
-    assert_int_equal(copydata_copy(src, dst, 32 * MIB, false, &copied), 0);
+    assert_int_equal(copydata_copy(src, dst, 32 * MIB, false, NULL, &copied), 0);
     assert_int_equal(fstat(dst, &st), 0);
     assert_int_equal(st.st_size, 32 * MIB);
     assert_int_equal(st.st_blocks, 0);
@@ -104,7 +104,7 @@ static void an_empty_file_is_copied_by_doing_nothing(void **state)
     (void)state;
     cleanup_fd int src = create("src"), dst = create("dst");
     struct copied copied;
-    assert_int_equal(copydata_copy(src, dst, 0, true, &copied), 0);
+    assert_int_equal(copydata_copy(src, dst, 0, true, NULL, &copied), 0);
     assert_int_equal(size_of(dst), 0);
     assert_int_equal(copied.means, COPYMEANS_NONE);
 }
@@ -116,7 +116,7 @@ static void a_file_that_shrank_meanwhile_ends_in_a_hole(void **state)
     struct copied copied;
     char bytes[10];
     write_at(src, 0, 1000, 5);
-    assert_int_equal(copydata_copy(src, dst, MIB, false, &copied), 0);
+    assert_int_equal(copydata_copy(src, dst, MIB, false, NULL, &copied), 0);
     assert_int_equal(size_of(dst), MIB);
     assert_same_bytes(src, dst, 1000);
     assert_int_equal(pread(dst, bytes, 10, 5000), 10);
@@ -130,8 +130,30 @@ static void a_target_that_cannot_be_written_is_an_error(void **state)
     cleanup_fd int dst = kit_open("dst", O_RDONLY);
     struct copied copied;
     write_at(src, 0, 4096, 6);
-    assert_true(copydata_copy(src, dst, 4096, false, &copied) < 0);
+    assert_true(copydata_copy(src, dst, 4096, false, NULL, &copied) < 0);
     assert_int_equal(size_of(made), 0);
+}
+
+static unsigned patience;
+
+static bool lose_patience(void)
+{
+    return patience-- == 0;
+}
+
+static void a_copy_that_nobody_wants_any_more_ends(void **state)
+{
+    (void)state;
+    cleanup_fd int src = create("src"), dst = create("dst");
+    struct copied copied;
+    write_at(src, 0, 50 * MIB, 7);
+    patience = 1;
+    assert_int_equal(copydata_copy(src, dst, 50 * MIB, false, lose_patience, &copied), -EINTR);
+    assert_int_equal(copied.bytes, 32 * MIB);
+    patience = 3; /* it is asked three times, and not after the last piece */
+    assert_int_equal(copydata_fill(src, dst, 50 * MIB, false, lose_patience, &copied), 0);
+    assert_int_equal(patience, 0);
+    assert_same_bytes(src, dst, 50 * MIB);
 }
 
 int main(void)
@@ -144,6 +166,7 @@ int main(void)
         kit_test(an_empty_file_is_copied_by_doing_nothing),
         kit_test(a_file_that_shrank_meanwhile_ends_in_a_hole),
         kit_test(a_target_that_cannot_be_written_is_an_error),
+        kit_test(a_copy_that_nobody_wants_any_more_ends),
     };
     return kit_run("copydata", tests, sizeof(tests) / sizeof(tests[0]));
 }
