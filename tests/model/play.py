@@ -350,14 +350,16 @@ def _tell(operation, expected, name, answer):
     return lines
 
 
-def _compare_trees(order, model, unions, relations, position):
+def _compare_trees(order, model, unions, relations, position, shared=()):
+    """`shared`: directories that several processes work in."""
     facts, inos = tree.snapshot(model.tree.root, "list")
     for union, relation in zip(unions, relations):
         found, numbers = tree.snapshot(union.tree.root, order, facts,
                                        union.name not in ("kernel", "mixed"))
         lines = []
         for path in sorted(facts.keys() | found.keys()):
-            if not rights.same(union.name, facts.get(path), found.get(path)):
+            same = rights.same_shared if path in shared else rights.same
+            if not same(union.name, facts.get(path), found.get(path)):
                 lines += [f"  {path!r}: plain {facts.get(path)!r}",
                           f"  {' ' * len(repr(path))}  {union.name} {found.get(path)!r}"]
         if union.claims and not lines:
