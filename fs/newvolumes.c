@@ -273,6 +273,18 @@ static void tell_owner(const struct newvolumes *volumes, const struct volume_spe
     rootpath_finish(&found);
 }
 
+/* Whoever connects to a socket, or opens a pipe, meets only those who came to it in the same way:
+ * the kernel joins them by the inode, and the mount has one of its own. */
+static void tell_apart(const struct volume_spec *spec)
+{
+    struct stat st;
+    if (spec->kind != VOLUME_KIND_BIND || stat(spec->source, &st) < 0 ||
+        (!S_ISSOCK(st.st_mode) && !S_ISFIFO(st.st_mode)))
+        return;
+    log_warning("%s is a %s: through %s nobody reaches who uses it on the host", spec->source,
+                S_ISSOCK(st.st_mode) ? "socket" : "pipe", spec->destination);
+}
+
 /* What was copied into the volume is not hidden by it: it is there. */
 static bool was_filled(const struct newvolumes *volumes, const struct mount_volume_row *row)
 {
@@ -298,6 +310,7 @@ void newvolumes_tell(const struct newvolumes *volumes)
     for (unsigned i = 0; i < volumes->rows->count; i++) {
         const struct mount_volume_row *row = &volumes->rows->at[i];
         tell_owner(volumes, &row->spec);
+        tell_apart(&row->spec);
         if (!was_filled(volumes, row))
             tell_hidden(volumes, &row->spec);
     }

@@ -36,8 +36,8 @@ must_check int newvolumes_publish(struct newvolumes *volumes, struct stage *stag
 void newvolumes_discard(struct newvolumes *volumes);
 void newvolumes_finish(struct newvolumes *volumes);
 
-/* Says on stderr what the volumes hide of the layers, and where a directory of the host has another
- * owner or mode than the one it hides. */
+/* Says on stderr what the volumes hide of the layers, where a directory of the host has another
+ * owner or mode than the one it hides, and what of the host cannot be used through the mount. */
 void newvolumes_tell(const struct newvolumes *volumes);
 
 #endif

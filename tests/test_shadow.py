@@ -2,6 +2,7 @@
 """What volumes hide and hold: shadow, ls and cat, and volumes that come and go with attach and detach."""
 import json
 import os
+import socket
 import subprocess
 
 import pytest
@@ -215,6 +216,16 @@ def test_what_cannot_be_said_is_refused(store, web, sandbox):
 
 def test_attaching_tells_what_is_hidden(store, web, host):
     assert "volume /site hides 6 files, 17B" in store.plyfs("attach", web, f"{host}:/site").stderr
+
+
+def test_attaching_tells_that_a_socket_or_a_pipe_does_not_reach_the_host(store, web, host):
+    os.mkfifo(host / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{host}/socket")
+        for name in ("pipe", "socket"):
+            done = store.plyfs("attach", web, f"{host}/{name}:/run/{name}")
+            assert f"{host}/{name} is a {name}: through /run/{name} nobody reaches" in done.stderr
+    assert "nobody reaches" not in store.plyfs("attach", web, f"{host}/new:/run/new").stderr
 
 
 def test_a_missing_bind_source_is_made_with_a_warning(store, web, sandbox):
