@@ -328,7 +328,9 @@ int find_hold(struct mount *mount, const struct node_view *view, bool write)
     const uint64_t key = fdkey(FDKIND_DATA, view->index);
     struct fdref *ref = fdcache_get(mount->fds, key);
     bool held = ref && ref->pinned && (ref->writable || !write);
-    int fd = held ? 0 : ref ? find_once_more(ref, write) : open_data(mount, view, write);
+    int fd = held ? 0 : fdcache_can_pin(mount->fds);
+    if (!held && fd == 0)
+        fd = ref ? find_once_more(ref, write) : open_data(mount, view, write);
     fdref_release(mount->fds, ref);
     if (held || fd < 0)
         return held ? 0 : fd;

@@ -75,7 +75,7 @@ static int pin_directory(struct mount *mount, uint32_t index, int fd)
     return ref ? 0 : -ENOMEM;
 }
 
-enum { FDS_MAX = 2048, FDS_FOR_CHORES = 1024 };
+enum { FDS_MAX = 2048, FDS_FOR_CHORES = 1024, FDS_SPARED = 256 };
 
 /* As many descriptors as the hard limit has, and half of them for the cache, but not more than
  * help: each holds an inode of a layer in the kernel's memory. */
@@ -88,7 +88,13 @@ static struct fdcache *make_fdcache(rlim_t *all)
         getrlimit(RLIMIT_NOFILE, &limit);
     *all = limit.rlim_cur;
     rlim_t most = limit.rlim_cur / 2;
-    return fdcache_create(most > FDS_MAX ? FDS_MAX : (size_t)most);
+    struct fdcache *fds = fdcache_create(most > FDS_MAX ? FDS_MAX : (size_t)most);
+    /* Whoever keeps many files open that are unlinked takes none of those that each request needs.
+     */
+    rlim_t spared = limit.rlim_cur / 4 > FDS_SPARED ? FDS_SPARED : limit.rlim_cur / 4;
+    if (fds)
+        fdcache_bound(fds, (size_t)(limit.rlim_cur - spared));
+    return fds;
 }
 
 /* Threads serve in turn: with an arena for each, each would keep what all need. */

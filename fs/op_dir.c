@@ -39,7 +39,8 @@ static int hold_directory(struct mount *mount, const struct node_view *view)
         fdref_release(mount->fds, ref);
         return err;
     }
-    int fd = fd_dup(ref->fd);
+    err = fdcache_can_pin(mount->fds);
+    int fd = err ? err : fd_dup(ref->fd);
     err = fd < 0 ? fd : 0;
     fdref_release(mount->fds, ref);
     ref = fd < 0 ? NULL : fdcache_pin(mount->fds, key, fd, false);

@@ -343,6 +343,8 @@ void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file
     struct stat st;
     uint64_t id = 0;
     int err = target_open(mount, parent, "", "create", &target);
+    if (!err)
+        err = fdcache_can_pin(mount->fds);
     int fd = err ? err : make_unnamed(req, &target, mode, fi->flags & O_EXCL);
     err = fd < 0 ? fd : stack_stat(mount_stack(mount, &target.view), 0, fd, "", &st);
     if (!err) {

@@ -46,7 +46,9 @@ int op_hold_victim(struct mount *mount, const struct node_view *victim, int *fd,
     struct spot spot = {0};
     *fd = -1;
     *writable = false;
-    int err = find_spot(mount, victim, &spot);
+    int err = fdcache_can_pin(mount->fds);
+    if (!err)
+        err = find_spot(mount, victim, &spot);
     if (err)
         return err;
     if (S_ISREG(victim->type))

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SHARDS = 16, BUCKETS = 512 };
+enum { SHARDS = 16, BUCKETS = 512, LEAST = 2 /* that a shard keeps besides pinned ones */ };
 
 struct shard {
     pthread_mutex_t lock;
@@ -25,7 +25,8 @@ struct shard {
 };
 
 struct fdcache {
-    size_t shard_limit;
+    size_t shard_limit, all;
+    atomic_size_t pinned;
     struct tray *tray; /* or NULL */
     struct shard shards[SHARDS];
 };
@@ -51,13 +52,38 @@ struct fdcache *fdcache_create(size_t limit)
     struct fdcache *cache = calloc(1, sizeof(*cache));
     if (!cache)
         return NULL;
-    cache->shard_limit = limit / SHARDS > 2 ? limit / SHARDS : 2;
+    cache->shard_limit = limit / SHARDS > LEAST ? limit / SHARDS : LEAST;
+    cache->all = SIZE_MAX;
     for (int i = 0; i < SHARDS; i++) {
         struct shard *shard = &cache->shards[i];
         brief_init(&shard->lock);
         shard->ring.newer = shard->ring.older = &shard->ring;
     }
     return cache;
+}
+
+void fdcache_bound(struct fdcache *cache, size_t all)
+{
+    cache->all = all;
+}
+
+/* How many may be pinned, or are left beside those that are. */
+static size_t left(const struct fdcache *cache, size_t besides)
+{
+    return cache->all > besides ? cache->all - besides : 0;
+}
+
+int fdcache_can_pin(const struct fdcache *cache)
+{
+    return atomic_load(&cache->pinned) < left(cache, SHARDS * LEAST) ? 0 : -ENFILE;
+}
+
+/* How many a shard keeps that are not pinned. */
+static size_t limit_of(const struct fdcache *cache)
+{
+    const size_t room = left(cache, atomic_load(&cache->pinned)) / SHARDS;
+    const size_t limit = room < cache->shard_limit ? room : cache->shard_limit;
+    return limit > LEAST ? limit : LEAST;
 }
 
 static void ring_remove(struct fdref *ref)
@@ -75,7 +101,7 @@ static void ring_add_newest(struct shard *shard, struct fdref *ref)
 }
 
 /* Takes a ref out of the hash and the list. Returns it when nobody uses it: to be closed. */
-static struct fdref *unlist(struct shard *shard, struct fdref *ref)
+static struct fdref *unlist(struct fdcache *cache, struct shard *shard, struct fdref *ref)
 {
     struct fdref **at = bucket_of(shard, ref->key);
     while (*at != ref)
@@ -84,6 +110,7 @@ static struct fdref *unlist(struct shard *shard, struct fdref *ref)
     ref->listed = false;
     if (ref->pinned) {
         shard->pinned--;
+        atomic_fetch_sub(&cache->pinned, 1);
     } else {
         ring_remove(ref);
         shard->kept--;
@@ -116,7 +143,7 @@ void fdcache_destroy(struct fdcache *cache)
     for (int i = 0; i < SHARDS; i++) {
         for (int b = 0; b < BUCKETS; b++) {
             while (cache->shards[i].buckets[b])
-                discard(cache, unlist(&cache->shards[i], cache->shards[i].buckets[b]));
+                discard(cache, unlist(cache, &cache->shards[i], cache->shards[i].buckets[b]));
         }
         pthread_mutex_destroy(&cache->shards[i].lock);
     }
@@ -149,22 +176,23 @@ struct fdref *fdcache_get(struct fdcache *cache, uint64_t key)
 
 /* The oldest refs without users, as many as there are too many, chained. More than one when those
  * that were in use at once are not any more. */
-static struct fdref *evict(struct shard *shard, size_t limit)
+static struct fdref *evict(struct fdcache *cache, struct shard *shard)
 {
     struct fdref *dead = NULL, *newer;
+    const size_t limit = limit_of(cache);
     for (struct fdref *ref = shard->ring.newer; ref != &shard->ring && shard->kept > limit;
          ref = newer) {
         newer = ref->newer;
         if (ref->users > 0)
             continue;
-        unlist(shard, ref);
+        unlist(cache, shard, ref);
         ref->chain = dead;
         dead = ref;
     }
     return dead;
 }
 
-static void list(struct shard *shard, struct fdref *ref)
+static void list(struct fdcache *cache, struct shard *shard, struct fdref *ref)
 {
     struct fdref **bucket = bucket_of(shard, ref->key);
     ref->listed = true;
@@ -172,6 +200,7 @@ static void list(struct shard *shard, struct fdref *ref)
     *bucket = ref;
     if (ref->pinned) {
         shard->pinned++;
+        atomic_fetch_add(&cache->pinned, 1);
     } else {
         ring_add_newest(shard, ref);
         shard->kept++;
@@ -192,9 +221,9 @@ static struct fdref *insert(struct fdcache *cache, const struct fdref *wanted)
     ref->users = 1;
     pthread_mutex_lock(&shard->lock);
     struct fdref *old = lookup(shard, key);
-    struct fdref *dead = old ? unlist(shard, old) : NULL;
-    list(shard, ref);
-    struct fdref *oldest = evict(shard, cache->shard_limit);
+    struct fdref *dead = old ? unlist(cache, shard, old) : NULL;
+    list(cache, shard, ref);
+    struct fdref *oldest = evict(cache, shard);
     pthread_mutex_unlock(&shard->lock);
     discard(cache, dead);
     while (oldest) {
@@ -243,7 +272,7 @@ void fdcache_drop(struct fdcache *cache, uint64_t key)
     struct shard *shard = shard_of(cache, key);
     pthread_mutex_lock(&shard->lock);
     struct fdref *ref = lookup(shard, key);
-    struct fdref *dead = ref ? unlist(shard, ref) : NULL;
+    struct fdref *dead = ref ? unlist(cache, shard, ref) : NULL;
     pthread_mutex_unlock(&shard->lock);
     discard(cache, dead);
 }
@@ -274,9 +303,9 @@ static void lend(struct fdcache *cache, struct fdref *ref)
     pthread_mutex_lock(&shard->lock);
     const bool replace = ref->listed;
     if (replace)
-        unlist(shard, ref); /* it has a user: the caller */
+        unlist(cache, shard, ref); /* it has a user: the caller */
     if (replace && fd >= 0)
-        list(shard, reader);
+        list(cache, shard, reader);
     pthread_mutex_unlock(&shard->lock);
     if (replace && fd >= 0)
         return;

@@ -2,7 +2,8 @@
  *
  * A bounded cache of open descriptors: whoever needs one takes a reference, whoever is done gives
  * it back, and the least recently used are closed when there are too many. A pinned descriptor is
- * never closed for room: it is all that is left of an unlinked file.
+ * never closed for room: it is all that is left of an unlinked file. How many are pinned is for
+ * others to say (who keeps such files open), so they take the place of the rest, and not all of it.
  *
  * Locks: a mutex for each of 16 shards, held for a few instructions, never over a system call but
  * close(2) (which is done after it).
@@ -48,6 +49,13 @@ static inline uint64_t fdkey(enum fdkind kind, uint64_t id)
  * memory. */
 struct fdcache *fdcache_create(size_t limit);
 void fdcache_destroy(struct fdcache *cache);
+
+/* Lets no more than `all` be kept, pinned ones among them; without end unless it is said. */
+void fdcache_bound(struct fdcache *cache, size_t all);
+
+/* 0 where one more can be pinned, -ENFILE where the rest would be left without a descriptor. Asked
+ * before what cannot be taken back; several that ask at once may all be let. */
+must_check int fdcache_can_pin(const struct fdcache *cache);
 
 /* What may linger is laid there when it is not used any more, for others to close. Borrowed. */
 void fdcache_use_tray(struct fdcache *cache, struct tray *tray);

@@ -480,6 +480,33 @@ def test_with_few_descriptors_a_mount_is_refused_or_serves_many_files(sandbox, k
             assert (plain / f"d{i}" / "file").read_bytes() in (b"%d" % i, b"new %d" % i)
 
 
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_who_keeps_many_files_that_are_unlinked_leaves_descriptors_to_others(sandbox, kind):
+    need_tool("prlimit")
+    harness.need_fuse()
+    lower = pathlib.Path(sandbox.directory("lower"))
+    for i in range(300):
+        (lower / f"d{i}").mkdir()
+        (lower / f"d{i}" / "file").write_bytes(b"%d" % i)
+        (lower / f"kept{i}").write_bytes(b"%d" % i)
+    mount = Limited(sandbox, "plyfs", [lower], sandbox.directory("upper"),
+                    sandbox.directory("work"), profile=kind)
+    mount.limit = 256
+    with mount, no_hang(mount.at), contextlib.ExitStack() as kept:
+        files = [kept.enter_context(open(mount / f"kept{i}", "r+b", buffering=0)) for i in range(300)]
+        told = [refusal(os.unlink, mount / f"kept{i}") for i in range(300)]
+        assert set(told) == {None, "ENFILE"}
+        assert told.count(None) > 128, "of half of them others had no use"
+        for i, file in enumerate(files):
+            assert file.read() == b"%d" % i
+        for i in range(300):
+            assert os.listdir(mount / f"d{i}") == ["file"]
+            assert refusal(write, mount / f"d{i}" / "file", b"new") is None
+            assert refusal(create, mount / f"d{i}" / "made") is None
+        kept.close()
+        wait_for(lambda: refusal(os.unlink, mount / "kept299") is None, "there is room again")
+
+
 # ---- a fault while mounting ----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EMFILE"])

@@ -223,6 +223,27 @@ static void a_program_that_is_lent_is_kept_open_for_reading_alone(void **state)
     fdcache_destroy(cache);
 }
 
+static void what_is_pinned_takes_the_place_of_others_and_not_all_of_it(void **state)
+{
+    (void)state;
+    enum { ALL = 128, LEAST = 32 };
+    struct fdcache *cache = fdcache_create(64);
+    fdcache_bound(cache, ALL);
+    for (uint64_t i = 0; i < 64; i++)
+        fdref_release(cache,
+                      fdcache_put(cache, fdkey(FDKIND_DATA, i), kit_open_something(), false));
+    uint64_t pinned = 0;
+    for (; fdcache_can_pin(cache) == 0; pinned++)
+        fdref_release(
+            cache, fdcache_pin(cache, fdkey(FDKIND_ORPHAN, pinned), kit_open_something(), false));
+    assert_int_equal(fdcache_can_pin(cache), -ENFILE);
+    assert_int_equal(pinned, ALL - LEAST);
+    assert_in_range(fdcache_count(cache), pinned, ALL);
+    fdcache_drop(cache, fdkey(FDKIND_ORPHAN, 0));
+    assert_int_equal(fdcache_can_pin(cache), 0);
+    fdcache_destroy(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +253,7 @@ int main(void)
         kit_test(unused_descriptors_are_kept_within_the_limit),
         kit_test(what_was_in_use_at_once_is_closed_when_it_is_not_any_more),
         kit_test(a_pinned_descriptor_is_never_closed_for_room),
+        kit_test(what_is_pinned_takes_the_place_of_others_and_not_all_of_it),
         kit_test(the_least_recently_used_goes_first),
         kit_test(a_directory_is_read_again_and_again_from_its_beginning),
         kit_test(only_what_may_linger_is_laid_on_the_tray),
