@@ -44,14 +44,13 @@ static int find_named(const struct wishes *wishes, const char *word, struct stor
                       struct mount_row *row)
 {
     cleanup_free char *path = store_default_path(wishes->root);
-    cleanup_free char *real = strchr(word, '/') ? realpath(word, NULL) : NULL;
     if (!path || access(path, F_OK) < 0)
         return -ENOENT;
     int err = store_open(path, false, store);
     if (!err)
-        err = named_find(*store, real ? real : word, true, row);
+        err = named_find(*store, word, true, row);
     /* A path means what is seen there. */
-    if (!err && real && row->mountpoint && unmount_is_elsewhere(*store, row))
+    if (!err && strchr(word, '/') && row->mountpoint && unmount_is_elsewhere(*store, row))
         err = -ENOENT;
     return err;
 }

@@ -123,7 +123,9 @@ int named_wait(const struct store *store, const struct mount_row *row, int secon
 
 int named_find(struct store *store, const char *word, bool quietly, struct mount_row *row)
 {
-    int err = catalog_find_mount(store->catalog, word, row);
+    /* The catalog keeps the paths of mountpoints as they are, whatever links lead there. */
+    cleanup_free char *real = strchr(word, '/') ? realpath(word, NULL) : NULL;
+    int err = catalog_find_mount(store->catalog, real ? real : word, row);
     if (err == -ENOTUNIQ)
         log_error("'%s' is the beginning of more than one mount's id; say more of it", word);
     else if (err && !(err == -ENOENT && quietly))

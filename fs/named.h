@@ -46,7 +46,8 @@ struct named_wish {
 must_check int named_create(struct store *store, const struct named_wish *wish,
                             struct mount_row *row);
 
-/* Finds one by name, id, a prefix of it, or mountpoint. -ENOENT is told too, but for `quietly`. */
+/* Finds one by name, id, a prefix of it, or any path of its mountpoint with a slash. -ENOENT is
+ * told too, but for `quietly`. */
 must_check int named_find(struct store *store, const char *word, bool quietly,
                           struct mount_row *row);
 

@@ -43,6 +43,20 @@ def test_a_named_mount_keeps_its_changes_from_one_mount_to_the_next(store, layer
     store.plyfs("umount", "web")
 
 
+def test_a_mount_is_found_by_every_path_of_its_mountpoint(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    (at / "made").write_text("made")
+    link = at.parent / "link"
+    link.symlink_to(at.name)
+    for word in (at, f"{at}/", f"./{at.name}", f"{at.parent}/./{at.name}", link):
+        assert store.plyfs("diff", word, cwd=at.parent).stdout == "A /made\n", word
+        assert json.loads(store.plyfs("inspect", word, cwd=at.parent).stdout)[0]["Name"] == "web"
+    store.refused("inspect", f"{at}/etc", words="no such mount")
+    store.plyfs("rm", "-f", f"{link}/")
+    assert store.state("web") is None
+
+
 def test_a_name_unmounts_nothing_that_is_seen_in_its_place(store, layers):
     need_root()
     store.plyfs("create", "--name", "web", *lowers(layers))
