@@ -24,7 +24,9 @@ static bool shows_directory(const struct volume_spec *spec)
     return spec->kind != VOLUME_KIND_BIND || (stat(spec->source, &st) == 0 && S_ISDIR(st.st_mode));
 }
 
-static int check_destination(const struct newvolumes *volumes, const struct volume_spec *spec)
+/* *place, the caller's, is where symlinks lead. */
+static int check_destination(const struct newvolumes *volumes, const struct volume_spec *spec,
+                             char **place)
 {
     struct rootpath found;
     int err = rootpath_find(volumes->layers, spec->destination, true, &found);
@@ -34,10 +36,16 @@ static int check_destination(const struct newvolumes *volumes, const struct volu
                   spec->destination, strerror(-err));
         return -EINVAL;
     }
+    if (!*found.path) {
+        log_error("invalid specification: destination %s leads to '/'", spec->destination);
+        err = -EINVAL;
+    }
     if (found.entry.present && !S_ISDIR(found.entry.st.st_mode) && shows_directory(spec)) {
         log_error("cannot mount volume over existing file, file exists %s", spec->destination);
         err = -EINVAL;
     }
+    if (!err)
+        err = own_copy(place, found.path);
     rootpath_finish(&found);
     return err;
 }
@@ -62,10 +70,73 @@ static int check_image_subpath(const struct newvolumes *volumes, const struct vo
     return err ? -EINVAL : 0;
 }
 
-static int check_row(const struct newvolumes *volumes, const struct volume_spec *spec)
+/* Who stays of two at one place, as where both say it alike: what was asked for, then what another
+ * mount has, then an image's and what has no name. */
+static unsigned rank_of(const struct mount_volume_row *row)
 {
-    int err = check_image_subpath(volumes, spec);
-    return err ? err : check_destination(volumes, spec);
+    if (row->origin == VOLUME_ORIGIN_FROM)
+        return 1;
+    return row->anonymous || row->origin == VOLUME_ORIGIN_IMAGE ? 0 : 2;
+}
+
+/* Which of the two rows gives way, the later of equals; or -EINVAL. */
+static int weaker_of(const struct volume_rows *rows, unsigned earlier, unsigned later)
+{
+    const struct mount_volume_row *a = &rows->at[earlier], *b = &rows->at[later];
+    const unsigned has_a = rank_of(a), has_b = rank_of(b);
+    if (has_a == has_b && has_a == 2) {
+        log_error("Duplicate mount point: %s and %s lead to the same place", a->spec.destination,
+                  b->spec.destination);
+        return -EINVAL;
+    }
+    const unsigned out = has_a < has_b ? earlier : later, in = earlier + later - out;
+    log_warning("volume %s is left out: it leads to the same place as %s",
+                rows->at[out].spec.destination, rows->at[in].spec.destination);
+    return (int)out;
+}
+
+/* The first row that leads to where an earlier one leads, *earlier; the count where none does. */
+static unsigned find_double(const struct volume_rows *rows, char *const *places, unsigned *earlier)
+{
+    unsigned later = 1;
+    for (; later < rows->count; later++) {
+        for (*earlier = 0; *earlier < later; ++*earlier) {
+            if (strcmp(places[*earlier], places[later]) == 0)
+                return later;
+        }
+    }
+    return rows->count;
+}
+
+/* Destinations that differ, and lead to one place of the layers. */
+static int settle_places(struct volume_rows *rows, char **places)
+{
+    unsigned earlier, later;
+    while ((later = find_double(rows, places, &earlier)) < rows->count) {
+        int out = weaker_of(rows, earlier, later);
+        if (out < 0)
+            return out;
+        volume_rows_remove(rows, (unsigned)out);
+        free(places[out]);
+        memmove(&places[out], &places[out + 1],
+                (rows->count - (unsigned)out + 1) * sizeof(*places));
+    }
+    return 0;
+}
+
+static int check_rows(const struct newvolumes *volumes)
+{
+    struct volume_rows *rows = volumes->rows;
+    /* With NULL at the end. */
+    cleanup_paths char **places = calloc((size_t)rows->count + 1, sizeof(*places));
+    int err = places ? 0 : -ENOMEM;
+    for (unsigned i = 0; i < rows->count && !err; i++) {
+        const struct volume_spec *spec = &rows->at[i].spec;
+        err = check_image_subpath(volumes, spec);
+        if (!err)
+            err = check_destination(volumes, spec, &places[i]);
+    }
+    return err ? err : settle_places(rows, places);
 }
 
 /* ---- making ---- */
@@ -196,8 +267,7 @@ int newvolumes_stage(struct newvolumes *volumes, struct stage *stage)
     int err = name_image(volumes);
     if (err)
         return err;
-    for (unsigned i = 0; i < volumes->rows->count && !err; i++)
-        err = check_row(volumes, &volumes->rows->at[i].spec);
+    err = check_rows(volumes);
     for (unsigned i = 0; i < volumes->rows->count && !err; i++) {
         if (volumes->rows->at[i].spec.kind == VOLUME_KIND_VOLUME)
             err = prepare_volume(volumes, stage, &volumes->rows->at[i]);

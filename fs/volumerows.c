@@ -55,6 +55,13 @@ int volume_rows_put(struct volume_rows *rows, struct mount_volume_row *row)
     return 0;
 }
 
+void volume_rows_remove(struct volume_rows *rows, unsigned index)
+{
+    mount_volume_row_finish(&rows->at[index]);
+    rows->count--;
+    memmove(&rows->at[index], &rows->at[index + 1], (rows->count - index) * sizeof(*rows->at));
+}
+
 int volume_rows_copy(const struct mount_volume_row *from, struct mount_volume_row *to)
 {
     const struct volume_spec *was = &from->spec;

@@ -26,6 +26,9 @@ struct mount_volume_row *volume_rows_find(const struct volume_rows *rows, const 
 /* Puts a row in its place, and takes it over: the one that had its destination goes. */
 must_check int volume_rows_put(struct volume_rows *rows, struct mount_volume_row *row);
 
+/* Takes a row out. */
+void volume_rows_remove(struct volume_rows *rows, unsigned index);
+
 /* A row of its own with the same content. */
 must_check int volume_rows_copy(const struct mount_volume_row *from, struct mount_volume_row *to);
 

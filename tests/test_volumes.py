@@ -219,6 +219,32 @@ def test_volumes_of_an_image_are_made_where_nothing_else_is(store, boxed, sandbo
     assert (content(store, told["/data/sub"]["Name"]) / "deep").read_text() == "deep"
 
 
+def test_of_two_places_that_are_one_the_image_gives_way_and_two_asked_for_are_refused(store, boxed):
+    done = create(store, "-v", "named:/alias", image="boxed")
+    assert "volume /data is left out: it leads to the same place as /alias" in done.stderr
+    assert sorted(mounts(store)) == ["/alias", "/data/sub", "/log"]
+    assert len(volumes(store)) == 3
+    at = store.mount("web")
+    (at / "data/new").write_text("new")
+    assert (content(store, "named") / "new").read_text() == "new"
+    store.plyfs("umount", "web")
+    refused(store, "-v", "one:/data", "-v", "two:/alias", words="Duplicate mount point: /alias and /data", name="second")
+    done = create(store, "--volumes-from", "web", "-v", "other:/data", "-v", "/alias/sub", name="third")
+    assert sorted(mounts(store, "third")) == ["/data", "/data/sub", "/log"]
+    assert mounts(store, "third")["/data"]["Name"] == "other"
+    store.mount("third")
+    store.plyfs("umount", "third")
+
+
+def test_a_place_that_leads_to_the_root_is_refused_and_nothing_is_copied(store, base):
+    store.plyfs("create", "--name", "maker", "base")
+    at = store.mount("maker")
+    os.symlink("..", at / "etc/up")
+    store.plyfs("commit", "maker", "upward")
+    store.plyfs("umount", "maker")
+    refused(store, "-v", "all:/etc/up", words="leads to '/'", image="upward")
+
+
 def test_volumes_of_an_image_are_tmpfs_or_ignored_where_that_is_said(store, boxed):
     create(store, "--image-volume=tmpfs", image="boxed")
     assert {mount["Type"] for mount in mounts(store).values()} == {"tmpfs"} and volumes(store) == []
