@@ -7,6 +7,7 @@
 #include "blank.h"
 
 #include "brief.h"
+#include "fd.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -65,6 +66,18 @@ int blank_make(int dir, mode_t mode)
 {
     int fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
     return fd < 0 ? -errno : fd;
+}
+
+int blank_scratch(int dir)
+{
+    static const char name[] = "scratch";
+    int fd = blank_make(dir, 0600);
+    if (fd != -EOPNOTSUPP && fd != -EISDIR && fd != -ENOSYS)
+        return fd;
+    cleanup_fd int named = fd_open_name(dir, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (named < 0)
+        return named;
+    return unlinkat(dir, name, 0) < 0 ? -errno : steal_fd(&named);
 }
 
 static int make(int dir, const struct blank_kind *kind)

@@ -35,6 +35,10 @@ void blanks_destroy(struct blanks *blanks);
  * descriptor, or -errno. */
 must_check int blank_make(int dir, mode_t mode);
 
+/* A file of no name that will never have one, to be written and read again, in a directory that is
+ * the caller's alone. Filesystems that know no O_TMPFILE (NFS, many of FUSE) have it too. */
+must_check int blank_scratch(int dir);
+
 /* A blank of that kind, the one that was made ahead, if there is one; and the next is to be made,
  * of the same kind, as is likely. `dir` is always the same, and stays open. */
 must_check int blanks_take(struct blanks *blanks, int dir, const struct blank_kind *kind);

@@ -168,9 +168,9 @@ static int put_layer(struct work *work, const struct layer_row *row, struct blob
 {
     char path[PATH_SIZE];
     struct tar_sums sums;
-    cleanup_fd int fd = blank_make(work->stage.dir, 0600);
+    cleanup_fd int fd = blank_scratch(work->stage.dir);
     if (fd < 0)
-        return -errno;
+        return fd;
     int err = pack(work, row, fd, &sums);
     if (err)
         return err;

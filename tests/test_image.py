@@ -18,7 +18,7 @@ import tarfile
 import pytest
 
 from engines import Engine, change, populate, visible
-from harness import PLYFS, Sandbox, assert_same, need, need_fuse, need_root, need_tool, run
+from harness import PLYFS, Sandbox, assert_same, need, need_fuse, need_root, need_tool, run, umount
 
 HERE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 ELSEWHERE = "s390x" if HERE != "s390x" else "amd64"
@@ -724,6 +724,27 @@ def test_an_export_is_the_same_bytes_each_time(sandbox, store, two, form):
     with tarfile.open(fileobj=io.BytesIO(first)) as tar:
         names = tar.getnames()
     assert len(names) == len(set(names))
+
+
+def test_an_export_needs_no_files_without_a_name(sandbox, layout):
+    """NFS has no O_TMPFILE, nor have many filesystems of FUSE."""
+    need_tool("fuse-overlayfs")
+    low, up, work, at = (sandbox.directory(name) for name in ("low", "up", "work", "at"))
+    run("fuse-overlayfs", "-o", f"lowerdir={low},upperdir={up},workdir={work}", at)
+    try:
+        with pytest.raises(OSError):
+            os.close(os.open(at, os.O_RDWR | os.O_TMPFILE, 0o600))
+        root = at / "store"
+        layout.write(layout.manifest([layer_tar(BASE), layer_tar({"etc/new": b"new"})]))
+        run(PLYFS, "image", "import", "--root", root, "base", layout.path)
+        run(PLYFS, "image", "export", "--root", root, "-o", sandbox.path / "there.tar", "base")
+        assert os.listdir(root / "stage") == []
+    finally:
+        umount(at)
+    other = Store(sandbox)
+    other.add("base", layout.path)
+    other("export", "-o", sandbox.path / "here.tar", "base")
+    assert (sandbox.path / "there.tar").read_bytes() == (sandbox.path / "here.tar").read_bytes()
 
 
 def test_a_layer_that_was_changed_is_not_exported(sandbox, store, two):
