@@ -89,6 +89,10 @@ static int check_mountpoint(const struct stack *stack, char *const *real, const 
         if (route_is_within(real[i], mountpoint))
             return refuse_overlap("the mountpoint", mountpoint, stack->layers[i].path,
                                   "the mount would hide its own layer; mount somewhere else");
+        /* To look at it the daemon would ask itself, and hold its own mount. */
+        if (route_is_within(mountpoint, real[i]))
+            return refuse_overlap("the mountpoint", mountpoint, stack->layers[i].path,
+                                  "the mount would show itself; mount somewhere else");
     }
     if (work && route_is_within(work, mountpoint))
         return refuse_overlap("the mountpoint", mountpoint, work,

@@ -251,6 +251,17 @@ def test_a_mountpoint_that_would_cover_a_layer_is_refused(place, form, case):
     assert not is_mounted(at)
 
 
+@pytest.mark.parametrize("layer", ["lower", "upper"])
+def test_a_mountpoint_inside_a_layer_is_refused(place, form, layer):
+    """Whoever walked into it had the daemon ask itself: with one thread for ever, and nobody could unmount it."""
+    outer = place.box.directory("outer")
+    at = outer / "inside" / "deep"
+    at.mkdir(parents=True)
+    done = plyfs(*(form(lowers=[outer], at=at) if layer == "lower" else form(upper=outer, at=at)))
+    assert done.returncode > 0 and "would show itself" in done.stderr, done
+    assert not is_mounted(at)
+
+
 def test_an_unknown_option_is_named(place, form):
     place.refused(form("-o", "utter_nonsense=1"), "utter_nonsense")
     place.refused(form("-o", "ro,utter_nonsense"), "utter_nonsense")
