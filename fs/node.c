@@ -380,6 +380,22 @@ bool node_look_again(struct node_table *table, uint32_t parent, const char *name
     return same;
 }
 
+int node_look_itself(struct node_table *table, uint64_t id, bool above, struct node_view *view)
+{
+    view->sources = NULL;
+    view->more = NULL;
+    nodetable_enter(table);
+    uint32_t index = slots_find(&table->slots, id);
+    if (above && index > NODE_ROOT)
+        index = table->slots.at[index].parent;
+    if (index) {
+        table->slots.at[index].lookups++;
+        fill_view(table, index, view);
+    }
+    nodetable_exit(table);
+    return index ? 0 : -ESTALE;
+}
+
 uint32_t node_find(struct node_table *table, uint32_t parent, const char *name)
 {
     nodetable_enter(table);

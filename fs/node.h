@@ -83,8 +83,13 @@ must_check int node_view_linked(struct node_table *table, uint32_t parent, const
 must_check bool node_look_again(struct node_table *table, uint32_t parent, const char *name,
                                 uint64_t id);
 
-/* The same of an entry that was found after node_moves() was `moves`: -EAGAIN when a name has moved
- * since, for then it may be gone, or be that of something else. */
+/* The snapshot of node `id` itself or, `above`, of the directory that it is in, which of the root
+ * is the root; with one more lookup. -ESTALE when there is none. */
+must_check int node_look_itself(struct node_table *table, uint64_t id, bool above,
+                                struct node_view *view);
+
+/* As node_intern() of an entry that was found after node_moves() was `moves`: -EAGAIN when a name
+ * has moved since, for then it may be gone, or be that of something else. */
 must_check int node_intern_since(struct node_table *table, uint64_t moves, uint32_t parent,
                                  const char *name, uint8_t tree, struct entry *entry, uint64_t *id);
 

@@ -40,8 +40,29 @@ void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char 
     reply_entry(req, told_after(mount, &view, before), view.id, &st);
 }
 
+/* What the kernel has by a file handle (open_by_handle_at(2), NFS) and by no name it asks for
+ * itself, and for the directory above (fs/fuse/inode.c: fuse_get_dentry(), fuse_get_parent()). */
+static void reply_itself(fuse_req_t req, uint64_t id, bool above)
+{
+    struct mount *mount = ops_mount(req);
+    cleanup_view struct node_view view = {0};
+    struct stat st;
+    const unsigned before = told_so_far(mount);
+    int err = node_look_itself(mount->nodes, id, above, &view);
+    if (err)
+        return reply_error(req, err);
+    err = find_attr(mount, &view, &st);
+    if (err) {
+        node_forget(mount->nodes, view.id, 1);
+        return reply_error(req, err);
+    }
+    reply_entry(req, told_after(mount, &view, before), view.id, &st);
+}
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+    if (fd_is_dot(name))
+        return reply_itself(req, parent, name[1] == '.');
     cleanup_view struct node_view dir = {0};
     int err = node_view(ops_mount(req)->nodes, parent, &dir);
     if (err)

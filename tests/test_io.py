@@ -6,6 +6,7 @@ shows that the test itself asks for nothing strange. Where the kernel's overlayf
 (mappings made before a copy-up stay with the lower file) the test says so by a skip.
 """
 import contextlib
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -24,7 +25,7 @@ import time
 
 import pytest
 
-from harness import (PLYFS, ROOT, assert_same, have, is_mounted, listing, need, need_fuse, need_root,
+from harness import (LIBC, PLYFS, ROOT, assert_same, have, is_mounted, listing, need, need_fuse, need_root,
                      need_tool, refusal, run, umount)
 from procfs import daemons
 
@@ -742,6 +743,39 @@ def test_a_copy_up_ends_with_whoever_waited_for_it(union, first):
     assert sha(mount / "big") == was
     os.truncate(mount / "big", size - 1)
     assert upper.stat().st_size == size - 1 and upper.stat().st_blocks > 0
+
+
+# ---- files without a name -----------------------------------------------------------------------
+
+def handle_of(path):
+    handle = ctypes.create_string_buffer(struct.pack("<Ii", 128, 0), 136)
+    assert LIBC.name_to_handle_at(-100, os.fsencode(path), handle, ctypes.byref(ctypes.c_int()), 0) == 0
+    return handle
+
+
+def test_a_directory_whose_name_is_forgotten_is_found_by_its_handle(union):
+    """The kernel keeps an inode that is watched, and asks it what it is in: fanotify(7), NFS."""
+    need_root()
+    (union.lower / "dir/sub/deep").mkdir(parents=True)
+    (union.lower / "dir/sub/deep/file").write_text("lower")
+    mount = union.start()
+    (mount / "new/sub").mkdir(parents=True)
+    os.rename(mount / "dir/sub", mount / "new/moved")
+    paths = [mount / name for name in ("new/sub", "new/moved/deep", "new/moved", "new", "dir")]
+    handles, numbers = [handle_of(path) for path in paths], [path.stat().st_ino for path in paths]
+    with opened(mount, os.O_RDONLY) as root, os.fdopen(LIBC.inotify_init1(os.O_CLOEXEC), "rb") as watched:
+        for path in paths:
+            assert LIBC.inotify_add_watch(watched.fileno(), os.fsencode(path), 2) > 0
+        pathlib.Path("/proc/sys/vm/drop_caches").write_text("3\n")
+        for path, handle, number in zip(paths, handles, numbers):
+            fd = LIBC.open_by_handle_at(root, handle, os.O_RDONLY)
+            assert fd >= 0, (path, os.strerror(ctypes.get_errno()))
+            try:
+                assert (os.fstat(fd).st_ino, os.readlink(f"/proc/self/fd/{fd}")) == (number, str(path))
+            finally:
+                os.close(fd)
+    (mount / "new/moved/deep/more").write_text("more")
+    assert (union.upper / "new/moved/deep/more").read_text() == "more"
 
 
 # ---- odd files ----------------------------------------------------------------------------------

@@ -571,6 +571,30 @@ static void a_linked_name_is_found_without_an_entry_and_counted_once_more(void *
     node_forget(table, low, 1);
 }
 
+static void a_node_is_looked_up_by_itself_and_from_what_is_in_it(void **state)
+{
+    (void)state;
+    struct node_view view;
+    uint64_t dir = intern_entry(NODE_ROOT, "dir", entry_of(S_IFDIR, 10, 3));
+    uint64_t sub = intern_entry((uint32_t)dir, "sub", entry_of(S_IFDIR, 11, 3));
+    assert_int_equal(node_look_itself(table, sub, true, &view), 0);
+    assert_int_equal(view.id, dir);
+    node_view_finish(&view);
+    assert_int_equal(node_look_itself(table, sub, false, &view), 0);
+    assert_int_equal(view.id, sub);
+    node_view_finish(&view);
+    assert_int_equal(node_look_itself(table, NODE_ROOT, true, &view), 0);
+    assert_int_equal(view.id, NODE_ROOT);
+    node_view_finish(&view);
+    node_forget(table, sub, 2);
+    assert_false(lives(sub));
+    assert_int_equal(node_look_itself(table, sub, true, &view), -ESTALE);
+    node_forget(table, dir, 1);
+    assert_true(lives(dir));
+    node_forget(table, dir, 1);
+    assert_false(lives(dir));
+}
+
 static unsigned flags_of(uint64_t id)
 {
     struct node_view view;
@@ -675,6 +699,7 @@ int main(void)
         node_test(the_last_close_hands_the_backing_back),
         node_test(a_copied_up_node_is_in_the_upper_and_keeps_its_number),
         node_test(a_linked_name_is_found_without_an_entry_and_counted_once_more),
+        node_test(a_node_is_looked_up_by_itself_and_from_what_is_in_it),
         node_test(what_was_given_an_attribute_is_not_found_bare_by_who_looked_before),
         node_test(what_was_found_before_a_name_moved_is_not_taken),
         node_test(of_a_directory_who_changes_it_knows_whether_others_were_told),
