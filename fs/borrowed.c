@@ -100,10 +100,15 @@ static int check_root(const struct layer *layer, const json_t *told)
                : -ESTALE;
 }
 
-/* A layer is called by where its directory lies now. */
-static int rename_layer(struct layer *layer)
+/* A layer is called by where its directory lies now; one that is set apart lies nowhere, and its
+ * daemon tells where it was. */
+static int rename_layer(struct layer *layer, const char *told)
 {
     char target[PATH_MAX + 1];
+    if (told) {
+        free(layer->path);
+        return own_copy(&layer->path, told);
+    }
     ssize_t length = readlink(layer->path, target, PATH_MAX);
     if (length < 0)
         return -errno;
@@ -133,7 +138,8 @@ static int open_layers(struct borrowed *borrowed, const json_t *roots, bool writ
         struct layer *layer = &borrowed->stack.layers[i + first];
         err = check_root(layer, json_array_get(roots, i));
         if (!err)
-            err = rename_layer(layer);
+            err = rename_layer(
+                layer, json_string_value(json_object_get(json_array_get(roots, i), "Path")));
     }
     return err;
 }

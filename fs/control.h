@@ -23,10 +23,11 @@
  * "Cached", "Passthrough", "Open" (files and directories), and with a limit "Limit" and "Used",
  * bytes}]}.
  *
- * Layers are {"Roots": [{"Fd" (the daemon's number of the open directory), "Device", "Inode"}], the
- * topmost first, "Writable" (the first is the upper), "Index" (a number too, or -1), "Attributes",
- * "Whiteouts", "Recorded" and "Volumes": as with a state, but each volume has "Fd" too, -1 where
- * nothing of the host's is shown}.
+ * Layers are {"Roots": [{"Fd" (the daemon's number of the open directory), "Device", "Inode",
+ * "Path" (where it was, when it was set apart: stack.h)}], the topmost first, "Writable" (the first
+ * is the upper), "Index" (a number too, or -1), "Attributes", "Whiteouts", "Recorded" and
+ * "Volumes": as with a state, but each volume has "Fd" too, -1 where nothing of the host's is
+ * shown}.
  *
  * Behind an answer that has "stream": true come lines without end, an object each (traceline.h),
  * until one of the two closes the socket.

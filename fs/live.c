@@ -160,11 +160,12 @@ static json_t *roots_of(const struct stack *stack)
     struct stat st;
     json_t *roots = json_array();
     for (unsigned i = stack->writable ? 0 : 1; roots && i < stack->count; i++) {
-        const int root = stack->layers[i].root;
-        json_t *told = fstat(root, &st) < 0
-                           ? NULL
-                           : json_pack("{s:i, s:I, s:I}", "Fd", root, "Device",
-                                       (json_int_t)st.st_dev, "Inode", (json_int_t)st.st_ino);
+        const struct layer *layer = &stack->layers[i];
+        const int root = layer->root;
+        json_t *told = fstat(root, &st) < 0 ? NULL
+                                            : json_pack("{s:i, s:I, s:I, s:s?}", "Fd", root,
+                                                        "Device", (json_int_t)st.st_dev, "Inode",
+                                                        (json_int_t)st.st_ino, "Path", layer->real);
         if (json_array_append_new(roots, told) < 0) {
             json_decref(roots);
             roots = NULL;

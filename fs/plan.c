@@ -14,8 +14,10 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 /* ---- overlaps ---- */
 
@@ -23,6 +25,18 @@ static int refuse_overlap(const char *what, const char *a, const char *b, const 
 {
     log_error("%s %s and %s overlap: %s", what, a, b, why);
     return -ELOOP;
+}
+
+/* Whether what lies beneath a lower layer by its path is not in it all the same, as with the
+ * kernel: it is of another filesystem, and what is mounted in the layer is left out. The numbers of
+ * btrfs tell its subvolumes apart, which are one filesystem. */
+static bool lies_apart(const struct stack *stack, unsigned layer, const char *inner)
+{
+    struct stat st, own;
+    struct statfs fs;
+    const int root = stack->layers[layer].root;
+    return stack->layers[layer].real && stat(inner, &st) == 0 && fstat(root, &own) == 0 &&
+           st.st_dev != own.st_dev && fstatfs(root, &fs) == 0 && fs.f_type != BTRFS_SUPER_MAGIC;
 }
 
 /* The upper and the work directory change: neither may hold a layer, nor lie in one. */
@@ -34,10 +48,12 @@ static int check_writable_pair(const struct stack *stack, char *const *real, con
                               "put the work directory beside the upper layer, not in or above it");
     for (unsigned i = 1; i < stack->count; i++) {
         const char *lower = stack->layers[i].path;
-        if (route_is_within(upper, real[i]) || route_is_within(real[i], upper))
+        if ((route_is_within(upper, real[i]) && !lies_apart(stack, i, upper)) ||
+            route_is_within(real[i], upper))
             return refuse_overlap("the upper layer", stack->layers[0].path, lower,
                                   "a lower layer must not change while it is mounted");
-        if (route_is_within(work, real[i]) || route_is_within(real[i], work))
+        if ((route_is_within(work, real[i]) && !lies_apart(stack, i, work)) ||
+            route_is_within(real[i], work))
             return refuse_overlap("the work directory", work, lower,
                                   "a lower layer must not change while it is mounted");
     }
@@ -47,6 +63,7 @@ static int check_writable_pair(const struct stack *stack, char *const *real, con
 /* A layer by its real path, and as it was given. */
 struct located {
     const char *real, *given;
+    unsigned layer;
 };
 
 static int by_path(const void *left, const void *right)
@@ -66,7 +83,8 @@ static int check_lowers(const struct stack *stack, char *const *real, bool of_im
         return -ENOMEM;
     unsigned used = 0;
     for (unsigned i = 1; i < stack->count; i++)
-        sorted[used++] = (struct located){.real = real[i], .given = stack->layers[i].path};
+        sorted[used++] =
+            (struct located){.real = real[i], .given = stack->layers[i].path, .layer = i};
     qsort(sorted, used, sizeof(*sorted), by_path);
     for (unsigned i = 0; i + 1 < used; i++) {
         const struct located *outer = &sorted[i];
@@ -74,7 +92,8 @@ static int check_lowers(const struct stack *stack, char *const *real, bool of_im
         for (const struct located *inner = outer + 1;
              inner < sorted + used && strncmp(inner->real, outer->real, length) == 0; inner++) {
             bool again = of_image && strcmp(inner->real, outer->real) == 0;
-            if (!again && route_is_within(inner->real, outer->real))
+            if (!again && route_is_within(inner->real, outer->real) &&
+                !lies_apart(stack, outer->layer, inner->real))
                 return refuse_overlap("the layers", outer->given, inner->given,
                                       "each layer is a directory of its own, given once");
         }
@@ -82,7 +101,7 @@ static int check_lowers(const struct stack *stack, char *const *real, bool of_im
     return 0;
 }
 
-static int check_mountpoint(const struct stack *stack, char *const *real, const char *mountpoint,
+static int check_mountpoint(struct stack *stack, char *const *real, const char *mountpoint,
                             const char *work)
 {
     for (unsigned i = stack->writable ? 0 : 1; i < stack->count; i++) {
@@ -90,7 +109,8 @@ static int check_mountpoint(const struct stack *stack, char *const *real, const 
             return refuse_overlap("the mountpoint", mountpoint, stack->layers[i].path,
                                   "the mount would hide its own layer; mount somewhere else");
         /* To look at it the daemon would ask itself, and hold its own mount. */
-        if (route_is_within(mountpoint, real[i]))
+        const bool upper = stack->writable && i == 0;
+        if (route_is_within(mountpoint, real[i]) && (upper || stack_set_apart(stack, i) != 0))
             return refuse_overlap("the mountpoint", mountpoint, stack->layers[i].path,
                                   "the mount would show itself; mount somewhere else");
     }
@@ -100,7 +120,7 @@ static int check_mountpoint(const struct stack *stack, char *const *real, const 
     return 0;
 }
 
-static int check_overlaps(const struct stack *stack, const struct options *options)
+static int check_overlaps(struct stack *stack, const struct options *options)
 {
     const char *work = options->work, *mountpoint = options->mountpoint;
     cleanup_free char **real = calloc(stack->count, sizeof(*real));
@@ -111,7 +131,8 @@ static int check_overlaps(const struct stack *stack, const struct options *optio
     if (!err && work && !real_work && errno != ENOENT)
         err = -errno;
     for (unsigned i = stack->writable ? 0 : 1; !err && i < stack->count; i++) {
-        real[i] = fd_real_path(stack->layers[i].root);
+        const struct layer *layer = &stack->layers[i];
+        real[i] = layer->real ? strdup(layer->real) : fd_real_path(layer->root);
         err = real[i] ? 0 : -errno;
     }
     if (!err)

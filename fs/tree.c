@@ -12,9 +12,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <linux/mount.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 
 void tree_destroy(struct tree *tree)
@@ -42,14 +40,6 @@ static int open_source(const struct route_wish *wish)
     cleanup_fd int base = fd;
     fd = fd_open_beneath(base, wish->subpath, O_RDONLY | O_DIRECTORY);
     return fd == -ENOTDIR ? fd_open_beneath(base, wish->subpath, O_PATH) : fd;
-}
-
-/* A view of the directory in which nothing that is mounted beneath it is seen. */
-static int without_submounts(int fd)
-{
-    cleanup_fd int clone =
-        (int)syscall(SYS_open_tree, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    return clone < 0 ? -errno : fd_open_name(clone, ".", O_RDONLY | O_DIRECTORY, 0);
 }
 
 /* A mount that finds itself beneath a volume would ask itself, and when all its threads do there is
@@ -87,7 +77,7 @@ static int open_root(const struct mount *mount, const struct route_wish *wish,
     int err = check_recursion(mount, wish, fd, fault);
     if (err || !wish->one_filesystem)
         return err ? err : steal_fd(&fd);
-    int alone = without_submounts(fd);
+    int alone = fd_without_mounts(fd);
     return alone < 0 ? route_wish_refuse(
                            wish, alone, "to leave out what is mounted beneath it needs root", fault)
                      : alone;

@@ -117,6 +117,32 @@ int mountinfo_inside(const char *real, dev_t device, char **inside)
     return err;
 }
 
+static void mark_crossed(const char *at, char *const *directories, unsigned count, bool *crossed)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const char *rest = directories[i] ? beneath(at, directories[i]) : NULL;
+        crossed[i] = crossed[i] || (rest && rest[0] && rest[1]);
+    }
+}
+
+void mountinfo_crossed(char *const *directories, unsigned count, bool *crossed)
+{
+    cleanup_free char *line = NULL;
+    size_t room = 0;
+    memset(crossed, 0, count * sizeof(*crossed));
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    if (!file)
+        return;
+    while (getline(&line, &room, file) > 0) {
+        cleanup_free char *at = NULL;
+        if (sscanf(line, "%*u %*u %*s %*s %ms", &at) != 1)
+            continue;
+        unescape(at);
+        mark_crossed(at, directories, count, crossed);
+    }
+    fclose(file);
+}
+
 /* The optional fields end with a hyphen of their own; blanks in paths are written as "\\040". */
 static bool is_shared(const char *line)
 {

@@ -22,6 +22,10 @@ must_check int mountinfo_fuse_owner(dev_t device, uid_t *owner);
  * from the filesystem's root, with a slash in front; the caller's. -ENOENT: it is not in it. */
 must_check int mountinfo_inside(const char *real, dev_t device, char **inside);
 
+/* Marks which of the directories have something mounted beneath them: absolute paths without
+ * symlinks, or NULL. Where it cannot be told, none. */
+void mountinfo_crossed(char *const *directories, unsigned count, bool *crossed);
+
 /* Whether the filesystem is mounted in this mount namespace, and nowhere in it as a shared mount:
  * what is done to it here is done to no other namespace (the field "shared:N", proc(5)). */
 bool mountinfo_is_private(dev_t device);

@@ -8,6 +8,7 @@
 #include "fd.h"
 #include "hash.h"
 #include "merge.h"
+#include "mountinfo.h"
 #include "record.h"
 #include "sources.h"
 
@@ -48,6 +49,45 @@ static int layer_open(struct stack *stack, struct layer *layer, const char *path
     layer->record = record_of_layer(layer->root);
     stack->recorded = stack->recorded || layer->record;
     return 0;
+}
+
+/* ---- what is mounted in a layer ---- */
+
+/* By the same number, for others have it by that. */
+int stack_set_apart(struct stack *stack, unsigned layer)
+{
+    struct layer *at = &stack->layers[layer];
+    if (at->real)
+        return 0;
+    cleanup_fd int alone = fd_without_mounts(at->root);
+    if (alone < 0)
+        return alone;
+    cleanup_free char *real = fd_real_path(at->root);
+    if (!real)
+        return -ENOMEM;
+    if (dup3(alone, at->root, O_CLOEXEC) < 0)
+        return -errno;
+    at->real = steal_ptr(&real);
+    return 0;
+}
+
+/* Where that may not be, as for an ordinary user, what is mounted in a layer is shown. */
+static int leave_out_mounts(struct stack *stack)
+{
+    int err = 0;
+    cleanup_free char **real = calloc(stack->count, sizeof(*real));
+    cleanup_free bool *crossed = calloc(stack->count, sizeof(*crossed));
+    if (!real || !crossed)
+        return -ENOMEM;
+    for (unsigned i = 1; i < stack->count; i++)
+        real[i] = fd_real_path(stack->layers[i].root);
+    mountinfo_crossed(real, stack->count, crossed);
+    for (unsigned i = 1; i < stack->count; i++) {
+        err = crossed[i] && !err ? stack_set_apart(stack, i) : err;
+        err = err == -ENOMEM ? err : 0;
+        free(real[i]);
+    }
+    return err;
 }
 
 static int stack_root_sources(struct stack *stack)
@@ -99,7 +139,8 @@ int stack_open(struct stack *stack, const char *const *paths, unsigned count, bo
         if (err)
             return err;
     }
-    return stack_root_sources(stack);
+    int err = leave_out_mounts(stack);
+    return err ? err : stack_root_sources(stack);
 }
 
 int stack_open_plain(struct stack *stack, int root, const char *path, uint8_t tag,
@@ -168,6 +209,7 @@ void stack_close(struct stack *stack)
     for (unsigned i = 0; stack->layers && i < stack->count; i++) {
         own_close(&stack->layers[i].root);
         free(stack->layers[i].path);
+        free(stack->layers[i].real);
     }
     free(stack->layers);
     own_close(&stack->stage);

@@ -26,6 +26,7 @@ struct layer {
     int root;           /* open for reading; owned */
     char *path;         /* as the user gave it; for messages */
     uint8_t fs;         /* index into stack.backings */
+    char *real;         /* where it is, by a path that holds no symlink, once it is set apart */
     const char *record; /* the attribute that owners are recorded in (record.h); NULL: none */
 };
 
@@ -84,6 +85,12 @@ struct stack {
 must_check int stack_open(struct stack *stack, const char *const *paths, unsigned count,
                           bool writable, struct fdcache *fds, unsigned *culprit);
 void stack_close(struct stack *stack);
+
+/* Has a lower layer in a view of its own, where nothing that is mounted in it is seen, as the
+ * kernel's overlayfs has its layers (clone_private_mount()). stack_open() does so where something
+ * is; for what will be mounted it is to be said before anything of the layer is looked at. The
+ * errors are those of fd_without_mounts(). */
+must_check int stack_set_apart(struct stack *stack, unsigned layer);
 
 /* Whether the layers are where they were opened: 0, or -ESTALE when one is not. A store takes a
  * layer out of its place before it deletes what is in it, so what was read before was all there. */

@@ -251,13 +251,36 @@ def test_a_mountpoint_that_would_cover_a_layer_is_refused(place, form, case):
     assert not is_mounted(at)
 
 
-@pytest.mark.parametrize("layer", ["lower", "upper"])
-def test_a_mountpoint_inside_a_layer_is_refused(place, form, layer):
+def test_a_mountpoint_inside_the_upper_is_refused(place, form):
     """Whoever walked into it had the daemon ask itself: with one thread for ever, and nobody could unmount it."""
     outer = place.box.directory("outer")
     at = outer / "inside" / "deep"
     at.mkdir(parents=True)
-    done = plyfs(*(form(lowers=[outer], at=at) if layer == "lower" else form(upper=outer, at=at)))
+    done = plyfs(*form(upper=outer, at=at))
+    assert done.returncode > 0 and "would show itself" in done.stderr, done
+    assert not is_mounted(at)
+
+
+def test_a_mount_does_not_show_itself_in_a_lower_layer(place, form):
+    need_root()
+    at = place.low / "inside" / "deep"
+    at.mkdir(parents=True)
+    place.box.regard(place.low)
+    place.mount(*form(at=at))
+    try:
+        assert os.listdir(at / "inside/deep") == [] and (at / "inside").stat().st_ino != at.stat().st_ino
+        (at / "inside/deep/new").write_text("new")
+        assert (place.upper / "inside/deep/new").read_text() == "new"
+    finally:
+        umount(at)
+
+
+def test_a_mountpoint_inside_a_layer_is_refused_to_who_may_not_leave_mounts_out(guest):
+    at = guest.low / "inside"
+    at.mkdir()
+    os.chown(at, NOBODY.pw_uid, NOBODY.pw_gid)
+    guest.box.regard(guest.low)
+    done = plyfs(*guest.own(at=at), **guest.who)
     assert done.returncode > 0 and "would show itself" in done.stderr, done
     assert not is_mounted(at)
 

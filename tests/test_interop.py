@@ -7,6 +7,7 @@ the kernel left reads the same under plyfs, and both left the same on the disk.
 
 PLYFS_INTEROP_AS=kernel puts the kernel in plyfs's place: the tests of these tests.
 """
+import contextlib
 import errno
 import os
 import pathlib
@@ -17,10 +18,10 @@ import time
 import pytest
 
 import layers_kit as kit
-from harness import (Mounted, Sandbox, assert_same, can_mount_kernel, listing, need, need_fuse,
-                     need_root, need_tool, run, umount)
+from harness import (PLYFS, Mounted, Sandbox, assert_same, can_mount_kernel, listing, need, need_fuse,
+                     need_root, need_tool, refusal, run, umount)
 from test_cli import wait_for
-from worlds import attempt
+from worlds import attempt, fill
 
 OURS = os.environ.get("PLYFS_INTEROP_AS", "plyfs")
 # The two sets of features: all that the kernel's format has, and what every reader understands.
@@ -780,6 +781,58 @@ def test_layers_left_by_fuse_overlayfs_are_read(sandbox, use):
         view = Mounted(sandbox, OURS, [bench.upper] + bench.layers, form="o", options=["ro"])
     with view as mount:
         assert_same(theirs, listing(mount, times="ns", links=False))
+
+
+@contextlib.contextmanager
+def tmpfs_at(*places):
+    with contextlib.ExitStack() as mounted:
+        for place in places:
+            run("mount", "-t", "tmpfs", "tmpfs", place)
+            # A daemon lets go of it a moment after its own mount has gone.
+            mounted.callback(wait_for, lambda at=place: refusal(umount, at) is None, f"{place} is free")
+        yield
+
+
+def test_what_is_mounted_in_a_lower_layer_is_left_out_as_by_the_kernel(sandbox, profile):
+    need_root()
+    told = []
+    for kind in (sandbox.kernel, sandbox.plyfs):
+        lower, upper, work = (sandbox.directory(n) for n in ("lower", "upper", "work"))
+        fill(lower, {"in": {"covered": "c"}, "deep": {"a b": {"covered": "c"}}, "inner": {"x": "x"}})
+        before = listing(lower)
+        with tmpfs_at(lower / "in", lower / "deep/a b"):
+            (lower / "in/mounted").write_text("m")
+            with kind([lower], upper, work, **({"profile": profile} if kind == sandbox.plyfs else {})) as mount:
+                for path in ("in", "deep/a b"):
+                    with open(mount / path / "covered", "a") as file:
+                        file.write("opied up")
+                told.append(listing(mount, times=None))
+                if kind == sandbox.plyfs:
+                    why = run(PLYFS, "explain", "--json", mount / "in/covered").stdout
+                    assert str(lower) in why and '"hidden"' in why
+        sandbox.regard(lower)  # without what was mounted there
+        assert listing(lower)["in/covered"] == before["in/covered"] and len(listing(lower)) == len(before)
+    assert_same(*told)
+
+
+def test_the_upper_may_lie_on_what_is_mounted_in_a_lower_layer(sandbox, profile):
+    """As where all of a system is the layer: mount --lower / --upper of a tmpfs."""
+    need_root()
+    lower = sandbox.directory("lower")
+    fill(lower, {"etc": {"conf": "c"}, "run": {}})
+    with tmpfs_at(lower / "run"):
+        for name in ("upper", "work", "layer"):
+            (lower / "run" / name).mkdir()
+        (lower / "run/layer/more").write_text("more")
+        with sandbox.plyfs([lower / "run/layer", lower], lower / "run/upper", lower / "run/work",
+                           profile=profile) as mount:
+            assert os.listdir(mount / "run") == [] and (mount / "more").read_text() == "more"
+            (mount / "etc/conf").write_text("new")
+            (mount / "run/new").write_text("new")
+        assert (lower / "run/upper/etc/conf").read_text() == (lower / "run/upper/run/new").read_text() == "new"
+    sandbox.guarded.pop(str(lower / "run/layer"))
+    sandbox.regard(lower)
+    assert (lower / "etc/conf").read_text() == "c" and os.listdir(lower / "run") == []
 
 
 def test_the_mount_can_be_a_lower_layer_of_the_kernels_overlayfs(sandbox, profile):

@@ -32,6 +32,19 @@ static void what_no_daemon_serves_has_no_owner(void **state)
     assert_int_equal(mountinfo_fuse_owner(device, &owner), -ENOENT);
 }
 
+static void a_directory_is_crossed_by_what_is_mounted_beneath_it(void **state)
+{
+    (void)state;
+    cleanup_free char *plain = kit_path("d");
+    kit_dir("d");
+    char root[] = "/", proc[] = "/proc/self", front[] = "/pro";
+    char *const directories[] = {root, proc, front, NULL, plain};
+    const bool expected[] = {true, false, false, false, false};
+    bool crossed[5];
+    mountinfo_crossed(directories, 5, crossed);
+    assert_memory_equal(crossed, expected, sizeof(expected));
+}
+
 static void what_is_mounted_nowhere_is_not_private(void **state)
 {
     (void)state;
@@ -67,6 +80,7 @@ int main(void)
         kit_test(a_path_tells_the_device_that_stat_tells),
         kit_test(what_is_not_there_is_in_no_filesystem),
         kit_test(what_no_daemon_serves_has_no_owner),
+        kit_test(a_directory_is_crossed_by_what_is_mounted_beneath_it),
         kit_test(what_is_mounted_nowhere_is_not_private),
         kit_test(a_path_is_told_from_the_root_of_its_filesystem),
     };
