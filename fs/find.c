@@ -444,6 +444,21 @@ int find_attr(struct mount *mount, const struct node_view *view, struct stat *st
     return err;
 }
 
+bool find_birth(struct mount *mount, const struct node_view *view, struct statx_timestamp *birth)
+{
+    struct spot spot;
+    struct statx real = {0};
+    names_read(mount);
+    int err = find_spot(mount, view, &spot);
+    if (!err)
+        err =
+            statx(spot.ref->fd, spot.name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BTIME, &real);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    *birth = real.stx_btime;
+    return !err && (real.stx_mask & STATX_BTIME);
+}
+
 bool find_is_sealed(const struct mount *mount, const struct node_view *view)
 {
     const unsigned open = NODE_UPPER | NODE_ORPHAN | NODE_STUB | NODE_WAY | NODE_ROUTE;

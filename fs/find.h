@@ -65,6 +65,10 @@ must_check int find_metacopy_data(struct mount *mount, const struct node_view *v
 /* What stat(2) is to say of a node. mount.names is not held. */
 must_check int find_attr(struct mount *mount, const struct node_view *view, struct stat *st);
 
+/* When it was made; false where that is not known. mount.names is not held. */
+must_check bool find_birth(struct mount *mount, const struct node_view *view,
+                           struct statx_timestamp *birth);
+
 /* The same of a spot that was found, before names_end(). */
 must_check int find_spot_attr(struct mount *mount, const struct node_view *view,
                               const struct spot *spot, struct stat *st);

@@ -51,22 +51,6 @@ void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 #ifdef HAVE_STATX_OP
-static bool birth_time(struct mount *mount, const struct node_view *view,
-                       struct statx_timestamp *birth)
-{
-    struct spot spot;
-    struct statx real = {0};
-    names_read(mount);
-    int err = find_spot(mount, view, &spot);
-    if (!err)
-        err =
-            statx(spot.ref->fd, spot.name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BTIME, &real);
-    names_end(mount);
-    spot_finish(mount, &spot);
-    *birth = real.stx_btime;
-    return !err && (real.stx_mask & STATX_BTIME);
-}
-
 /* The kernel asks so only when somebody wants the time of birth. */
 void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_file_info *fi)
 {
@@ -84,7 +68,7 @@ void op_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_f
     err = find_attr(mount, &view, &st);
     if (err)
         return reply_error(req, err);
-    bool known = birth_time(mount, &view, &birth);
+    bool known = find_birth(mount, &view, &birth);
     ahead_give(mount, &view, &st);
     reply_statx(req, mount_attr_validity(mount, &view), &st, known ? &birth : NULL);
 }

@@ -189,7 +189,8 @@ static bool add_looked_up(struct page *page, struct listing *listing, uint32_t a
     struct validity valid = told_after(page->mount, &view, before);
     if (ahead_withholds(page->mount, &view, &st))
         valid.attributes = 0;
-    reply_fill_entry(page->mount, valid, view.id, &st, &record);
+    reply_fill_entry(page->mount, valid, view.id, told_edition(page->mount, &view, &st), &st,
+                     &record);
     page->used += add_plus(page, name, &record, (off_t)listed->cookie);
     return true;
 }

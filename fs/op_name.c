@@ -37,7 +37,8 @@ void op_reply_lookup(fuse_req_t req, const struct node_view *parent, const char 
         return reply_negative(req, mount_is_plain(mount, parent) ? 0 : mount->rules.timeout);
     if (node_is(&view, NODE_ROUTE))
         serving_crossed(mount, parent, name, view.tree, view.type);
-    reply_entry(req, told_after(mount, &view, before), view.id, &st);
+    reply_entry(req, told_after(mount, &view, before), view.id, told_edition(mount, &view, &st),
+                &st);
 }
 
 /* What the kernel has by a file handle (open_by_handle_at(2), NFS) and by no name it asks for
@@ -56,7 +57,8 @@ static void reply_itself(fuse_req_t req, uint64_t id, bool above)
         node_forget(mount->nodes, view.id, 1);
         return reply_error(req, err);
     }
-    reply_entry(req, told_after(mount, &view, before), view.id, &st);
+    reply_entry(req, told_after(mount, &view, before), view.id, told_edition(mount, &view, &st),
+                &st);
 }
 
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)

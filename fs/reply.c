@@ -82,21 +82,23 @@ void reply_statx(fuse_req_t req, double seconds, const struct stat *real,
 #endif
 
 void reply_fill_entry(const struct mount *mount, struct validity valid, uint64_t id,
-                      const struct stat *st, struct fuse_entry_param *entry)
+                      uint32_t edition, const struct stat *st, struct fuse_entry_param *entry)
 {
     struct stat room;
     *entry = (struct fuse_entry_param){
         .ino = id,
+        .generation = edition,
         .attr = *as_shown(mount, st, &room),
         .attr_timeout = valid.attributes,
         .entry_timeout = valid.name,
     };
 }
 
-void reply_entry(fuse_req_t req, struct validity valid, uint64_t id, const struct stat *st)
+void reply_entry(fuse_req_t req, struct validity valid, uint64_t id, uint32_t edition,
+                 const struct stat *st)
 {
     struct fuse_entry_param entry;
-    reply_fill_entry(mount_of(req), valid, id, st, &entry);
+    reply_fill_entry(mount_of(req), valid, id, edition, st, &entry);
     fuse_reply_entry(req, &entry);
 }
 
@@ -113,7 +115,7 @@ void reply_create(fuse_req_t req, struct validity valid, uint64_t id, const stru
                   const struct fuse_file_info *fi)
 {
     struct fuse_entry_param entry;
-    reply_fill_entry(mount_of(req), valid, id, st, &entry);
+    reply_fill_entry(mount_of(req), valid, id, 0, st, &entry);
     fuse_reply_create(req, &entry, fi);
 }
 

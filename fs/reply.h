@@ -23,7 +23,9 @@ void reply_attr(fuse_req_t req, double seconds, const struct stat *st);
 void reply_statx(fuse_req_t req, double seconds, const struct stat *st,
                  const struct statx_timestamp *birth);
 #endif
-void reply_entry(fuse_req_t req, struct validity valid, uint64_t id, const struct stat *st);
+/* `edition`: see told.h. */
+void reply_entry(fuse_req_t req, struct validity valid, uint64_t id, uint32_t edition,
+                 const struct stat *st);
 /* "There is no such name", for that many seconds. */
 void reply_negative(fuse_req_t req, double seconds);
 void reply_create(fuse_req_t req, struct validity valid, uint64_t id, const struct stat *st,
@@ -41,6 +43,6 @@ void reply_ioctl(fuse_req_t req, const void *data, size_t size);
 
 /* An entry as a readdirplus record. */
 void reply_fill_entry(const struct mount *mount, struct validity valid, uint64_t id,
-                      const struct stat *st, struct fuse_entry_param *entry);
+                      uint32_t edition, const struct stat *st, struct fuse_entry_param *entry);
 
 #endif

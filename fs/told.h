@@ -24,6 +24,13 @@ must_check unsigned told_so_far(struct mount *mount);
 must_check struct validity told_after(struct mount *mount, const struct node_view *view,
                                       unsigned before);
 
+/* Which of those it is that had the node's number one after the other: of a symbolic link in a
+ * plain tree, else 0. The kernel keeps the target of a link whose number and edition are what they
+ * were, and the host may put another in its place, to which many filesystems give the number that
+ * has just come free. */
+must_check uint32_t told_edition(struct mount *mount, const struct node_view *view,
+                                 const struct stat *st);
+
 /* What a directory shows has changed for the asking thread, and names_change() or names_rise() was
  * said after that: to be said before it is answered. */
 void told_changed(struct mount *mount, uint32_t index);

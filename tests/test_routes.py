@@ -333,6 +333,34 @@ def test_a_file_becomes_a_directory_and_a_link_becomes_a_file(tree):
     assert os.readlink(tree.data / "x") == "elsewhere"
 
 
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_link_that_the_host_replaces_leads_to_its_own_target(sandbox, world):
+    """Also where the filesystem gives the new one the number of the old, as ext4 does at once."""
+    need_tool("mkfs.ext4")
+    need(os.path.exists("/dev/loop-control"), "needs loop devices")
+    disk, image, reused = sandbox.directory("disk"), sandbox.path / "image", 0
+    run("truncate", "-s", "16M", image)
+    run("mkfs.ext4", "-q", "-F", image)
+    run("mount", "-o", "loop", image, disk)
+    try:
+        (disk / "host").mkdir()
+        link = disk / "host" / "link"
+        with Tree(sandbox, world, routes=("disk/host:/data",)) as tree:
+            before = 0
+            for number in range(20):
+                link.symlink_to(f"target {number}")
+                reused += link.lstat().st_ino == before
+                before = link.lstat().st_ino
+                assert os.listdir(tree.data) == ["link"]
+                assert os.readlink(tree.data / "link") == f"target {number}"
+                assert (tree.data / "link").lstat().st_size == len(f"target {number}")
+                time.sleep(0.02)    # what is made within one tick of the clock is of one age
+                link.unlink()
+    finally:
+        umount(disk, lazy=True)
+    assert reused
+
+
 def test_host_and_mount_work_in_one_directory_at_once(tree):
     """Two writers, a thousand names each: nothing is lost, nothing fails that should not."""
     failures = []
