@@ -453,6 +453,25 @@ static int unpack_node(struct unpacking *u, struct place at, const struct tar_en
     return err ? err : dress_mode(at.dir, at.name, mode, entry->mtime);
 }
 
+/* Inside an overlay nobody may make its whiteout, or what was made is not there: then an empty file
+ * with the name that it has in archives hides the same. It may stay beside what comes there later.
+ */
+static int make_whiteout(int dir, const char *name, struct timespec mtime)
+{
+    struct stat st;
+    char white[sizeof(WHITEOUT_PREFIX) + NAME_MAX];
+    bool made = mknodat(dir, name, S_IFCHR, makedev(0, 0)) == 0;
+    if (!made && errno != EPERM)
+        return -errno;
+    if (made && fd_stat(dir, name, &st) == 0)
+        return dress_time(dir, name, mtime);
+    snprintf(white, sizeof(white), WHITEOUT_PREFIX "%s", name);
+    cleanup_fd int file = fd_open_name(dir, white, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (file < 0)
+        return file == -EEXIST ? 0 : file;
+    return dress_mode(file, "", 0644, mtime);
+}
+
 /* Hides what lower layers have there. What this one brings hides it anyway, but for a directory,
  * which has to be opaque. */
 static int unpack_whiteout(struct unpacking *u, struct place at, const struct tar_entry *entry)
@@ -466,9 +485,7 @@ static int unpack_whiteout(struct unpacking *u, struct place at, const struct ta
         return S_ISDIR(st.st_mode) ? mark_opaque(at.dir, at.name) : 0;
     if (err != -ENOENT)
         return err;
-    if (mknodat(at.dir, at.name, S_IFCHR, makedev(0, 0)) < 0)
-        return -errno;
-    return dress_time(at.dir, at.name, entry->mtime);
+    return make_whiteout(at.dir, at.name, entry->mtime);
 }
 
 /* Opens the directory of a hard link's other name, which need not be that of the last entry. */

@@ -12,6 +12,7 @@ import pathlib
 import platform
 import random
 import shutil
+import stat
 import subprocess
 import tarfile
 
@@ -250,6 +251,57 @@ def test_a_directory_of_one_image_that_lies_is_refused(sandbox, store, layout):
     (path / "manifest.json").write_text('{"schemaVersion": 2, "manifests": []}')
     store.refuse("import", path, says="manifest.json")
     store.assert_empty()
+
+
+@pytest.fixture(params=["overlay", "plyfs"])
+def inside(request, sandbox):
+    """A store that lies in an overlay, as in every container: nobody can make a whiteout there."""
+    need_root()
+    low, up, work, at = (sandbox.directory(name) for name in ("low", "up", "work", "at"))
+    if request.param == "overlay":
+        done = run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={low},upperdir={up},workdir={work}", at,
+                   check=False)
+        need(done.returncode == 0, "the kernel has no overlayfs here")
+    else:
+        run(PLYFS, "mount", "--lower", low, "--upper", up, at)
+    with pytest.raises(PermissionError):
+        os.mknod(at / "device", stat.S_IFCHR, os.makedev(0, 0))
+    made = Store(sandbox)
+    made.path = at / "store"
+    yield made
+    umount(at)
+
+
+def test_a_store_in_an_overlay_takes_layers_that_hide_what_lies_below(inside, store, layout):
+    hides = [{"etc/.wh.passwd": b"", "usr/.wh.tool": b"", ".wh.absent": b""},
+             {".wh.usr": b"", "usr": None, "usr/fresh": b"f", ".wh.etc": b"", "etc": b"a file"},
+             {"etc/.wh.passwd": b"", "etc/passwd": None, "etc/passwd/x": b"x", "usr/tool/y": b"y", "usr/.wh.tool": b""},
+             {"usr/.wh.tool": b"", "usr/tool": b"again", "etc/.wh..wh..opq": b"", "etc/only": b"o", "new/.wh.er": b""}]
+    for hiding in hides:
+        layers = [layer_tar(BASE), layer_tar(TOP), layer_tar({**BASE, "usr/more": b"m"}), layer_tar(hiding)]
+        layout.write(layout.manifest(layers))
+        for at in (inside, store):
+            at.add("hiding", layout.path)
+            run(PLYFS, "layer", "verify", "--all", "--root", at.path)
+            at("export", "-o", f"{at.path}.tar", "hiding")
+        assert_same(inside.tree("hiding"), store.tree("hiding"), f"{hiding}: left in an overlay")
+        assert (inside.path.parent / "store.tar").read_bytes() == pathlib.Path(f"{store.path}.tar").read_bytes()
+        for at in (inside, store):
+            at("rm", "hiding")
+
+
+def test_a_deletion_is_committed_in_a_store_that_lies_in_an_overlay(inside, layout):
+    inside.add("base", layout.write(layout.manifest([layer_tar(BASE), layer_tar({"usr/lib/x": b"x"})])))
+    at = inside.sandbox.directory("mnt")
+    run(PLYFS, "mount", "--root", inside.path, "--name", "web", "base", at)
+    (at / "etc/old").unlink()
+    shutil.rmtree(at / "usr")
+    (at / "usr").mkdir()
+    (at / "usr/new").write_text("new")
+    seen = visible(at)
+    run(PLYFS, "commit", "--root", inside.path, "web", "changed")
+    run(PLYFS, "umount", "--root", inside.path, "web")
+    assert_same(inside.tree("changed"), seen, "left the image")
 
 
 def test_layers_of_images_are_stored_once(engine, sandbox, store):
