@@ -349,8 +349,28 @@ static enum platform_fit fit_of(const struct planner *planner,
     return platform_fit(&descriptor->platform, &planner->want);
 }
 
+/* Engines save the index of all platforms with the blobs of those that they have: the others are no
+ * choice. Where none is there, what is missing is told of the one that is meant. */
+static bool is_choice(const struct planner *planner, const struct oci_descriptor *descriptor,
+                      bool any_there)
+{
+    char path[BLOB_PATH_SIZE];
+    return leads_to_image(descriptor) &&
+           (!any_there ||
+            imagefiles_have(planner->files, blob_path(planner, path, descriptor->digest)));
+}
+
+static unsigned count_choices(const struct planner *planner, const struct oci_index *index,
+                              bool any_there)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < index->count; i++)
+        count += is_choice(planner, &index->at[i], any_there);
+    return count;
+}
+
 /* None of the choices is for the platform. */
-static int no_choice(struct planner *planner, const struct oci_index *index)
+static int no_choice(struct planner *planner, const struct oci_index *index, bool any_there)
 {
     char platform[PLATFORM_TEXT_SIZE];
     char *words = planner->plans->words;
@@ -359,7 +379,7 @@ static int no_choice(struct planner *planner, const struct oci_index *index)
              platform_write(&planner->want, platform));
     for (size_t i = 0; i < index->count; i++) {
         size_t used = strlen(words);
-        if (leads_to_image(&index->at[i]))
+        if (is_choice(planner, &index->at[i], any_there))
             snprintf(words + used, room - used, " %s",
                      platform_write(&index->at[i].platform, platform));
     }
@@ -379,18 +399,19 @@ static int plan_best(struct planner *planner, const struct step *step,
                      const struct oci_index *index)
 {
     struct step next = {.name = step->name, .depth = step->depth + 1};
+    const bool any_there = count_choices(planner, index, true) > 0;
+    next.platforms = count_choices(planner, index, any_there);
     for (size_t i = 0; i < index->count; i++) {
-        if (!leads_to_image(&index->at[i]))
-            continue;
-        next.platforms++;
-        if (!next.descriptor || fit_of(planner, &index->at[i]) > fit_of(planner, next.descriptor))
-            next.descriptor = &index->at[i];
+        const struct oci_descriptor *at = &index->at[i];
+        if (is_choice(planner, at, any_there) &&
+            (!next.descriptor || fit_of(planner, at) > fit_of(planner, next.descriptor)))
+            next.descriptor = at;
     }
     if (!next.descriptor)
         return wrong(planner, "index sha256:%s: it holds no image", step->descriptor->digest);
     if (fit_of(planner, next.descriptor) == PLATFORM_WRONG &&
         (planner->insist || next.platforms > 1))
-        return no_choice(planner, index);
+        return no_choice(planner, index, any_there);
     if (next.platforms < step->platforms)
         next.platforms = step->platforms;
     return plan_step(planner, &next);
@@ -454,7 +475,7 @@ static int plan_entries(struct planner *planner, const struct oci_index *index)
             continue;
         if (fit_of(planner, at) == PLATFORM_WRONG &&
             (planner->insist || count_of_name(index, at->name) > 1))
-            return no_choice(planner, index);
+            return no_choice(planner, index, false);
         int err = plan_step(planner, &step);
         if (err)
             return err;

@@ -472,6 +472,23 @@ def test_images_whose_configs_are_large_take_the_memory_of_one(store, layout):
     assert len(store.names()) == 24
 
 
+def test_of_several_platforms_those_that_are_not_there_are_no_choice(store, layout):
+    """Engines save the whole index with the blobs of what was pulled."""
+    mine = layout.manifest([layer_tar({"mine": b"1"})], **for_machine(HERE))
+    other = layout.manifest([layer_tar({"other": b"1"})], ELSEWHERE, **for_machine(ELSEWHERE))
+    third = layout.manifest([layer_tar({"third": b"1"})], "riscv64", **for_machine("riscv64"))
+    layout.write(layout.index([third, mine, other], **named("x:1")))
+    layout.blob_path(mine).unlink()
+    words = store.refuse("import", layout.path, says=f"no image for linux/{HERE}")
+    assert words.count(HERE) == 1 and f"linux/{ELSEWHERE}" in words and "linux/riscv64" in words
+    layout.blob_path(third).unlink()
+    store.add(layout.path)
+    assert store.inspect("x:1")["Platform"] == f"linux/{ELSEWHERE}"
+    store.refuse("import", "--platform", f"linux/{HERE}", layout.path, says=f"only for linux/{ELSEWHERE}")
+    layout.blob_path(other).unlink()
+    store.refuse("import", layout.path, says="it is missing")
+
+
 def test_a_name_goes_to_the_image_that_came_last(store, layout):
     layout.write(layout.manifest([layer_tar({"a": b"1"})]))
     first, = store.add("x", layout.path)
