@@ -230,6 +230,13 @@ int volume_replace(struct store *store, const struct volume_row *row, volume_fil
         log_error("volume %s is in use: it can get new content when it is unmounted", row->name);
         return result;
     }
+    if (result == -EREMOTE) {
+        log_error(
+            "volume %s: its driver alone reaches what it holds; import into it through a mount "
+            "that has it",
+            row->name);
+        return result;
+    }
     result = volumemake_tell(&make, "cannot give new content to volume", row->name, result);
     return result < 0 ? result : 0;
 }

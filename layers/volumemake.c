@@ -60,7 +60,7 @@ static int check_limit(struct volumemake *make, int tree)
     sum += make->beside;
     if ((uint64_t)sum <= make->limit)
         return 0;
-    log_error("with its first content it has %lld bytes, and may hold %llu: %s", (long long)sum,
+    log_error("with this content it has %lld bytes, and may hold %llu: %s", (long long)sum,
               (unsigned long long)make->limit, strerror(ENOSPC));
     make->told = true;
     return -ENOSPC;

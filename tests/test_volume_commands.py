@@ -527,6 +527,16 @@ def test_an_import_over_content_needs_force_and_replaces_all_of_it(volumes):
     assert volumes.staged() == []
 
 
+def test_an_import_says_why_it_cannot_reach_or_fill_a_volume(volumes):
+    volumes.create("-o", "type=tmpfs", "passing")
+    done = volumes.feed(archive(("new", "new")), "passing", check=False)
+    assert done.returncode == 1 and b"its driver alone reaches what it holds" in done.stderr
+    volumes.create("-o", "size=4k", "small")
+    done = volumes.feed(archive(("new", "n" * 9000)), "small", check=False)
+    assert done.returncode == 1 and b"with this content it has" in done.stderr and b"may hold 4096" in done.stderr
+    assert os.listdir(volumes.data("small")) == [] and volumes.staged() == []
+
+
 def test_the_root_is_as_the_archive_says_or_as_it_was(volumes):
     volumes.create("data")
     os.chmod(volumes.data("data"), 0o1777)
