@@ -91,13 +91,21 @@ static const char *take_number(const char *at, int64_t *number)
     return at == begin ? NULL : at;
 }
 
+/* Which the 31st of April is not: timegm(3) would make it another day. */
+static bool is_a_day(const struct tm *parts)
+{
+    struct tm day = {.tm_year = parts->tm_year, .tm_mon = parts->tm_mon, .tm_mday = parts->tm_mday};
+    (void)timegm(&day);
+    return day.tm_mday == parts->tm_mday;
+}
+
 static bool take_calendar(const char *word, int64_t *seconds)
 {
     static const char *const FORMS[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"};
     for (size_t i = 0; i < sizeof(FORMS) / sizeof(FORMS[0]); i++) {
         struct tm parts = {0};
         const char *end = strptime(word, FORMS[i], &parts);
-        if (end && *end == 0) {
+        if (end && *end == 0 && is_a_day(&parts)) {
             *seconds = timegm(&parts);
             return true;
         }
@@ -120,8 +128,8 @@ int eventword_moment(const char *word, int64_t now, int64_t *moment)
         *moment = end ? in_nanoseconds(number) : 0;
         return end && *end == 0 ? 0 : -EINVAL;
     }
-    if (end && unit_of(end[0]) && end[1] == 0 && number < INT32_MAX / 1000) {
-        *moment = now - number * unit_of(end[0]) * MOMENT_SECOND;
+    if (end && unit_of(end[0]) && end[1] == 0) {
+        *moment = now - in_nanoseconds(number * unit_of(end[0]));
         return 0;
     }
     if (!take_calendar(word, &number))

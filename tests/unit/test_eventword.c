@@ -21,6 +21,10 @@ static void moments_are_read(void **state)
         {"2h", 1700000000 - 7200},
         {"3d", 1700000000 - 3 * 86400},
         {"0s", 1700000000},
+        {"9999999s", 1700000000 - 9999999},
+        {"999999d", 1700000000 - INT64_MAX / MOMENT_SECOND},
+        {"9999999999d", 1700000000 - INT64_MAX / MOMENT_SECOND},
+        {"2024-02-29", 1709164800},
         {"@1600000000", 1600000000},
         {"2023-11-14T22:13:20Z", 1700000000},
         {"2023-11-14T22:13:20", 1700000000},
@@ -38,9 +42,24 @@ static void moments_are_read(void **state)
 static void what_is_no_moment_is_refused(void **state)
 {
     (void)state;
-    static const char *const WORDS[] = {
-        "",     "10",           "m",   "10x", "-5m",           "10 m",       "10mm",        "@",
-        "@12x", "99999999999s", "@-1", "now", "2023-11-14T22", "2023-13-01", "2023-11-14 x"};
+    static const char *const WORDS[] = {"",
+                                        "10",
+                                        "m",
+                                        "10x",
+                                        "-5m",
+                                        "10 m",
+                                        "10mm",
+                                        "@",
+                                        "@12x",
+                                        "99999999999s",
+                                        "@-1",
+                                        "now",
+                                        "2023-11-14T22",
+                                        "2023-13-01",
+                                        "2023-11-14 x",
+                                        "2023-02-29",
+                                        "2023-04-31T12:00:00",
+                                        "2023-02-00"};
     for (size_t i = 0; i < sizeof(WORDS) / sizeof(WORDS[0]); i++) {
         int64_t moment;
         assert_int_equal(eventword_moment(WORDS[i], NOW, &moment), -EINVAL);
