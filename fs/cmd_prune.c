@@ -89,12 +89,12 @@ static bool is_prunable(const struct store *store, enum store_fault fault)
 
 static uint64_t bytes_of_fault(const struct store *store, enum store_fault fault, const char *id)
 {
-    uint64_t bytes = 0, names = 0;
+    struct usage usage = {0};
     int place = place_of_fault(store, fault);
     cleanup_fd int dir = place < 0 ? -1 : fd_open_name(place, id, O_RDONLY | O_DIRECTORY, 0);
-    if (dir >= 0 && usage_of(dir, &bytes, &names) != 0)
-        bytes = 0; /* it is measured for people alone */
-    return bytes;
+    if (dir >= 0 && usage_of(dir, &usage) != 0)
+        return 0; /* it is measured for people alone */
+    return usage.bytes;
 }
 
 static bool count_fault(void *context, enum store_fault fault, const char *id)

@@ -29,12 +29,14 @@ static json_t *image_of(struct store *store, const struct mount_row *row)
 
 static int upper_size(const struct store *store, const struct mount_row *row, uint64_t *bytes)
 {
-    uint64_t names;
     cleanup_fd int dir = fd_open_name(store->mounts, row->id, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0)
         return dir;
     cleanup_fd int upper = fd_open_name(dir, "upper", O_RDONLY | O_DIRECTORY, 0);
-    return upper < 0 ? upper : usage_of(upper, bytes, &names);
+    struct usage usage = {0};
+    int err = upper < 0 ? upper : usage_of(upper, &usage);
+    *bytes = usage.held;
+    return err;
 }
 
 json_t *describe_mount(struct store *store, const struct mount_row *row, int *err)

@@ -23,17 +23,18 @@ enum { PATHS = 100 };
 /* ---- layers ---- */
 
 /* A directory that is walked; one that cannot be is told and has no numbers. */
-static json_t *directory_json(json_t *number, const char *path)
+static json_t *directory_json(json_t *number, const char *path, bool upper)
 {
-    uint64_t bytes = 0, names = 0;
+    struct usage usage = {0};
     cleanup_fd int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int err = dir < 0 ? -errno : usage_of(dir, &bytes, &names);
+    int err = dir < 0 ? -errno : usage_of(dir, &usage);
     if (err)
         log_warning("cannot look at how large %s is: %s", path, strerror(-err));
     return json_pack("{s:o, s:n, s:n, s:o, s:n, s:o, s:o}", "Layer", number, "Name", "Id", "Path",
                      report_text(path), "Source", "Size",
-                     err ? json_null() : json_integer((json_int_t)bytes), "Files",
-                     err ? json_null() : json_integer((json_int_t)names));
+                     err ? json_null()
+                         : json_integer((json_int_t)(upper ? usage.held : usage.bytes)),
+                     "Files", err ? json_null() : json_integer((json_int_t)usage.names));
 }
 
 static json_t *layer_json(struct store *store, unsigned number, const char *id)
@@ -62,7 +63,7 @@ static int add_lowers(struct store *store, const struct mount_row *row, json_t *
     }
     for (unsigned i = 0; i < row->lower_count && !err; i++) {
         json_t *number = json_integer(row->lower_count - i);
-        if (json_array_append_new(list, directory_json(number, row->lowers[i])) != 0)
+        if (json_array_append_new(list, directory_json(number, row->lowers[i], false)) != 0)
             err = -ENOMEM;
     }
     return err;
@@ -74,7 +75,7 @@ static json_t *layers_json(struct store *store, const struct mount_row *row, con
     json_t *list = json_array();
     const char *upper = json_string_value(json_object_get(mount, "UpperDir"));
     if (upper)
-        json_array_append_new(list, directory_json(json_string("upper"), upper));
+        json_array_append_new(list, directory_json(json_string("upper"), upper, true));
     *err = list ? add_lowers(store, row, list) : -ENOMEM;
     return list;
 }

@@ -9,30 +9,39 @@
 
 #include <string.h>
 
-static int add(struct linkset *links, const struct walk_step *step, uint64_t *bytes,
-               uint64_t *names)
+static uint64_t held_by(const struct stat *st)
+{
+    const uint64_t size = (uint64_t)st->st_size, blocks = (uint64_t)st->st_blocks * 512;
+    return size < blocks ? size : blocks;
+}
+
+static int add(struct linkset *links, const struct walk_step *step, struct usage *usage)
 {
     const char *first = NULL;
     if (step->leaving || strcmp(step->path, ".") == 0)
         return 0;
-    ++*names;
-    int err = S_ISREG(step->st.st_mode) ? linkset_first(links, &step->st, step->path, &first) : 0;
-    if (!err && !first && S_ISREG(step->st.st_mode))
-        *bytes += (uint64_t)step->st.st_size;
-    return err;
+    usage->names++;
+    if (!S_ISREG(step->st.st_mode))
+        return 0;
+    int err = linkset_first(links, &step->st, step->path, &first);
+    if (err || first)
+        return err;
+    usage->bytes += (uint64_t)step->st.st_size;
+    usage->held += held_by(&step->st);
+    return 0;
 }
 
-int usage_of(int dir, uint64_t *bytes, uint64_t *names)
+int usage_of(int dir, struct usage *usage)
 {
     int err = 0;
     struct walk_step step;
-    *bytes = *names = 0;
+    *usage = (struct usage){0};
     cleanup_treewalk struct treewalk *walk = treewalk_open(dir, &err);
     cleanup_linkset struct linkset *links = linkset_create();
     if (!walk || !links)
         return walk ? -ENOMEM : err;
     int more;
     while ((more = treewalk_next(walk, &step)) > 0 && !err)
-        err = add(links, &step, bytes, names);
+        err = add(links, &step, usage);
     return err ? err : more;
 }

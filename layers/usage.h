@@ -9,7 +9,14 @@
 
 #include <stdint.h>
 
-/* Bytes of the content of regular files beneath `dir`, hard links once, and the number of names. */
-must_check int usage_of(int dir, uint64_t *bytes, uint64_t *names);
+struct usage {
+    uint64_t bytes; /* of the content of regular files, hard links once */
+    uint64_t
+        held; /* of them, those that are there: not holes, nor data that a metacopy left below */
+    uint64_t names;
+};
+
+/* What lies beneath `dir`. */
+must_check int usage_of(int dir, struct usage *usage);
 
 #endif

@@ -288,10 +288,12 @@ int volume_find(struct store *store, const char *name, bool quietly, struct volu
 void volume_usage(const struct store *store, const struct volume_row *row, uint64_t *bytes,
                   uint64_t *names)
 {
-    *bytes = *names = 0;
+    struct usage usage = {0};
     cleanup_fd int dir = volumeplace_open(store, row);
-    if (dir >= 0 && usage_of(dir, bytes, names) != 0)
-        *bytes = *names = 0;
+    if (dir >= 0 && usage_of(dir, &usage) != 0)
+        usage = (struct usage){0};
+    *bytes = usage.bytes;
+    *names = usage.names;
 }
 
 /* ---- removing ---- */

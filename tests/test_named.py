@@ -256,6 +256,22 @@ def test_the_size_is_that_of_the_upper(store, layers):
     assert store.listed("-a")[0]["Size"] == 100_000
 
 
+def test_the_size_of_the_upper_is_what_it_holds(store, layers):
+    """Neither holes nor what a copy of metadata alone leaves in the layers."""
+    (layers[0] / "large").write_bytes(b"x" * 500_000)
+    store.sandbox.regard(layers[0])
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    os.chmod(at / "large", 0o600)
+    with open(at / "sparse", "wb") as file:
+        file.truncate(10_000_000)
+    (at / "new").write_bytes(b"y" * 70)
+    store.plyfs("umount", "web")
+    assert store.listed("-a")[0]["Size"] == 70
+    layers_told = json.loads(store.plyfs("report", "--json", "web").stdout)["Layers"]
+    assert layers_told[0]["Size"] == 70 and max(layer["Size"] for layer in layers_told) >= 500_000
+
+
 # ---- diff ---------------------------------------------------------------------------------------
 
 def test_diff_tells_added_changed_and_deleted(store, layers):
