@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 #include <wchar.h>
 #include <wctype.h>
 
@@ -85,6 +86,14 @@ static unsigned columns_of(const char *text, size_t *length)
     int columns = *length ? wcwidth(character) : 1;
     *length += *length == 0;
     return columns < 0 ? 1 : (unsigned)columns;
+}
+
+void cell_write_raw(FILE *out, const char *text)
+{
+    if (isatty(fileno(out)))
+        cell_write(out, text);
+    else
+        fputs(text, out);
 }
 
 unsigned cell_width(const char *text)

@@ -12,6 +12,9 @@
 /* Writes `text` with everything that is no printable UTF-8 as \n, \t, \xNN (a byte) or \u{NNNN}. */
 void cell_write(FILE *out, const char *text);
 
+/* Writes `text` as it is, for programs; and as cell_write() does where `out` is a terminal. */
+void cell_write_raw(FILE *out, const char *text);
+
 /* How many columns a terminal takes for `text`, which cell_write() wrote. */
 unsigned cell_width(const char *text);
 

@@ -6,6 +6,7 @@
 
 #include "arguments.h"
 #include "borrowed.h"
+#include "cell.h"
 #include "changes.h"
 #include "log.h"
 #include "named.h"
@@ -91,11 +92,15 @@ static json_t *row_of(const struct line *line)
     return row;
 }
 
-/* Without --format the lines are those of the field: kind, blank, path as bytes. */
+/* Without --format the lines are those of the field: kind, blank, path as bytes. A program in a
+ * mount may have chosen these so that a terminal obeys them: there they are written out. */
 static int print_lines(const struct lines *lines)
 {
-    for (size_t i = 0; i < lines->count; i++)
-        printf("%c /%s\n", lines->at[i].kind, lines->at[i].path);
+    for (size_t i = 0; i < lines->count; i++) {
+        printf("%c /", lines->at[i].kind);
+        cell_write_raw(stdout, lines->at[i].path);
+        putchar('\n');
+    }
     return fflush(stdout) == 0 ? 0 : -errno;
 }
 

@@ -5,6 +5,7 @@
 #include "command.h"
 
 #include "arguments.h"
+#include "cell.h"
 #include "faults.h"
 #include "leavings.h"
 #include "log.h"
@@ -70,10 +71,11 @@ static int take_difference(void *context, const struct entry_digest *was,
                            const struct entry_digest *is)
 {
     const char *layer = context;
-    printf("%s layer: %s %s\n", layer, was ? was->path : is->path,
-           !is    ? "is gone"
-           : !was ? "was added behind the store's back"
-                  : "was changed behind the store's back");
+    printf("%s layer: ", layer);
+    cell_write(stdout, was ? was->path : is->path);
+    printf(" %s\n", !is    ? "is gone"
+                    : !was ? "was added behind the store's back"
+                           : "was changed behind the store's back");
     return 1;
 }
 

@@ -6,6 +6,7 @@
 #include "command.h"
 
 #include "arguments.h"
+#include "cell.h"
 #include "entries.h"
 #include "layerword.h"
 #include "log.h"
@@ -78,8 +79,11 @@ static bool went_with_parent(const struct comparison *comparison, const char *pa
 static int tell(struct comparison *comparison, char kind, const char *path)
 {
     const char *shown = strcmp(path, ".") == 0 ? "" : path;
-    if (!comparison->rows)
-        return printf("%c /%s\n", kind, shown) < 0 ? -EIO : 0;
+    if (!comparison->rows) {
+        printf("%c /", kind);
+        cell_write_raw(stdout, shown);
+        return putchar('\n') == EOF ? -EIO : 0;
+    }
     cleanup_free char *whole = NULL;
     if (asprintf(&whole, "/%s", shown) < 0)
         return whole = NULL, -ENOMEM;

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pty
 import pwd
 import random
 import shutil
@@ -517,6 +518,29 @@ def test_what_cannot_be_written_to_stdout_is_told_once_and_a_failure(store, laye
         done = subprocess.run([store.program, *argv], env={**os.environ, "PLYFS_ROOT": str(store.path)}, check=False,
                               stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 1 and done.stderr.count("could not be written to stdout") == 1, done
+
+
+def on_a_terminal(store, *argv):
+    leader, follower = pty.openpty()
+    with os.fdopen(leader, "rb") as terminal:
+        done = subprocess.run([store.program, *argv], env={**os.environ, "PLYFS_ROOT": str(store.path)}, check=False,
+                              stdin=subprocess.DEVNULL, stdout=follower, timeout=60)
+        os.close(follower)
+        assert done.returncode == 0
+        return os.read(terminal.fileno(), 65536).decode()
+
+
+def test_a_name_that_was_made_in_a_mount_moves_no_cursor(store, layers):
+    """To a program the bytes of a path are told as they are."""
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    (at / "\x1b]0;title\x07").write_text("new")
+    assert on_a_terminal(store, "diff", "web") == "A /\\x1b]0;title\\x07\r\n"
+    assert store.diff("web") == ["A /\x1b]0;title\x07"]
+    old, new = (store.plyfs("layer", "import", layer).stdout.strip() for layer in (layers[1], at))
+    assert "A /\\x1b]0;title\\x07\r\n" in on_a_terminal(store, "layer", "diff", old, new)
+    assert "A /\x1b]0;title\x07" in store.plyfs("layer", "diff", old, new).stdout.splitlines()
+    store.plyfs("umount", "web")
 
 
 def with_closed(store, number, *argv):
