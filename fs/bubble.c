@@ -195,6 +195,14 @@ static int add_places(struct bubble *bubble, const struct bubble_wish *wish)
 
 /* ---- the whole ---- */
 
+static int add_report(struct bubble *bubble, int report)
+{
+    char number[12];
+    snprintf(number, sizeof(number), "%d", report);
+    return report > 0 ? add_all(bubble, (const char *const[]){"--json-status-fd", number, NULL})
+                      : 0;
+}
+
 static int add_user(struct bubble *bubble, const struct bubble_wish *wish)
 {
     if (!wish->map_user)
@@ -227,6 +235,8 @@ static int make(const struct bubble_wish *wish, struct bubble *bubble)
     const char *directory = wish->config ? wish->config->working_dir : "";
     int err = add_all(bubble, (const char *const[]){"bwrap", "--die-with-parent", "--unshare-pid",
                                                     "--unshare-ipc", NULL});
+    if (!err)
+        err = add_report(bubble, wish->report);
     if (!err)
         err = add_user(bubble, wish);
     if (!err)

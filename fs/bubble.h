@@ -33,6 +33,7 @@ struct bubble_wish {
     unsigned count;
     struct bubble_user user;
     bool map_user; /* we are root of a user namespace, and the user is to be seen as theirs */
+    int report;    /* bubblewrap's descriptor for what becomes of the program; 0: none */
 };
 
 /* Ends with NULL; owned, and each string of it. */

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -263,9 +264,11 @@ static void meet_signals(const sigset_t *before)
 }
 
 static void run_child(const struct run *run, const struct bubble *bubble,
-                      const struct bubble_user *user)
+                      const struct bubble_wish *wish)
 {
-    int err = become(run, user);
+    int err = become(run, &wish->user);
+    if (!err && fcntl(wish->report, F_SETFD, 0) < 0)
+        err = -errno;
     if (!err) {
         execvp("bwrap", bubble->argv);
         err = -errno;
@@ -276,21 +279,31 @@ static void run_child(const struct run *run, const struct bubble *bubble,
     _exit(127);
 }
 
+/* bubblewrap, which has told why a program could not be started, ends with 1 then, as many a
+ * program does; but the report tells of an end only where there was a beginning. */
+static bool was_run(int report)
+{
+    char text[1024];
+    ssize_t length = pread(report, text, sizeof(text) - 1, 0);
+    text[length > 0 ? length : 0] = 0;
+    return strstr(text, "\"exit-code\"") != NULL;
+}
+
 static int run_bubble(const struct run *run, const struct bubble *bubble,
-                      const struct bubble_user *user)
+                      const struct bubble_wish *wish)
 {
     sigset_t before;
     outlive_signals(&before);
     pid_t child = fork();
     if (child == 0) {
         meet_signals(&before);
-        run_child(run, bubble, user);
+        run_child(run, bubble, wish);
     }
     program = child;
     sigprocmask(SIG_SETMASK, &before, NULL);
     int status = child < 0 ? 125 : wait_for(child);
     program = 0;
-    return status;
+    return status < 128 && !was_run(wish->report) ? 125 : status;
 }
 
 /* The words behind the first one; a "--" may stand between, so that it reads well. */
@@ -317,13 +330,19 @@ static int run_program(const struct run *run)
     }
     wish.root = root;
     wish.words = said(&wishes->words, &wish.count);
-    int err = bubble_find_user(root, run->configured ? run->config.user : "", &wish.user);
+    cleanup_fd int report = memfd_create("report", MFD_CLOEXEC);
+    wish.report = report;
+    int err = report < 0 ? -errno : 0;
+    if (err)
+        log_error("cannot have it told what becomes of the program: %s", strerror(-err));
+    if (!err)
+        err = bubble_find_user(root, run->configured ? run->config.user : "", &wish.user);
     wish.map_user = run->user_namespace && wish.user.uid != 0;
     if (!err)
         err = bubble_make(&wish, &bubble);
     own_close(&root);
     root = -1;
-    return err ? 125 : run_bubble(run, &bubble, &wish.user);
+    return err ? 125 : run_bubble(run, &bubble, &wish);
 }
 
 /* ---- the whole ---- */

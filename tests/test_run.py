@@ -161,6 +161,15 @@ def test_what_is_wrong_is_named_with_status_125(place):
     assert [mount["Name"] for mount in place.mounts()] == ["web"]
 
 
+def test_a_program_that_cannot_be_started_was_not_run(place):
+    """Its own status may be 1, and that of a program of which another runs may be 127."""
+    for words in (["nothing"], ["/etc"]):
+        done = place("run", "web", "--", *words, check=False)
+        assert done.returncode == 125 and words[0] in done.stderr, done
+    for status in (1, 125, 127):
+        assert place("run", "web", "--", "sh", "-c", f"exit {status}", check=False).returncode == status
+
+
 def test_an_image_whose_proc_leads_out_is_not_run(sandbox):
     need_root()
     place = Place(sandbox)
