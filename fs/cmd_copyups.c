@@ -16,12 +16,12 @@
 #include <string.h>
 
 static const struct column EVENTS[] = {
-    {"Time", "WHEN", COLUMN_TIME},    {"Event", NULL, COLUMN_TEXT}, /* of --all it has a title */
-    {"Cause", "CAUSE", COLUMN_TEXT},  {"Caller", "CALLER", COLUMN_TEXT},
+    {"Time", "WHEN", COLUMN_TIME},    {"Event", NULL, COLUMN_WORD}, /* of --all it has a title */
+    {"Cause", "CAUSE", COLUMN_WORD},  {"Caller", "CALLER", COLUMN_TEXT},
     {"Layer", "LAYER", COLUMN_COUNT}, {"Size", "SIZE", COLUMN_SIZE},
-    {"Moved", "MOVED", COLUMN_SIZE},  {"Means", "MEANS", COLUMN_TEXT},
+    {"Moved", "MOVED", COLUMN_SIZE},  {"Means", "MEANS", COLUMN_WORD},
     {"Took", "TOOK", COLUMN_TEXT},    {"Path", "PATH", COLUMN_TEXT},
-    {"Type", NULL, COLUMN_TEXT},      {"Pid", NULL, COLUMN_COUNT},
+    {"Type", NULL, COLUMN_WORD},      {"Pid", NULL, COLUMN_COUNT},
     {"Command", NULL, COLUMN_TEXT},   {"Uid", NULL, COLUMN_COUNT},
     {"Duration", NULL, COLUMN_COUNT},
 };
@@ -218,6 +218,7 @@ static int print(const struct wishes *wishes, json_t *rows)
         static const char *const TITLES[] = {NULL, "PATH", "PROCESS", "CAUSE", "LAYER"};
         memcpy(sums, SUMS, sizeof(sums));
         sums[0].field = BY_FIELDS[wishes->by];
+        sums[0].kind = wishes->by == BY_CAUSE ? COLUMN_WORD : COLUMN_TEXT;
         sums[0].title = TITLES[wishes->by];
         report.columns = sums;
         report.count = SUM_COLUMNS;

@@ -15,7 +15,7 @@
 #include <string.h>
 
 static const struct column COLUMNS[] = {
-    {"Kind", "KIND", COLUMN_TEXT},
+    {"Kind", "KIND", COLUMN_WORD},
     {"Path", "PATH", COLUMN_TEXT},
 };
 

@@ -18,7 +18,7 @@
 #include <string.h>
 
 static const struct column COLUMNS[] = {
-    {"Number", "NUMBER", COLUMN_COUNT}, {"Rule", "RULE", COLUMN_TEXT},
+    {"Number", "NUMBER", COLUMN_COUNT}, {"Rule", "RULE", COLUMN_WORD},
     {"Glob", "GLOB", COLUMN_TEXT},      {"Size", "SIZE", COLUMN_SIZE},
     {"Moved", "MOVED", COLUMN_SIZE},
 };

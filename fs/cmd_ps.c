@@ -13,7 +13,7 @@ static const struct column COLUMNS[] = {
     {"Id", "ID", COLUMN_ID},
     {"Name", "NAME", COLUMN_TEXT},
     {"Image", "IMAGE", COLUMN_TEXT},
-    {"State", "STATE", COLUMN_TEXT},
+    {"State", "STATE", COLUMN_WORD},
     {"Mountpoint", "MOUNTPOINT", COLUMN_TEXT},
     {"MountedAt", "SINCE", COLUMN_TIME},
     {"CreatedAt", NULL, COLUMN_TIME},

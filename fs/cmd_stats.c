@@ -49,7 +49,7 @@ static const struct column MOUNTS[] = {
 };
 
 static const struct column OPERATIONS[] = {
-    {"Operation", "OPERATION", COLUMN_TEXT},
+    {"Operation", "OPERATION", COLUMN_WORD},
     {"Rate", "PER SECOND", COLUMN_COUNT},
     {"Requests", "REQUESTS", COLUMN_COUNT},
     {"Errors", "ERRORS", COLUMN_COUNT},

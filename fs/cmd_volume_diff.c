@@ -15,8 +15,8 @@
 #include <string.h>
 
 static const struct column COLUMNS[] = {
-    {"Kind", "KIND", COLUMN_TEXT},
-    {"By", "BY", COLUMN_TEXT},
+    {"Kind", "KIND", COLUMN_WORD},
+    {"By", "BY", COLUMN_WORD},
     {"Path", "PATH", COLUMN_TEXT},
 };
 

@@ -362,7 +362,8 @@ static bool value_passes(enum column_kind kind, const json_t *value, const char 
         }
         return false;
     }
-    if (json_is_string(value))
+    /* "mounted" is a part of "unmounted", and "link" of "unlink". */
+    if (kind != COLUMN_WORD && json_is_string(value))
         return strstr(json_string_value(value), wanted) != NULL;
     return value_is(value, wanted);
 }

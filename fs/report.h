@@ -17,7 +17,8 @@
 #include <sys/types.h>
 
 enum column_kind {
-    COLUMN_TEXT,
+    COLUMN_TEXT, /* a filter's value may be a part of it */
+    COLUMN_WORD, /* one of a few words: a filter's value is the whole of it */
     COLUMN_ID,   /* 64 hex digits, shown as 12 unless --no-trunc */
     COLUMN_SIZE, /* bytes, shown in decimal units: 36B, 1.2kB, 3.45MB */
     COLUMN_TIME, /* RFC 3339 in JSON, shown as how long ago */

@@ -273,6 +273,21 @@ def test_the_size_of_the_upper_is_what_it_holds(store, layers):
     assert layers_told[0]["Size"] == 70 and max(layer["Size"] for layer in layers_told) >= 500_000
 
 
+def test_a_filter_by_a_word_means_all_of_it(store, layers):
+    """Who unmounts what is mounted is not to be told of what is unmounted."""
+    for name in ("one", "two"):
+        store.plyfs("create", "--name", name, *lowers(layers))
+        at = store.mount(name, store.sandbox.directory(name))
+    store.plyfs("umount", "one")
+    assert [mount["Name"] for mount in store.listed("-a", "-f", "state=mounted")] == ["two"]
+    assert [mount["Name"] for mount in store.listed("-a", "-f", "state=unmounted")] == ["one"]
+    assert [mount["Name"] for mount in store.listed("-a", "-f", "name=w")] == ["two"], "of a name a part is enough"
+    os.link(at / "etc/b", at / "etc/link")
+    os.unlink(at / "etc/a")
+    told = store.plyfs("copyups", "--all", "--json", "-f", "cause=link", "two").stdout.splitlines()
+    assert {json.loads(line)["Path"] for line in told} == {"/etc", "/etc/b"}
+
+
 # ---- diff ---------------------------------------------------------------------------------------
 
 def test_diff_tells_added_changed_and_deleted(store, layers):
