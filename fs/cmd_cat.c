@@ -6,7 +6,10 @@
 
 #include "arguments.h"
 #include "fd.h"
+#include "log.h"
 #include "look.h"
+
+#include <string.h>
 
 struct wishes {
     const char *root;
@@ -36,10 +39,11 @@ static const struct syntax SYNTAX = {
     .example = "plyfs cat --under web /etc/nginx/nginx.conf",
 };
 
+/* That it cannot be written is no fault of what is looked at: *context takes that. */
 static int copy_out(void *context, const struct look *look)
 {
     enum { PIECE = 1 << 18 };
-    (void)context;
+    int *unwritten = context;
     cleanup_fd int fd = look_read(look);
     if (fd < 0)
         return fd;
@@ -50,9 +54,9 @@ static int copy_out(void *context, const struct look *look)
         ssize_t got = fd_read(fd, piece, PIECE);
         if (got <= 0)
             return (int)got;
-        int err = fd_write_all(STDOUT_FILENO, piece, (size_t)got);
-        if (err)
-            return err;
+        *unwritten = fd_write_all(STDOUT_FILENO, piece, (size_t)got);
+        if (*unwritten)
+            return 0;
     }
 }
 
@@ -60,17 +64,20 @@ static int run_cat(int argc, char **argv)
 {
     struct wishes wishes = {0};
     int err = arguments_parse(&SYNTAX, argc, argv, &wishes);
+    int unwritten = 0;
     bool failed = err < 0;
-    for (unsigned i = 1; !err && i < wishes.words.count; i++) {
+    for (unsigned i = 1; !err && !unwritten && i < wishes.words.count; i++) {
         const struct look_wish wish = {.root = wishes.root,
                                        .mount = wishes.words.at[0],
                                        .path = wishes.words.at[i],
                                        .under = wishes.under,
                                        .follow = true};
-        failed |= look_at(&wish, copy_out, NULL) != 0;
+        failed |= look_at(&wish, copy_out, &unwritten) != 0;
     }
+    if (unwritten)
+        log_error("cat: cannot write to stdout: %s", strerror(-unwritten));
     arguments_finish(&SYNTAX, &wishes);
-    return failed ? 1 : 0;
+    return failed || unwritten ? 1 : 0;
 }
 
 const struct command command_cat = {

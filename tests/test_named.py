@@ -535,6 +535,14 @@ def test_what_cannot_be_written_to_stdout_is_told_once_and_a_failure(store, laye
     assert done.returncode == 1 and done.stderr.count("could not be written to stdout") == 1, done
 
 
+def test_that_stdout_is_full_is_not_told_of_the_file(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([store.program, "cat", "web", "/etc/a", "/etc/b"], check=False, stdout=full, text=True,
+                              env={**os.environ, "PLYFS_ROOT": str(store.path)}, stderr=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "plyfs: cat: cannot write to stdout: No space left on device\n")
+
+
 def on_a_terminal(store, *argv):
     leader, follower = pty.openpty()
     with os.fdopen(leader, "rb") as terminal:
