@@ -11,8 +11,7 @@
 
 struct usage {
     uint64_t bytes; /* of the content of regular files, hard links once */
-    uint64_t
-        held; /* of them, those that are there: not holes, nor data that a metacopy left below */
+    uint64_t held;  /* of these, what is there: no hole, and nothing that a metacopy left below */
     uint64_t names;
 };
 
