@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -174,11 +175,23 @@ static int wait_for(pid_t child)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* In a child, when its user will not change any more: what it does is for `parent` alone, and ends
+ * with it. */
+static int die_with(pid_t parent)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return -errno;
+    return getppid() == parent ? 0 : -ESRCH;
+}
+
 /* Runs this program again. */
 static int call_self(const char *const *words)
 {
+    const pid_t self = getpid();
     pid_t child = fork();
     if (child == 0) {
+        if (die_with(self) != 0)
+            _exit(127);
         execv("/proc/self/exe", (char *const *)(uintptr_t)words);
         _exit(127);
     }
@@ -263,10 +276,13 @@ static void meet_signals(const sigset_t *before)
     sigprocmask(SIG_SETMASK, before, NULL);
 }
 
+/* bubblewrap ends with its parent too, but asks for that only when it has begun. */
 static void run_child(const struct run *run, const struct bubble *bubble,
-                      const struct bubble_wish *wish)
+                      const struct bubble_wish *wish, pid_t parent)
 {
     int err = become(run, &wish->user);
+    if (!err)
+        err = die_with(parent);
     if (!err && fcntl(wish->report, F_SETFD, 0) < 0)
         err = -errno;
     if (!err) {
@@ -294,10 +310,11 @@ static int run_bubble(const struct run *run, const struct bubble *bubble,
 {
     sigset_t before;
     outlive_signals(&before);
+    const pid_t self = getpid();
     pid_t child = fork();
     if (child == 0) {
         meet_signals(&before);
-        run_child(run, bubble, wish);
+        run_child(run, bubble, wish, self);
     }
     program = child;
     sigprocmask(SIG_SETMASK, &before, NULL);

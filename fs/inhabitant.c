@@ -19,11 +19,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-/* What tells those who do not count: this process, and whoever runs the same program and serves
- * FUSE too, or is the parent, which ends as soon as the mount is there. */
+/* What tells those who do not count: this process, and whoever runs a program of the same name and
+ * serves FUSE too, or is the parent, which ends as soon as the mount is there. The name, because
+ * another daemon's may have been replaced since by a newer one. */
 struct census {
     char space[64]; /* "mnt:[4026531841]" */
-    char program[PATH_MAX];
+    char program[NAME_MAX + 1];
     pid_t self, parent;
 };
 
@@ -33,6 +34,22 @@ static int read_link(int dir, const char *name, char *text, size_t room)
     if (length < 0)
         return -errno;
     text[length] = 0;
+    return 0;
+}
+
+/* "plyfs", where the link `exe` leads to "/usr/bin/plyfs (deleted)". */
+static int read_program(int dir, const char *exe, char program[NAME_MAX + 1])
+{
+    static const char deleted[] = " (deleted)";
+    char path[PATH_MAX];
+    int err = read_link(dir, exe, path, sizeof(path));
+    if (err)
+        return err;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t length = strlen(name), end = sizeof(deleted) - 1;
+    if (length > end && strcmp(name + length - end, deleted) == 0)
+        length -= end;
+    snprintf(program, NAME_MAX + 1, "%.*s", (int)length, name);
     return 0;
 }
 
@@ -76,13 +93,12 @@ static bool serves_fuse(int process)
 
 static bool counts(const struct census *census, int process, pid_t pid)
 {
-    char space[sizeof(census->space)], program[PATH_MAX];
+    char space[sizeof(census->space)], program[NAME_MAX + 1];
     cleanup_fd int spaces = fd_open_name(process, "ns", O_RDONLY | O_DIRECTORY, 0);
     if (spaces < 0 || read_link(spaces, "mnt", space, sizeof(space)) ||
         strcmp(space, census->space) != 0)
         return false;
-    return read_link(process, "exe", program, sizeof(program)) ||
-           strcmp(program, census->program) != 0 ||
+    return read_program(process, "exe", program) || strcmp(program, census->program) != 0 ||
            (pid != census->parent && !serves_fuse(process));
 }
 
@@ -133,7 +149,7 @@ int inhabitant_watch(void)
         return -errno;
     int err = read_link(proc, "self/ns/mnt", census.space, sizeof(census.space));
     if (!err)
-        err = read_link(proc, "self/exe", census.program, sizeof(census.program));
+        err = read_program(proc, "self/exe", census.program);
     if (err)
         return err;
     int watched = watch_caller(&census, proc);

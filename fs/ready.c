@@ -5,6 +5,7 @@
 #include "ready.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -73,7 +74,9 @@ void ready_tell(int status)
         (void)!chdir("/");
     }
     unsigned char byte = (unsigned char)status;
-    (void)!write(to_parent, &byte, 1);
+    /* It was killed. Nobody was told of the mount, and nobody would take it away. */
+    if (write(to_parent, &byte, 1) < 0 && errno == EPIPE && status == 0)
+        kill(getpid(), SIGTERM);
     close(to_parent);
     to_parent = -1;
 }

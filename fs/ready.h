@@ -14,8 +14,9 @@
 must_check int ready_background(void);
 
 /* In the child: tells the status; a status of 0 also lets go of the terminal (fds 0 to 2 become
- * /dev/null, the working directory /). Only the first call counts; without ready_background()
- * before it does nothing. */
+ * /dev/null, the working directory /), and where the parent does not wait any more it is as if the
+ * daemon got SIGTERM. Only the first call counts; without ready_background() before it does
+ * nothing. */
 void ready_tell(int status);
 
 #endif

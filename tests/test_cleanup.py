@@ -52,6 +52,23 @@ def test_a_mount_ends_with_the_mount_namespace_that_it_is_in(place):
     assert engines.ended([daemon]) == []
 
 
+def test_daemons_of_a_program_and_of_a_newer_one_do_not_keep_each_other(place):
+    """As after an upgrade, which puts another file in the place of the program."""
+    old = place.path / "plyfs"
+    shutil.copy2(PROGRAM, old)
+    second = [place.directory(name) for name in ("upper2", "work2", "mnt2")]
+    script = ('new=$1; shift; "$0" "$@"; rm "$0"; cp "$new" "$0"; '
+              '"$0" mount --lower "$LOWER" --upper "$UPPER" --work "$WORK" "$AT"; echo here; read line || true')
+    env = {**os.environ, "LOWER": place.words[2].split("=")[1].split(",")[0], "UPPER": str(second[0]),
+           "WORK": str(second[1]), "AT": str(second[2])}
+    process = namespace(script, old, PROGRAM, *place.words[1:], env=env)
+    assert process.stdout.readline() == "here\n"
+    daemons = engines.daemons_of(place.path)
+    assert len(daemons) == 2
+    finish(process)
+    assert engines.ended(daemons) == []
+
+
 def test_it_stays_while_another_than_who_mounted_it_lives_there(place):
     script = '(exec 0<&- >/dev/null; "$@"); echo here; read line || true; cat "$0/f"; read line || true'
     process = namespace(script, place.at, "sh", "-c", '"$@"', "sh", *place.words)

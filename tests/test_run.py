@@ -10,9 +10,11 @@ import signal
 import sqlite3
 import stat
 import subprocess
+import time
 
 import pytest
 
+from engines import ended, processes_of
 from harness import PLYFS, need, need_fuse, need_root, need_tool, run
 
 NOBODY = pwd.getpwnam("nobody")
@@ -216,3 +218,23 @@ def test_an_ordinary_user_runs_it_as_root_of_a_user_namespace(guests):
     assert told == "0\nof the image"
     assert "A /work/x" in guests("diff", "web").stdout.splitlines()
     assert guests("run", "--rm", "box", "id -u; id -g").stdout.split() == ["1000", "1001"]
+
+
+def test_nothing_serves_on_of_one_that_is_killed_as_it_starts(place):
+    """Its mount is in a namespace that nobody else can come to. bubblewrap itself may leave a process when it is
+    killed as it starts, so that another program stands for it."""
+    before, tools = mountpoints(), place.store.parent / "tools"
+    tools.mkdir()
+    (tools / "bwrap").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tools / "bwrap").chmod(0o755)
+    env = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    for milliseconds in range(0, 60, 2):
+        started = subprocess.Popen([PLYFS, "run", "--root", place.store, "web", "sleep", "60"], stdin=subprocess.DEVNULL,
+                                   env=env)
+        time.sleep(milliseconds / 1000)
+        started.kill()
+        started.wait()
+        assert ended(processes_of(place.store.parent)) == [], milliseconds
+    for point in set(mountpoints()) - set(before):
+        point.rmdir()
+    assert [mount["State"] for mount in place.mounts() if mount["Name"] == "web"] != ["mounted"]
