@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
  * Duty: from the documents of an archive to a list of images. An index leads to manifests and to
- * further indexes, a manifest to a config and layers; every step checks size and digest of what it
- * reads. Cost: the documents, none of the layers; and memory for one document at a time, because a
- * plan keeps of its config what is asked for while the layers are read. An image that is there
- * twice is one plan with the names of both.
+ * further indexes (imagechoice.h), a manifest to a config and layers. Cost: the documents, none of
+ * the layers; and memory for one document at a time, because a plan keeps of its config what is
+ * asked for while the layers are read. An image that is there twice is one plan with the names of
+ * both.
  */
 #include "imageplan.h"
 
+#include "imageblob.h"
+#include "imagechoice.h"
 #include "imagename.h"
 #include "log.h"
 #include "ocicommit.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,16 +21,18 @@
 /* An index may lead to another so many times. */
 enum { NESTED_MAX = 4 };
 
-/* "blobs/sha256/" and the digits of a digest. */
-enum { BLOB_PATH_SIZE = 13 + DIGEST_HEX_SIZE };
-
 struct planner {
-    const struct imagefiles *files;
-    struct platform want;
-    bool insist; /* on the platform: it was asked for */
-    bool flat;   /* blobs lie beside the manifest */
+    struct imageblobs blobs;
+    struct imagechoice choice;
     struct imageplans *plans;
 };
+
+static struct planner planner_of(const struct imagefiles *files, struct imageplans *plans)
+{
+    return (struct planner){
+        .blobs = {.files = files, .words = plans->words, .room = sizeof(plans->words)},
+        .plans = plans};
+}
 
 /* One step from the index of the archive to a manifest. */
 struct step {
@@ -38,49 +41,6 @@ struct step {
     unsigned platforms; /* from how many it was chosen */
     unsigned depth;
 };
-
-__attribute__((format(printf, 2, 3))) static int wrong(struct planner *planner, const char *format,
-                                                       ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(planner->plans->words, sizeof(planner->plans->words), format, args);
-    va_end(args);
-    return -EBADMSG;
-}
-
-/* ---- documents ---- */
-
-static int read_document(struct planner *planner, const char *path, char **text, size_t *size)
-{
-    struct imagefiles_fault fault;
-    int err = imagefiles_read(planner->files, path, OCI_DOCUMENT_MAX, text, size, &fault);
-    return err == -EBADMSG ? wrong(planner, "%s: %s", path, fault.words) : err;
-}
-
-static char *blob_path(const struct planner *planner, char path[BLOB_PATH_SIZE], const char *digest)
-{
-    snprintf(path, BLOB_PATH_SIZE, "%s%.64s", planner->flat ? "" : "blobs/sha256/", digest);
-    return path;
-}
-
-/* Reads the document that a descriptor stands for. */
-static int read_blob(struct planner *planner, const struct oci_descriptor *descriptor, char **text,
-                     size_t *size)
-{
-    char path[BLOB_PATH_SIZE], hex[DIGEST_HEX_SIZE];
-    int err = read_document(planner, blob_path(planner, path, descriptor->digest), text, size);
-    if (err)
-        return err;
-    if (*size != descriptor->size)
-        return wrong(planner, "blob sha256:%s: %llu bytes expected, %zu found", descriptor->digest,
-                     (unsigned long long)descriptor->size, *size);
-    err = digest_of(*text, *size, hex);
-    if (!err && strcmp(hex, descriptor->digest) != 0)
-        return wrong(planner, "blob sha256:%s: its content has the digest sha256:%s",
-                     descriptor->digest, hex);
-    return err;
-}
 
 /* ---- the list ---- */
 
@@ -119,7 +79,7 @@ static int add_plan(struct planner *planner, struct imageplan **plan)
 {
     struct imageplans *plans = planner->plans;
     if (plans->count == IMAGEPLANS_MAX)
-        return wrong(planner, "it holds more than %d images", IMAGEPLANS_MAX);
+        return imageblobs_wrong(&planner->blobs, "it holds more than %d images", IMAGEPLANS_MAX);
     struct imageplan *at = realloc(plans->at, (plans->count + 1) * sizeof(*at));
     if (!at)
         return -ENOMEM;
@@ -157,7 +117,8 @@ static int take_name(struct planner *planner, struct imageplan *plan, const char
 {
     int err = *word ? imageplan_add_name(plan, word) : 0;
     if (err == -E2BIG)
-        return wrong(planner, "it gives an image more than %d names", IMAGEPLAN_NAMES_MAX);
+        return imageblobs_wrong(&planner->blobs, "it gives an image more than %d names",
+                                IMAGEPLAN_NAMES_MAX);
     if (err != -EINVAL)
         return err;
     log_warning("the archive calls an image by what is no name of an image; left out");
@@ -170,16 +131,18 @@ static int take_layer(struct planner *planner, struct imageplan *plan, size_t in
 {
     struct imageplan_layer *layer = &plan->layers[index];
     struct stat st;
-    cleanup_fd int fd = imagefiles_open(planner->files, path);
+    cleanup_fd int fd = imagefiles_open(planner->blobs.files, path);
     if (fd == -ENOENT)
-        return wrong(planner, "layer %zu, %.200s: it is missing", index + 1, path);
+        return imageblobs_wrong(&planner->blobs, "layer %zu, %.200s: it is missing", index + 1,
+                                path);
     if (fd < 0)
         return fd;
     if (fstat(fd, &st) < 0)
         return -errno;
     if (expected && (uint64_t)st.st_size != *expected)
-        return wrong(planner, "layer %zu, %.200s: %llu bytes expected, %lld found", index + 1, path,
-                     (unsigned long long)*expected, (long long)st.st_size);
+        return imageblobs_wrong(&planner->blobs,
+                                "layer %zu, %.200s: %llu bytes expected, %lld found", index + 1,
+                                path, (unsigned long long)*expected, (long long)st.st_size);
     layer->size = (uint64_t)st.st_size;
     layer->path = strdup(path);
     return layer->path ? 0 : -ENOMEM;
@@ -187,8 +150,9 @@ static int take_layer(struct planner *planner, struct imageplan *plan, size_t in
 
 static int wrong_number(struct planner *planner, const char *what, size_t named, size_t found)
 {
-    return wrong(planner, "config %.200s: it names %zu layers, but there are %zu", what, named,
-                 found);
+    return imageblobs_wrong(&planner->blobs,
+                            "config %.200s: it names %zu layers, but there are %zu", what, named,
+                            found);
 }
 
 /* Keeps of a config what the import asks for. */
@@ -216,12 +180,16 @@ static int take_config(struct planner *planner, struct imageplan *plan, const ch
     cleanup_oci_config struct oci_config config;
     int err = oci_config_parse(text, size, &config, &fault);
     if (err)
-        return err == -EBADMSG ? wrong(planner, "config %.200s: %s", what, fault.words) : err;
+        return err == -EBADMSG
+                   ? imageblobs_wrong(&planner->blobs, "config %.200s: %s", what, fault.words)
+                   : err;
     if (config.diff_ids.count != layers)
         return wrong_number(planner, what, config.diff_ids.count, layers);
-    if (planner->insist && platform_fit(&config.platform, &planner->want) == PLATFORM_WRONG) {
-        wrong(planner, "config %.200s: the image is for %s, not for %s", what,
-              platform_write(&config.platform, platform), platform_write(&planner->want, wanted));
+    if (planner->choice.insist &&
+        platform_fit(&config.platform, &planner->choice.want) == PLATFORM_WRONG) {
+        imageblobs_wrong(&planner->blobs, "config %.200s: the image is for %s, not for %s", what,
+                         platform_write(&config.platform, platform),
+                         platform_write(&planner->choice.want, wanted));
         return -ENOENT;
     }
     return keep_config(plan, path, &config);
@@ -230,7 +198,7 @@ static int take_config(struct planner *planner, struct imageplan *plan, const ch
 int imageplans_config(struct imageplans *plans, const struct imagefiles *files,
                       const struct imageplan *plan, char **text)
 {
-    struct planner planner = {.files = files, .plans = plans};
+    struct planner planner = planner_of(files, plans);
     char hex[DIGEST_HEX_SIZE];
     size_t size = 0;
     if (plan->text) {
@@ -238,11 +206,12 @@ int imageplans_config(struct imageplans *plans, const struct imagefiles *files,
         return *text ? 0 : -ENOMEM;
     }
     cleanup_free char *again = NULL;
-    int err = read_document(&planner, plan->path, &again, &size);
+    int err = imageblobs_document(&planner.blobs, plan->path, &again, &size);
     if (!err)
         err = digest_of(again, size, hex);
     if (!err && strcmp(hex, plan->id) != 0)
-        return wrong(&planner, "config %.200s: it was changed while it was imported", plan->path);
+        return imageblobs_wrong(&planner.blobs,
+                                "config %.200s: it was changed while it was imported", plan->path);
     if (!err)
         *text = steal_ptr(&again);
     return err;
@@ -254,21 +223,22 @@ static int add_image(struct planner *planner, const struct oci_manifest *manifes
                      struct imageplan **added)
 {
     cleanup_free char *text = NULL;
-    char config[BLOB_PATH_SIZE];
+    char config[IMAGEBLOB_PATH_SIZE];
     const char *digest = manifest->config.digest;
     size_t size = 0;
-    int err = read_blob(planner, &manifest->config, &text, &size);
+    int err = imageblobs_read(&planner->blobs, &manifest->config, &text, &size);
     if (!err)
         err = add_plan(planner, added);
     if (err)
         return err;
     struct imageplan *plan = *added;
-    err = take_config(planner, plan, blob_path(planner, config, digest), digest, text, size,
-                      manifest->count);
+    err = take_config(planner, plan, imageblobs_path(&planner->blobs, config, digest), digest, text,
+                      size, manifest->count);
     for (size_t i = 0; !err && i < manifest->count; i++) {
         const struct oci_descriptor *layer = &manifest->layers[i];
-        char path[BLOB_PATH_SIZE];
-        err = take_layer(planner, plan, i, blob_path(planner, path, layer->digest), &layer->size);
+        char path[IMAGEBLOB_PATH_SIZE];
+        err = take_layer(planner, plan, i, imageblobs_path(&planner->blobs, path, layer->digest),
+                         &layer->size);
         memcpy(plan->layers[i].digest, layer->digest, DIGEST_HEX_SIZE);
     }
     return err;
@@ -293,97 +263,16 @@ static int plan_manifest(struct planner *planner, const struct step *step)
 {
     cleanup_free char *text = NULL;
     size_t size = 0;
-    int err = read_blob(planner, step->descriptor, &text, &size);
+    int err = imageblobs_read(&planner->blobs, step->descriptor, &text, &size);
     if (err)
         return err;
     struct oci_fault fault;
     cleanup_oci_manifest struct oci_manifest manifest;
     err = oci_manifest_parse(text, size, &manifest, &fault);
     if (err == -EBADMSG || err == -ENOMSG)
-        return wrong(planner, "manifest sha256:%s: %s", step->descriptor->digest, fault.words);
+        return imageblobs_wrong(&planner->blobs, "manifest sha256:%s: %s", step->descriptor->digest,
+                                fault.words);
     return err ? err : plan_image(planner, step, &manifest);
-}
-
-/* Whether a descriptor may lead to an image: others are of attestations, signatures and the like
- * (leave_out_artifacts). */
-static bool leads_to_image(const struct oci_descriptor *descriptor)
-{
-    return (descriptor->media == OCI_MANIFEST || descriptor->media == OCI_INDEX) &&
-           strcmp(descriptor->platform.os, "unknown") != 0;
-}
-
-static int is_artifact(struct planner *planner, const struct oci_descriptor *descriptor)
-{
-    cleanup_free char *text = NULL;
-    size_t size = 0;
-    int err = read_blob(planner, descriptor, &text, &size);
-    if (err)
-        return err;
-    struct oci_fault fault;
-    cleanup_oci_manifest struct oci_manifest manifest;
-    err = oci_manifest_parse(text, size, &manifest, &fault);
-    return err == -ENOMSG ? 1 : err;
-}
-
-/* Whether a manifest is of an image is said by itself, and has to be known before one is chosen.
- * Where the index says for which machine it is, it is; and what cannot be read is an error when it
- * is what was chosen. */
-static int leave_out_artifacts(struct planner *planner, struct oci_index *index)
-{
-    for (size_t i = 0; i < index->count; i++) {
-        struct oci_descriptor *at = &index->at[i];
-        if (at->media != OCI_MANIFEST || *at->platform.os)
-            continue;
-        int answer = is_artifact(planner, at);
-        if (answer == 1)
-            at->media = OCI_UNKNOWN;
-        else if (answer < 0 && answer != -EBADMSG)
-            return answer;
-    }
-    return 0;
-}
-
-static enum platform_fit fit_of(const struct planner *planner,
-                                const struct oci_descriptor *descriptor)
-{
-    return platform_fit(&descriptor->platform, &planner->want);
-}
-
-/* Engines save the index of all platforms with the blobs of those that they have: the others are no
- * choice. Where none is there, what is missing is told of the one that is meant. */
-static bool is_choice(const struct planner *planner, const struct oci_descriptor *descriptor,
-                      bool any_there)
-{
-    char path[BLOB_PATH_SIZE];
-    return leads_to_image(descriptor) &&
-           (!any_there ||
-            imagefiles_have(planner->files, blob_path(planner, path, descriptor->digest)));
-}
-
-static unsigned count_choices(const struct planner *planner, const struct oci_index *index,
-                              bool any_there)
-{
-    unsigned count = 0;
-    for (size_t i = 0; i < index->count; i++)
-        count += is_choice(planner, &index->at[i], any_there);
-    return count;
-}
-
-/* None of the choices is for the platform. */
-static int no_choice(struct planner *planner, const struct oci_index *index, bool any_there)
-{
-    char platform[PLATFORM_TEXT_SIZE];
-    char *words = planner->plans->words;
-    const size_t room = sizeof(planner->plans->words);
-    snprintf(words, room, "it has no image for %s, only for",
-             platform_write(&planner->want, platform));
-    for (size_t i = 0; i < index->count; i++) {
-        size_t used = strlen(words);
-        if (is_choice(planner, &index->at[i], any_there))
-            snprintf(words + used, room - used, " %s",
-                     platform_write(&index->at[i].platform, platform));
-    }
-    return -ENOENT;
 }
 
 static int plan_index(struct planner *planner, const struct step *step);
@@ -399,19 +288,13 @@ static int plan_best(struct planner *planner, const struct step *step,
                      const struct oci_index *index)
 {
     struct step next = {.name = step->name, .depth = step->depth + 1};
-    const bool any_there = count_choices(planner, index, true) > 0;
-    next.platforms = count_choices(planner, index, any_there);
-    for (size_t i = 0; i < index->count; i++) {
-        const struct oci_descriptor *at = &index->at[i];
-        if (is_choice(planner, at, any_there) &&
-            (!next.descriptor || fit_of(planner, at) > fit_of(planner, next.descriptor)))
-            next.descriptor = at;
-    }
+    int err = imagechoice_best(&planner->blobs, &planner->choice, index, &next.descriptor,
+                               &next.platforms);
+    if (err)
+        return err;
     if (!next.descriptor)
-        return wrong(planner, "index sha256:%s: it holds no image", step->descriptor->digest);
-    if (fit_of(planner, next.descriptor) == PLATFORM_WRONG &&
-        (planner->insist || next.platforms > 1))
-        return no_choice(planner, index, any_there);
+        return imageblobs_wrong(&planner->blobs, "index sha256:%s: it holds no image",
+                                step->descriptor->digest);
     if (next.platforms < step->platforms)
         next.platforms = step->platforms;
     return plan_step(planner, &next);
@@ -420,67 +303,37 @@ static int plan_best(struct planner *planner, const struct step *step,
 static int plan_index(struct planner *planner, const struct step *step)
 {
     if (step->depth >= NESTED_MAX)
-        return wrong(planner, "index sha256:%s: more than %d indexes lead to it",
-                     step->descriptor->digest, NESTED_MAX);
+        return imageblobs_wrong(&planner->blobs, "index sha256:%s: more than %d indexes lead to it",
+                                step->descriptor->digest, NESTED_MAX);
     cleanup_free char *text = NULL;
     size_t size = 0;
-    int err = read_blob(planner, step->descriptor, &text, &size);
+    int err = imageblobs_read(&planner->blobs, step->descriptor, &text, &size);
     if (err)
         return err;
     struct oci_fault fault;
     cleanup_oci_index struct oci_index index;
     err = oci_index_parse(text, size, &index, &fault);
     if (err == -EBADMSG)
-        return wrong(planner, "index sha256:%s: %s", step->descriptor->digest, fault.words);
+        return imageblobs_wrong(&planner->blobs, "index sha256:%s: %s", step->descriptor->digest,
+                                fault.words);
     if (!err)
-        err = leave_out_artifacts(planner, &index);
+        err = imagechoice_leave_out(&planner->blobs, &index);
     return err ? err : plan_best(planner, step, &index);
-}
-
-/* Finds out how entry `at` of the archive's own index stands among those of the same name: from how
- * many it is chosen, or 0 when another one is. Of equals without a name each is an image; of equals
- * with one the first has the name. */
-static unsigned choices_of(const struct planner *planner, const struct oci_index *index, size_t at)
-{
-    const struct oci_descriptor *mine = &index->at[at];
-    unsigned platforms = 1;
-    for (size_t i = 0; i < index->count; i++) {
-        const struct oci_descriptor *other = &index->at[i];
-        if (i == at || !leads_to_image(other) || strcmp(other->name, mine->name) != 0)
-            continue;
-        int better = (int)fit_of(planner, other) - (int)fit_of(planner, mine);
-        if (better > 0 || (better == 0 && *mine->name && i < at))
-            return 0;
-        platforms += better < 0;
-    }
-    return platforms;
-}
-
-static unsigned count_of_name(const struct oci_index *index, const char *name)
-{
-    unsigned count = 0;
-    for (size_t i = 0; i < index->count; i++)
-        count += leads_to_image(&index->at[i]) && strcmp(index->at[i].name, name) == 0;
-    return count;
 }
 
 static int plan_entries(struct planner *planner, const struct oci_index *index)
 {
     for (size_t i = 0; i < index->count; i++) {
-        const struct oci_descriptor *at = &index->at[i];
-        struct step step = {.descriptor = at, .name = at->name};
-        if (leads_to_image(at))
-            step.platforms = choices_of(planner, index, i);
-        if (step.platforms == 0)
-            continue;
-        if (fit_of(planner, at) == PLATFORM_WRONG &&
-            (planner->insist || count_of_name(index, at->name) > 1))
-            return no_choice(planner, index, false);
-        int err = plan_step(planner, &step);
+        struct step step = {.descriptor = &index->at[i], .name = index->at[i].name};
+        int err = imagechoice_named(&planner->blobs, &planner->choice, index, i, &step.platforms);
+        if (!err && step.platforms > 0)
+            err = plan_step(planner, &step);
         if (err)
             return err;
     }
-    return planner->plans->count ? 0 : wrong(planner, "index.json: it holds no image");
+    return planner->plans->count
+               ? 0
+               : imageblobs_wrong(&planner->blobs, "index.json: it holds no image");
 }
 
 static int plan_layout(struct planner *planner)
@@ -488,21 +341,21 @@ static int plan_layout(struct planner *planner)
     cleanup_free char *layout = NULL, *text = NULL;
     size_t size = 0;
     struct oci_fault fault;
-    int err = read_document(planner, "oci-layout", &layout, &size);
+    int err = imageblobs_document(&planner->blobs, "oci-layout", &layout, &size);
     if (!err)
         err = oci_layout_check(layout, size, &fault);
     if (err == -EBADMSG && layout)
-        return wrong(planner, "oci-layout: %s", fault.words);
+        return imageblobs_wrong(&planner->blobs, "oci-layout: %s", fault.words);
     if (!err)
-        err = read_document(planner, "index.json", &text, &size);
+        err = imageblobs_document(&planner->blobs, "index.json", &text, &size);
     if (err)
         return err;
     cleanup_oci_index struct oci_index index;
     err = oci_index_parse(text, size, &index, &fault);
     if (err == -EBADMSG)
-        return wrong(planner, "index.json: %s", fault.words);
+        return imageblobs_wrong(&planner->blobs, "index.json: %s", fault.words);
     if (!err)
-        err = leave_out_artifacts(planner, &index);
+        err = imagechoice_leave_out(&planner->blobs, &index);
     return err ? err : plan_entries(planner, &index);
 }
 
@@ -545,14 +398,15 @@ static int plan_saved(struct planner *planner, const struct oci_saved *saved)
     cleanup_free char *text = NULL;
     char hex[DIGEST_HEX_SIZE];
     size_t size = 0;
-    int err = read_document(planner, saved->config, &text, &size);
+    int err = imageblobs_document(&planner->blobs, saved->config, &text, &size);
     if (!err)
         err = digest_of(text, size, hex);
     if (err)
         return err;
     if (!is_called(saved->config, hex))
-        return wrong(planner, "config %.200s: its content has the digest sha256:%s", saved->config,
-                     hex);
+        return imageblobs_wrong(&planner->blobs,
+                                "config %.200s: its content has the digest sha256:%s",
+                                saved->config, hex);
     struct imageplan *plan = find_plan(planner->plans, hex);
     if (plan && plan->layer_count != saved->layers.count)
         return wrong_number(planner, saved->config, plan->layer_count, saved->layers.count);
@@ -567,7 +421,7 @@ static int plan_all_saved(struct planner *planner, const struct oci_archive *arc
     for (size_t i = 0; !err && i < archive->count; i++)
         err = plan_saved(planner, &archive->at[i]);
     if (!err && archive->count == 0)
-        return wrong(planner, "manifest.json: it holds no image");
+        return imageblobs_wrong(&planner->blobs, "manifest.json: it holds no image");
     return err;
 }
 
@@ -595,10 +449,10 @@ static int plan_beside(struct planner *planner, const char *text, size_t size)
     struct oci_fault fault;
     cleanup_oci_manifest struct oci_manifest manifest;
     const struct step step = {.name = "", .platforms = 1};
-    planner->flat = true;
+    planner->blobs.flat = true;
     int err = oci_manifest_parse(text, size, &manifest, &fault);
     if (err == -EBADMSG || err == -ENOMSG)
-        return wrong(planner, "manifest.json: %s", fault.words);
+        return imageblobs_wrong(&planner->blobs, "manifest.json: %s", fault.words);
     return err ? err : plan_image(planner, &step, &manifest);
 }
 
@@ -606,7 +460,7 @@ static int plan_archive(struct planner *planner, bool names_alone)
 {
     cleanup_free char *text = NULL;
     size_t size = 0;
-    int err = read_document(planner, "manifest.json", &text, &size);
+    int err = imageblobs_document(&planner->blobs, "manifest.json", &text, &size);
     if (err)
         return err;
     if (!names_alone && text[strspn(text, " \t\r\n")] == '{')
@@ -615,11 +469,11 @@ static int plan_archive(struct planner *planner, bool names_alone)
     cleanup_oci_archive struct oci_archive archive;
     err = oci_archive_parse(text, size, &archive, &fault);
     if (err == -EBADMSG)
-        return wrong(planner, "manifest.json: %s", fault.words);
+        return imageblobs_wrong(&planner->blobs, "manifest.json: %s", fault.words);
     if (err)
         return err;
     if (archive.count > IMAGEPLANS_MAX)
-        return wrong(planner, "it holds more than %d images", IMAGEPLANS_MAX);
+        return imageblobs_wrong(&planner->blobs, "it holds more than %d images", IMAGEPLANS_MAX);
     return names_alone ? take_saved_names(planner, &archive) : plan_all_saved(planner, &archive);
 }
 
@@ -627,15 +481,17 @@ int imageplans_read(const struct imagefiles *files, const struct platform *platf
                     struct imageplans *plans)
 {
     *plans = (struct imageplans){0};
-    struct planner planner = {.files = files, .insist = platform != NULL, .plans = plans};
-    planner.want = platform ? *platform : platform_here();
+    struct planner planner = planner_of(files, plans);
+    planner.choice = (struct imagechoice){.want = platform ? *platform : platform_here(),
+                                          .insist = platform != NULL};
     bool layout = imagefiles_have(files, "index.json");
     bool archive = imagefiles_have(files, "manifest.json");
     int err;
     if (layout)
         err = plan_layout(&planner);
     else if (!archive)
-        err = wrong(&planner, "it has neither index.json nor manifest.json: it holds no images");
+        err = imageblobs_wrong(&planner.blobs,
+                               "it has neither index.json nor manifest.json: it holds no images");
     else
         err = 0;
     if (!err && archive)
@@ -664,7 +520,7 @@ static int plan_rootfs(const char *diff_id, int64_t created, struct imageplan *p
 int imageplans_of_rootfs(const char *diff_id, int64_t created, struct imageplans *plans)
 {
     *plans = (struct imageplans){0};
-    struct planner planner = {.plans = plans};
+    struct planner planner = planner_of(NULL, plans);
     struct imageplan *plan;
     int err = add_plan(&planner, &plan);
     if (!err)
