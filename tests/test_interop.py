@@ -18,6 +18,7 @@ import time
 import pytest
 
 import layers_kit as kit
+from engines import ended, processes_of
 from harness import (PLYFS, Mounted, Sandbox, assert_same, can_mount_kernel, listing, need, need_fuse,
                      need_root, need_tool, refusal, run, umount)
 from test_cli import wait_for
@@ -872,6 +873,7 @@ def test_what_fuse_overlayfs_deletes_in_an_upper_on_the_mount_stays_deleted(sand
                 assert sorted(os.listdir(theirs)) == ["d", "kept"]
                 assert os.listdir(theirs / "d") == []
                 theirs.remount()
+        assert ended(processes_of(mount.at)) == []  # which hold files of the mount
 
 
 def test_layers_left_by_fuse_overlayfs_without_privilege_are_read(sandbox):

@@ -558,7 +558,7 @@ def test_direct_reads_and_writes_agree_with_cached_ones(union):
 
 
 def test_holes_of_a_lower_file_stay_holes_at_copy_up(union):
-    size = 256 * MIB
+    size = 128 * MIB
     with open(union.lower / "sparse", "wb") as file:
         file.truncate(size)
         for at in (0, 100 * MIB, size - 8192):
@@ -714,7 +714,7 @@ def staged_blocks(pids, mark):
 @pytest.mark.parametrize("first", ["", "metadata"])
 def test_a_copy_up_ends_with_whoever_waited_for_it(union, first):
     """As in the kernel's overlayfs; else nobody could kill a program that opened an image of many gigabytes."""
-    size = 256 * MIB
+    size = 128 * MIB
     (union.lower / "big").write_bytes(noise(1, 8 * MIB) * (size // (8 * MIB)))
     was, upper = sha(union.lower / "big"), union.upper / "big"
     mount = union.start()
