@@ -18,7 +18,7 @@ from procfs import daemons, descriptors, is_idle, resident, threads
 from storekit import Store, wait_for
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
-SECONDS = int(os.environ.get("PLYFS_SOAK_SECONDS", 1200 if FULL else 40))
+SECONDS = int(os.environ.get("PLYFS_SOAK_SECONDS", 1200 if FULL else 30))
 WORKERS = 4
 ROUND = 3  # seconds of load between two rests
 ROUNDS_OF_A_MOUNT = 4
