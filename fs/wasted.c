@@ -12,6 +12,7 @@
 #include "log.h"
 #include "progress.h"
 #include "sameness.h"
+#include "usage.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -194,10 +195,7 @@ static enum wasted_state state_of(unsigned differs)
 /* What the upper holds of a file: of a sparse one what is there, of a metacopy one nothing. */
 static uint64_t bytes_held(const struct entry *entry)
 {
-    uint64_t size = (uint64_t)entry->st.st_size, blocks = (uint64_t)entry->st.st_blocks * 512;
-    if (!S_ISREG(entry->st.st_mode) || entry->metacopy)
-        return 0;
-    return size < blocks ? size : blocks;
+    return S_ISREG(entry->st.st_mode) && !entry->metacopy ? usage_held(&entry->st) : 0;
 }
 
 /* What was made anew with the content that it had, or moved there, was not copied up there. */

@@ -21,7 +21,7 @@ struct shard {
     pthread_mutex_t lock;
     struct fdref *buckets[BUCKETS];
     struct fdref ring; /* newest at ring.older, oldest at ring.newer; pinned ones are outside */
-    size_t kept, pinned;
+    size_t kept;       /* in the ring */
 };
 
 struct fdcache {
@@ -109,7 +109,6 @@ static struct fdref *unlist(struct fdcache *cache, struct shard *shard, struct f
     *at = ref->chain;
     ref->listed = false;
     if (ref->pinned) {
-        shard->pinned--;
         atomic_fetch_sub(&cache->pinned, 1);
     } else {
         ring_remove(ref);
@@ -199,7 +198,6 @@ static void list(struct fdcache *cache, struct shard *shard, struct fdref *ref)
     ref->chain = *bucket;
     *bucket = ref;
     if (ref->pinned) {
-        shard->pinned++;
         atomic_fetch_add(&cache->pinned, 1);
     } else {
         ring_add_newest(shard, ref);
@@ -329,10 +327,10 @@ void fdref_release(struct fdcache *cache, struct fdref *ref)
 
 size_t fdcache_count(struct fdcache *cache)
 {
-    size_t count = 0;
+    size_t count = atomic_load(&cache->pinned);
     for (int i = 0; i < SHARDS; i++) {
         pthread_mutex_lock(&cache->shards[i].lock);
-        count += cache->shards[i].kept + cache->shards[i].pinned;
+        count += cache->shards[i].kept;
         pthread_mutex_unlock(&cache->shards[i].lock);
     }
     return count;

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-static uint64_t held_by(const struct stat *st)
+uint64_t usage_held(const struct stat *st)
 {
     const uint64_t size = (uint64_t)st->st_size, blocks = (uint64_t)st->st_blocks * 512;
     return size < blocks ? size : blocks;
@@ -27,7 +27,7 @@ static int add(struct linkset *links, const struct walk_step *step, struct usage
     if (err || first)
         return err;
     usage->bytes += (uint64_t)step->st.st_size;
-    usage->held += held_by(&step->st);
+    usage->held += usage_held(&step->st);
     return 0;
 }
 

@@ -448,15 +448,21 @@ def busy_processors():
             loop.wait()
 
 
+def many_directories(sandbox):
+    """A layer of 300 directories with a file each."""
+    lower = pathlib.Path(sandbox.directory("lower"))
+    for i in range(300):
+        (lower / f"d{i}").mkdir()
+        (lower / f"d{i}" / "file").write_bytes(b"%d" % i)
+    return lower
+
+
 @pytest.mark.parametrize("limit", [16, 24, 32, 64, 128])
 @pytest.mark.parametrize("kind", KINDS[:2])
 def test_with_few_descriptors_a_mount_is_refused_or_serves_many_files(sandbox, kind, limit):
     need_tool("prlimit")
     harness.need_fuse()
-    lower = pathlib.Path(sandbox.directory("lower"))
-    for i in range(300):
-        (lower / f"d{i}").mkdir()
-        (lower / f"d{i}" / "file").write_bytes(b"%d" % i)
+    lower = many_directories(sandbox)
     mount = Limited(sandbox, "plyfs", [lower], sandbox.directory("upper"),
                     sandbox.directory("work"), profile=kind)
     mount.limit = limit
@@ -484,10 +490,8 @@ def test_with_few_descriptors_a_mount_is_refused_or_serves_many_files(sandbox, k
 def test_who_keeps_many_files_that_are_unlinked_leaves_descriptors_to_others(sandbox, kind):
     need_tool("prlimit")
     harness.need_fuse()
-    lower = pathlib.Path(sandbox.directory("lower"))
+    lower = many_directories(sandbox)
     for i in range(300):
-        (lower / f"d{i}").mkdir()
-        (lower / f"d{i}" / "file").write_bytes(b"%d" % i)
         (lower / f"kept{i}").write_bytes(b"%d" % i)
     mount = Limited(sandbox, "plyfs", [lower], sandbox.directory("upper"),
                     sandbox.directory("work"), profile=kind)

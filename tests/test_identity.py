@@ -12,7 +12,7 @@ import pytest
 
 from harness import LIBC, need_root, run
 from test_semantics import fallocate
-from worlds import KERNEL_OPTIONS, as_user, attempt, fill, get, opened, put, same, syscall
+from worlds import KERNEL_OPTIONS, as_user, attempt, fill, get, handle_of, opened, put, same, syscall
 
 USER, OTHER = 1234, 4321
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)    # cap_net_raw=ep, revision 2
@@ -551,13 +551,6 @@ def test_inode_numbers_stay_over_remount(stack):
     assert numbers(stack.at) == changed
     assert {p: changed[p] for p in before if p in changed} == {
         p: before[p] for p in before if p in changed}
-
-
-def handle_of(path):
-    handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + b"\0" * 128)
-    where = ctypes.c_int()
-    assert syscall(LIBC.name_to_handle_at, -100, os.fsencode(path), handle, ctypes.byref(where), 0) == 0
-    return handle
 
 
 def by_handle(root, handle):

@@ -28,6 +28,7 @@ import pytest
 from harness import (LIBC, PLYFS, ROOT, assert_same, have, is_mounted, listing, need, need_fuse, need_root,
                      need_tool, refusal, run, umount)
 from procfs import daemons
+from worlds import handle_of
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 KERNEL = ["kernel"] if os.environ.get("PLYFS_TEST_KERNEL") == "1" else []
@@ -746,12 +747,6 @@ def test_a_copy_up_ends_with_whoever_waited_for_it(union, first):
 
 
 # ---- files without a name -----------------------------------------------------------------------
-
-def handle_of(path):
-    handle = ctypes.create_string_buffer(struct.pack("<Ii", 128, 0), 136)
-    assert LIBC.name_to_handle_at(-100, os.fsencode(path), handle, ctypes.byref(ctypes.c_int()), 0) == 0
-    return handle
-
 
 def test_a_directory_whose_name_is_forgotten_is_found_by_its_handle(union):
     """The kernel keeps an inode that is watched, and asks it what it is in: fanotify(7), NFS."""

@@ -15,6 +15,7 @@ itself), plyfs-stateless, plyfs-writeback (the same with the writeback cache), p
 plyfs-recorded (the same with xattr_permissions=2, of which the kernel knows nothing), kernel-then-plyfs (plyfs reads what the kernel
 left), fuse-overlayfs.
 """
+import ctypes
 import errno
 import faulthandler
 import functools
@@ -22,6 +23,7 @@ import os
 import pickle
 import shutil
 import stat
+import struct
 import threading
 import traceback
 
@@ -123,9 +125,16 @@ def syscall(function, *args):
     """Calls libc by ctypes: 0 or the name of the error."""
     result = function(*args)
     if result < 0:
-        import ctypes
         return name_of(ctypes.get_errno())
     return 0 if result == 0 else result
+
+
+def handle_of(path):
+    """A handle by name_to_handle_at(2), for open_by_handle_at(2)."""
+    handle = ctypes.create_string_buffer(struct.pack("Ii", 128, 0) + b"\0" * 128)
+    where = ctypes.c_int()
+    assert syscall(LIBC.name_to_handle_at, -100, os.fsencode(path), handle, ctypes.byref(where), 0) == 0
+    return handle
 
 
 def as_user(function, *args, uid=1234, gid=1234, groups=(), umask=0o022):
