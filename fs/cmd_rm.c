@@ -47,9 +47,10 @@ static const struct syntax SYNTAX = {
 static int take_down(struct store *store, const struct mount_row *row)
 {
     enum { PATIENCE = 60 };
+    cleanup_fd int watch = named_watch(store, row);
     int err = unmount_named(store, row, true);
     if (!err)
-        err = named_wait(store, row, PATIENCE);
+        err = named_wait(store, row, watch, PATIENCE);
     if (err == -ETIMEDOUT)
         log_error("cannot remove %s: somebody is inside, and it has not ended within %d s",
                   row->name, PATIENCE);

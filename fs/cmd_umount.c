@@ -55,9 +55,24 @@ static int find_named(const struct wishes *wishes, const char *word, struct stor
     return err;
 }
 
-static int unmount_one(const struct wishes *wishes, const char *word)
+static int unmount_and_wait(const struct store *store, const struct mount_row *row, bool lazy)
 {
     enum { PATIENCE = 60 };
+    cleanup_fd int watch = named_watch(store, row);
+    int err = unmount_named(store, row, lazy);
+    if (err || lazy)
+        return err;
+    err = named_wait(store, row, watch, PATIENCE);
+    if (err == -ETIMEDOUT)
+        log_error("%s is unmounted, but its daemon has not ended within %d s", row->name, PATIENCE);
+    else if (err)
+        log_error("%s is unmounted, but whether its daemon has ended cannot be told: %s", row->name,
+                  strerror(-err));
+    return err;
+}
+
+static int unmount_one(const struct wishes *wishes, const char *word)
+{
     cleanup_store struct store *store = NULL;
     cleanup_mount_row struct mount_row row = {0};
     int err = find_named(wishes, word, &store, &row);
@@ -68,18 +83,7 @@ static int unmount_one(const struct wishes *wishes, const char *word)
         log_error("%s is not mounted", row.name);
         err = -EINVAL;
     }
-    if (!err)
-        err = unmount_named(store, &row, wishes->lazy);
-    if (!err && !wishes->lazy) {
-        err = named_wait(store, &row, PATIENCE);
-        if (err == -ETIMEDOUT)
-            log_error("%s is unmounted, but its daemon has not ended within %d s", row.name,
-                      PATIENCE);
-        else if (err)
-            log_error("%s is unmounted, but whether its daemon has ended cannot be told: %s",
-                      row.name, strerror(-err));
-    }
-    return err;
+    return err ? err : unmount_and_wait(store, &row, wishes->lazy);
 }
 
 static int run_umount(int argc, char **argv)

@@ -109,13 +109,17 @@ int named_lock(const struct store *store, const struct mount_row *row, int *lock
     return err;
 }
 
-int named_wait(const struct store *store, const struct mount_row *row, int seconds)
+int named_watch(const struct store *store, const struct mount_row *row)
 {
-    /* A mount that is forgotten at its end may be gone before it can be looked at. */
-    cleanup_fd int fd = open_lock(store, row);
-    if (fd < 0)
-        return fd == -ENOENT && is_removed(store, row) ? 0 : fd;
-    int err = take_lock(fd, LOCK_SH, seconds * 200);
+    return open_lock(store, row);
+}
+
+int named_wait(const struct store *store, const struct mount_row *row, int watch, int seconds)
+{
+    /* Somebody else may have been faster. */
+    if (watch < 0)
+        return watch == -ENOENT && is_removed(store, row) ? 0 : watch;
+    int err = take_lock(watch, LOCK_SH, seconds * 200);
     return err == -EBUSY ? -ETIMEDOUT : err;
 }
 

@@ -58,8 +58,15 @@ must_check int named_fill(struct store *store, const struct mount_row *row,
 /* Takes its lock, for the life of the caller. -EBUSY: it is mounted. */
 must_check int named_lock(const struct store *store, const struct mount_row *row, int *lock);
 
-/* Waits until its daemon has ended. -ETIMEDOUT after `seconds`. */
-must_check int named_wait(const struct store *store, const struct mount_row *row, int seconds);
+/* What its daemon's end is seen by: a descriptor, the caller's. To be had before the mount is
+ * unmounted: one that is forgotten at its end has no such file after that, and its daemon is not
+ * done yet. */
+must_check int named_watch(const struct store *store, const struct mount_row *row);
+
+/* Waits until its daemon has ended. `watch`: of named_watch(), or its error, which is told here
+ * where the mount is there still. -ETIMEDOUT after `seconds`. */
+must_check int named_wait(const struct store *store, const struct mount_row *row, int watch,
+                          int seconds);
 
 /* Removes it: the row, then the directory. It must not be mounted. `volumes`: also its anonymous
  * volumes that no other mount has. */

@@ -11,8 +11,10 @@ import threading
 
 import pytest
 
-from harness import need_root, run
+import procfs
+from harness import need_root, need_tool, run
 from storekit import facts, wait_for
+from strace_kit import Strace
 
 
 @pytest.fixture
@@ -469,6 +471,18 @@ def test_an_ephemeral_mount_takes_its_anonymous_volumes_with_it(store, boxed):
     (at / "log/line").write_text("x")
     store.plyfs("umount", at)
     assert volumes(store) == ["db"]
+
+
+@pytest.mark.parametrize("ending", (["umount", "short"], ["rm", "-f", "short"]))
+def test_who_ends_an_ephemeral_mount_waits_until_its_volumes_are_gone(store, boxed, ending):
+    """The daemon takes its time for them, and who unmounts looks after it when its row is gone."""
+    need_tool("strace")
+    at = mount_with(store, "--rm", "--name", "short", "-v", "db:/db", "boxed")
+    daemon, = procfs.daemons(at)
+    with Strace(daemon, os.devnull, "inject=/^rename:delay_enter=300000"):  # us
+        run("strace", "-qq", "-o", os.devnull, "-e", "inject=umount2:delay_exit=400000",
+            store.program, *ending, env={**os.environ, "PLYFS_ROOT": str(store.path)})
+        assert volumes(store) == ["db"] and not os.path.ismount(at)
 
 
 @pytest.mark.parametrize("clearing", (["prune", "-f"], ["doctor", "--repair"], ["rm", "short"]))
