@@ -77,8 +77,11 @@ static int unmount_one(const struct wishes *wishes, const char *word)
     cleanup_mount_row struct mount_row row = {0};
     int err = find_named(wishes, word, &store, &row);
     /* A store that cannot be opened has said so, and must not keep anything mounted. */
-    if (err == -ENOENT || (err && !store))
+    if (err == -ENOENT || (err && !store)) {
+        own_store(&store); /* it may be seen in that very mount, and keep it busy */
+        store = NULL;
         return unmount_path(word, wishes->lazy);
+    }
     if (!err && !row.mountpoint) {
         log_error("%s is not mounted", row.name);
         err = -EINVAL;

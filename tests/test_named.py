@@ -399,6 +399,15 @@ def test_diff_is_what_a_comparison_of_everything_says(store, layers, seed):
 
 # ---- export -------------------------------------------------------------------------------------
 
+def test_a_mount_in_which_the_store_is_seen_is_unmounted(store, sandbox):
+    home, upper, at = (sandbox.directory(name) for name in ("home", "upper", "at"))
+    store.plyfs("volume", "create", "kept", env={**os.environ, "PLYFS_ROOT": f"{home}/store"})
+    store.plyfs("mount", "--lower", home, "--upper", upper, at)
+    store.watched.append(at)
+    store.plyfs("umount", at, env={**os.environ, "PLYFS_ROOT": f"{at}/store"})
+    assert not is_mounted(at)
+
+
 def test_export_is_the_whole_tree(store, layers):
     store.plyfs("create", "--name", "web", *lowers(layers))
     at = store.mount("web")
