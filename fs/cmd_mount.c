@@ -263,14 +263,27 @@ static int merge_row(struct store *store, struct request *request, int argc, cha
     return err ? err : named_fill(store, &request->row, options);
 }
 
+static int open_store(struct request *request, bool make, struct store **store)
+{
+    int err = named_open_store(request->root, make, store);
+    if (err)
+        return err;
+    if ((*store)->read_only) {
+        log_error("the filesystem of the store %s is read-only, and its mounts are kept there; "
+                  "plyfs mount --lower shows the directories that plyfs inspect tells",
+                  (*store)->path);
+        return -EROFS;
+    }
+    request->store = strdup((*store)->path);
+    return request->store ? 0 : -ENOMEM;
+}
+
 static int prepare_named(struct request *request, struct volume_specs *specs, int argc, char **argv)
 {
     cleanup_store struct store *store = NULL;
-    int err = named_open_store(request->root, false, &store);
-    if (err)
-        return err;
-    request->store = strdup(store->path);
-    err = request->store ? find_or_make(store, request, specs) : -ENOMEM;
+    int err = open_store(request, false, &store);
+    if (!err)
+        err = find_or_make(store, request, specs);
     return err ? err : merge_row(store, request, argc, argv);
 }
 
@@ -287,11 +300,10 @@ static int prepare_directories(struct request *request, struct volume_specs *spe
     }
     int err = options_check(options);
     if (!err)
-        err = named_open_store(request->root, true, &store);
+        err = open_store(request, true, &store);
     if (err)
         return err;
-    request->store = strdup(store->path);
-    err = request->store ? make_named(store, request, specs) : -ENOMEM;
+    err = make_named(store, request, specs);
     options_drop_lowers(options);
     return err ? err : named_fill(store, &request->row, options);
 }

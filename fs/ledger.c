@@ -111,7 +111,7 @@ static int open_catalog(struct ledger *ledger)
 {
     if (ledger->catalog)
         return 0;
-    int err = catalog_open(ledger->store, &ledger->catalog);
+    int err = catalog_open(ledger->store, false, &ledger->catalog);
     if (!err)
         err = catalog_sync_less(ledger->catalog);
     return err ? err : catalog_open_ledger(ledger->catalog, ledger->id, &ledger->number);

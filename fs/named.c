@@ -59,7 +59,7 @@ static bool is_removed(const struct store *store, const struct mount_row *row)
 static int open_lock(const struct store *store, const struct mount_row *row)
 {
     cleanup_fd int dir = fd_open_name(store->mounts, row->id, O_RDONLY | O_DIRECTORY, 0);
-    int fd = dir < 0 ? dir : fd_open_name(dir, "lock", O_RDWR | O_CREAT, 0600);
+    int fd = dir < 0 ? dir : fd_open_lock(dir, "lock");
     if (fd < 0 && !(fd == -ENOENT && is_removed(store, row)))
         log_error("cannot open %s/mounts/%s/lock of the mount %s: %s%s", store->path, row->id,
                   row->name, strerror(-fd), fd == -ENOENT ? "; see plyfs doctor" : "");
@@ -464,6 +464,8 @@ static int open_stack(const struct options *options, struct named_view *view)
 static int peek(struct store *store, const struct options *options, struct stack *stack)
 {
     struct stage stage = STAGE_NONE;
+    if (store->read_only)
+        return upper_peek_frozen(stack, options->work, options->userxattr);
     int err = store_stage(store, &stage);
     if (!err)
         err = upper_peek(stack, stage.dir, options->work, options->userxattr);

@@ -23,8 +23,9 @@
 
 struct catalog;
 
-/* Opens, makes or migrates the database in the directory `path`. */
-must_check int catalog_open(const char *path, struct catalog **catalog);
+/* Opens, makes or migrates the database in the directory `path`. `read_only`: its filesystem is;
+ * then it must be there, and -EROFS, which is told, is one that would have to be migrated. */
+must_check int catalog_open(const char *path, bool read_only, struct catalog **catalog);
 void catalog_close(struct catalog *catalog);
 
 /* A transaction that will write (BEGIN IMMEDIATE). They do not nest. Outside of one each function

@@ -56,6 +56,10 @@ static int errno_of(const struct catalog *catalog, int code)
         return -EINVAL;
     }
     int kind = code & 0xff;
+    if (kind == SQLITE_READONLY && catalog->db && sqlite3_db_readonly(catalog->db, "main") == 1) {
+        log_error("catalog: the filesystem of the store is read-only, so nothing of it can change");
+        return -EROFS;
+    }
     int cause = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ? cause_of(catalog) : 0;
     log_error("catalog: %s%s%s", catalog->db ? sqlite3_errmsg(catalog->db) : sqlite3_errstr(code),
               cause ? ": " : "", cause ? strerror(-cause) : "");
@@ -323,23 +327,72 @@ static void shut_others_out(const char *file)
         (void)chmod(file, 0600);
 }
 
-int catalog_open(const char *path, struct catalog **catalog)
+static int open_database(struct catalog *catalog, const char *file)
+{
+    const int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    shut_others_out(file);
+    int code = sqlite3_open_v2(file, &catalog->db, flags, NULL);
+    return code ? errno_of(catalog, code) : 0;
+}
+
+/* The file as a URI (sqlite.org/uri.html), of which every byte may be written as %XX. */
+static char *uri_of(const char *file, const char *words)
+{
+    static const char PLAIN[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
+    char *uri = malloc(strlen("file:") + 3 * strlen(file) + strlen(words) + 1);
+    if (!uri)
+        return NULL;
+    char *at = stpcpy(uri, "file:");
+    for (; *file; file++)
+        at += sprintf(at, strchr(PLAIN, *file) ? "%c" : "%%%02X", (unsigned char)*file);
+    strcpy(at, words);
+    return uri;
+}
+
+/* Where its log is, SQLite reads that too. A database without one is whole, but SQLite wants to
+ * make the log's index before it believes that; told that nothing changes, it makes none. */
+static int open_unchanging(struct catalog *catalog, const char *file)
+{
+    struct stat st;
+    cleanup_free char *log = NULL, *uri = NULL;
+    if (asprintf(&log, "%s-wal", file) < 0)
+        return -ENOMEM;
+    const bool logged = lstat(log, &st) == 0;
+    uri = uri_of(file, logged ? "" : "?immutable=1");
+    if (!uri)
+        return -ENOMEM;
+    const int flags =
+        SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int code = sqlite3_open_v2(uri, &catalog->db, flags, NULL);
+    return code ? errno_of(catalog, code) : 0;
+}
+
+static int check_version(struct catalog *catalog)
+{
+    int64_t version = 0;
+    int err = read_version(catalog, &version);
+    if (err || version == SCHEMA_VERSION)
+        return err;
+    log_error("catalog: made by an older plyfs, and to be brought up to date first");
+    return -EROFS;
+}
+
+int catalog_open(const char *path, bool read_only, struct catalog **catalog)
 {
     cleanup_free char *file = NULL;
     cleanup(own_catalog) struct catalog *opened = calloc(1, sizeof(*opened));
     *catalog = NULL;
     if (!opened || asprintf(&file, "%s/catalog.db", path) < 0)
         return -ENOMEM;
-    shut_others_out(file);
-    const int flags =
-        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    int code = sqlite3_open_v2(file, &opened->db, flags, NULL);
-    if (code)
-        return errno_of(opened, code);
+    int err = read_only ? open_unchanging(opened, file) : open_database(opened, file);
+    if (err)
+        return err;
     sqlite3_busy_timeout(opened->db, BUSY_MILLISECONDS);
-    int err = execute(opened, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+    err = execute(opened, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
     if (!err)
-        err = bring_up_to_date(opened, path);
+        err = read_only ? check_version(opened) : bring_up_to_date(opened, path);
     if (!err)
         *catalog = steal_ptr(&opened);
     return err;

@@ -64,6 +64,12 @@ int fd_open_name(int dir, const char *name, int flags, mode_t mode)
     return fd < 0 ? -errno : fd;
 }
 
+int fd_open_lock(int dir, const char *name)
+{
+    int fd = fd_open_name(dir, name, O_RDWR | O_CREAT, 0600);
+    return fd == -EROFS ? fd_open_name(dir, name, O_RDONLY, 0) : fd;
+}
+
 int fd_reopen(int fd, int flags)
 {
     char path[FD_PATH_MAX];

@@ -24,6 +24,10 @@ must_check int fd_open_beneath(int root, const char *path, int flags);
 /* Opens one name in a directory, not following a symlink. `name` holds no slash. */
 must_check int fd_open_name(int dir, const char *name, int flags, mode_t mode);
 
+/* Opens a file that is there to be locked: flock(2). It is made where it is missing, with nobody
+ * else let in. On a filesystem that is read-only it is opened to read, which does for that. */
+must_check int fd_open_lock(int dir, const char *name);
+
 /* A second, independent open of what `fd` (O_PATH too) stands for. */
 must_check int fd_reopen(int fd, int flags);
 

@@ -32,6 +32,7 @@ struct work {
     struct store *store;
     struct image_export *export;
     struct stage stage;
+    int scratch;               /* the directory of files without a name */
     struct tar_writer *writer; /* NULL: into the directory */
     struct nameset paths;      /* those that are written */
     struct nameset layers;     /* DiffIDs of the layers that are, each with its blob */
@@ -163,12 +164,12 @@ static int pack(struct work *work, const struct layer_row *row, int fd, struct t
     return err;
 }
 
-/* Packs a layer into the stage, and from there into the archive. */
+/* Packs a layer into a file, and from there into the archive. */
 static int put_layer(struct work *work, const struct layer_row *row, struct blob *blob)
 {
     char path[PATH_SIZE];
     struct tar_sums sums;
-    cleanup_fd int fd = blank_scratch(work->stage.dir);
+    cleanup_fd int fd = blank_scratch(work->scratch);
     if (fd < 0)
         return fd;
     int err = pack(work, row, fd, &sums);
@@ -382,9 +383,25 @@ static int make_blob_directories(int dir)
     return mkdirat(dir, "blobs", 0777) < 0 || mkdirat(dir, "blobs/sha256", 0777) < 0 ? -errno : 0;
 }
 
+/* In the stage; what is exported of a store that is read-only is packed where temporary files go.
+ */
+static int open_scratch(struct work *work)
+{
+    const char *temporary = getenv("TMPDIR");
+    int err = work->store->read_only ? 0 : store_stage(work->store, &work->stage);
+    if (err)
+        return err;
+    if (!work->store->read_only)
+        work->scratch = fd_open_name(work->stage.dir, ".", O_RDONLY | O_DIRECTORY, 0);
+    else
+        work->scratch =
+            open(temporary && *temporary ? temporary : "/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return work->scratch < 0 ? -errno : 0;
+}
+
 static int write_export(struct work *work)
 {
-    int err = store_stage(work->store, &work->stage);
+    int err = open_scratch(work);
     if (err)
         return err;
     if (work->export->fd < 0) {
@@ -400,13 +417,14 @@ static int write_export(struct work *work)
 
 int image_export(struct store *store, struct image_export *export)
 {
-    struct work work = {.store = store, .export = export, .stage = STAGE_NONE};
+    struct work work = {.store = store, .export = export, .stage = STAGE_NONE, .scratch = -1};
     export->words[0] = 0;
     int err = write_export(&work);
     tar_writer_close(work.writer);
     nameset_finish(&work.paths);
     nameset_finish(&work.layers);
     free(work.blobs);
+    own_close(&work.scratch);
     store_unstage(store, &work.stage);
     return err;
 }

@@ -85,6 +85,8 @@ static int take_lock(struct store *store)
 
 int store_publishing(struct store *store)
 {
+    if (store->read_only)
+        return -EROFS;
     return syncfs(store->root) < 0 ? -errno : take_lock(store);
 }
 
@@ -117,7 +119,7 @@ int store_lock_mount(struct store *store, const char *id)
     cleanup_fd int dir = fd_open_name(store->mounts, id, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0)
         return dir;
-    cleanup_fd int lock = fd_open_name(dir, "lock", O_RDWR | O_CREAT, 0600);
+    cleanup_fd int lock = fd_open_lock(dir, "lock");
     if (lock < 0)
         return lock;
     int err = lock_now(lock);
@@ -129,7 +131,7 @@ int store_lock_volume(struct store *store, const char *name, int operation)
     cleanup_fd int dir = fd_open_name(store->volumes, name, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0)
         return dir;
-    cleanup_fd int lock = fd_open_name(dir, "lock", O_RDWR | O_CREAT, 0600);
+    cleanup_fd int lock = fd_open_lock(dir, "lock");
     if (lock < 0)
         return lock;
     if (flock(lock, operation | LOCK_NB) < 0)
@@ -226,9 +228,12 @@ static int meet_stranger(void *context, const char *name)
 }
 
 /* The lock is the first thing that is made, so it tells a store from any other directory. */
-static int open_lock(int root, bool make)
+static int open_lock(int root, bool make, bool *read_only)
 {
     int lock = fd_open_name(root, "lock", O_RDWR, 0);
+    *read_only = lock == -EROFS;
+    if (*read_only)
+        return fd_open_name(root, "lock", O_RDONLY, 0);
     if (lock != -ENOENT || !make)
         return lock;
     int err = fd_each_name(root, meet_stranger, NULL);
@@ -248,7 +253,7 @@ static int open_all(struct store *store, bool make)
     store->root = open(store->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (store->root < 0)
         return -errno;
-    store->lock = open_lock(store->root, make);
+    store->lock = open_lock(store->root, make, &store->read_only);
     err = store->lock < 0 ? store->lock : 0;
     if (!err)
         err = open_subdirectory(store->root, "layers", &store->layers);
@@ -258,11 +263,11 @@ static int open_all(struct store *store, bool make)
         err = open_subdirectory(store->root, "volumes", &store->volumes);
     if (!err)
         err = open_subdirectory(store->root, "stage", &store->stage);
-    if (!err) {
+    if (!err && !store->read_only)
         reserve_begin(store->root);
-        err = catalog_open(store->path, &store->catalog);
-    }
-    return err ? err : end_begun_renames(store);
+    if (!err)
+        err = catalog_open(store->path, store->read_only, &store->catalog);
+    return err || store->read_only ? err : end_begun_renames(store);
 }
 
 static void tell_open_failure(const char *path, int err)
@@ -297,7 +302,7 @@ void store_close(struct store *store)
     if (!store)
         return;
     catalog_close(store->catalog);
-    if (store->catalog)
+    if (store->catalog && !store->read_only)
         reserve_end(store->root);
     own_close(&store->lock);
     own_close(&store->stage);
@@ -485,7 +490,8 @@ struct sweep {
     bool (*tell)(void *context, enum store_fault fault, const char *id);
     void (*ended)(void *context, enum store_fault fault, const char *id, bool mended);
     void *context;
-    struct stage bin;      /* takes the rubbish, to be deleted when the lock is free again */
+    struct stage bin;      /* takes the rubbish, to be deleted when the lock is free again; none
+                            * where nothing can be moved */
     struct binned *binned; /* in the bin by its index here */
     unsigned count;
     int left;
@@ -524,6 +530,8 @@ static void mended(struct sweep *sweep, enum store_fault fault, const char *id, 
 static int move_to_bin(struct sweep *sweep, enum store_fault fault, int from, const char *name)
 {
     char as[16];
+    if (sweep->bin.dir < 0)
+        return -EROFS;
     struct binned *larger = reallocarray(sweep->binned, sweep->count + 1, sizeof(*larger));
     if (!larger)
         return -ENOMEM;
@@ -765,8 +773,9 @@ int store_check(struct store *store,
                 void (*ended)(void *context, enum store_fault fault, const char *id, bool mended),
                 void *context)
 {
-    struct sweep sweep = {.store = store, .tell = tell, .ended = ended, .context = context};
-    int err = store_stage(store, &sweep.bin);
+    struct sweep sweep = {
+        .store = store, .tell = tell, .ended = ended, .context = context, .bin = STAGE_NONE};
+    int err = store->read_only ? 0 : store_stage(store, &sweep.bin);
     if (err)
         return err;
     err = take_lock(store);

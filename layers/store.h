@@ -31,7 +31,8 @@ struct store {
     int root;   /* the store's directory */
     int layers, mounts, volumes, stage;
     int lock;
-    bool locked; /* `lock` is held: store_publishing() */
+    bool locked;    /* `lock` is held: store_publishing() */
+    bool read_only; /* its filesystem is: nothing of it can be changed, all of it be looked at */
     struct catalog *catalog;
 };
 

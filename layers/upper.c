@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -408,12 +409,12 @@ static int probe_rename_whiteout(int stage, bool *works)
     return concluded(err, works);
 }
 
-static int probe_handles(const struct stack *stack, bool *works)
+static int probe_handles(const struct stack *stack, int dir, bool *works)
 {
     struct origin origin;
     struct stat st;
     const struct backing *backing = &stack->backings[stack->layers[0].fs];
-    int err = origin_of(backing, stack->stage, "", &origin);
+    int err = origin_of(backing, dir, "", &origin);
     if (!err)
         err = origin.size > 0 ? origin_stat(backing, &origin, &st) : -EOPNOTSUPP;
     /* Stale is what a handle of another kind is; this very directory is open. */
@@ -435,7 +436,7 @@ static int probe_all(struct stack *stack, bool force_user)
         err = probe_rename_whiteout(stack->stage, &stack->able.rename_whiteout);
     stack->able.chown = geteuid() == 0;
     if (!err)
-        err = probe_handles(stack, &stack->able.handles);
+        err = probe_handles(stack, stack->stage, &stack->able.handles);
     if (err)
         return err;
     log_debug("upper: attributes %s, whiteouts %s, O_TMPFILE %s, RENAME_WHITEOUT %s, handles %s",
@@ -479,21 +480,42 @@ static int open_index(struct stack *stack, int work)
     return err;
 }
 
+static int find_index(struct stack *stack, const char *work)
+{
+    cleanup_fd int dir = open(work, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return -errno;
+    int index = fd_open_name(dir, "index", O_RDONLY | O_DIRECTORY, 0);
+    if (index < 0 && index != -ENOENT)
+        return index;
+    stack->index = index < 0 ? -1 : index;
+    return 0;
+}
+
 int upper_peek(struct stack *stack, int scratch, const char *work, bool force_user)
 {
     stack->stage = fd_open_name(scratch, ".", O_RDONLY | O_DIRECTORY, 0);
     if (stack->stage < 0)
         return stack->stage;
     int err = probe_all(stack, force_user);
-    if (err)
-        return err;
-    cleanup_fd int dir = open(work, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)
-        return -errno;
-    stack->index = fd_open_name(dir, "index", O_RDONLY | O_DIRECTORY, 0);
-    err = stack->index < 0 && stack->index != -ENOENT ? stack->index : 0;
-    stack->index = stack->index < 0 ? -1 : stack->index;
-    return err;
+    return err ? err : find_index(stack, work);
+}
+
+/* The kernel asks who writes trusted attributes, and not where: so a file in memory tells. */
+static bool may_be_trusted(void)
+{
+    cleanup_fd int file = memfd_create("attributes", MFD_CLOEXEC);
+    return file >= 0 && ovlattr_set(OVLSPACE_TRUSTED, file, "", OVLATTR_OPAQUE, "y", 1) == 0;
+}
+
+int upper_peek_frozen(struct stack *stack, const char *work, bool force_user)
+{
+    stack->able = (struct abilities){
+        .space = !force_user && may_be_trusted() ? OVLSPACE_TRUSTED : OVLSPACE_USER,
+        .whiteform = WHITEFORM_DEVICE,
+    };
+    int err = probe_handles(stack, stack->layers[0].root, &stack->able.handles);
+    return err ? err : find_index(stack, work);
 }
 
 int upper_open(struct stack *stack, const char *work, bool force_user, int lock_fds[2],

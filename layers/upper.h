@@ -35,6 +35,10 @@ must_check int upper_open(struct stack *stack, const char *work, bool force_user
  * only looked into. */
 must_check int upper_peek(struct stack *stack, int scratch, const char *work, bool force_user);
 
+/* The same on a filesystem that is read-only, where nothing can be tried: it is taken to be able to
+ * do what filesystems commonly can. */
+must_check int upper_peek_frozen(struct stack *stack, const char *work, bool force_user);
+
 /* Leaves work/incompat/volatile, as the kernel does for its mount option of that name. */
 must_check int upper_mark_volatile(const struct stack *stack);
 

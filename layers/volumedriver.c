@@ -336,7 +336,7 @@ int volumedriver_use(struct store *store, const struct volume_row *row, const ch
     }
     log_debug("volume %s: %s, for %s", row->name, use->path, mount ? mount : "nobody");
     /* When it was used is for people: no reason to do without it. */
-    err = catalog_set_volume_used(store->catalog, row->name, moment_now());
+    err = store->read_only ? 0 : catalog_set_volume_used(store->catalog, row->name, moment_now());
     if (err)
         log_warning("volume %s: the time of its use is not kept: %s", row->name, strerror(-err));
     return 0;

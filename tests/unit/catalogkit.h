@@ -32,7 +32,7 @@ static struct catalog *open_with_mounts(void)
 {
     struct catalog *catalog = NULL;
     cleanup_free char *here = kit_path("");
-    assert_int_equal(catalog_open(here, &catalog), 0);
+    assert_int_equal(catalog_open(here, false, &catalog), 0);
     add_mount(catalog, MOUNT, "web");
     add_mount(catalog, OTHER, "other");
     return catalog;

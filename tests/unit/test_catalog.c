@@ -18,7 +18,7 @@ static struct catalog *open_here(void)
 {
     struct catalog *catalog = NULL;
     cleanup_free char *here = kit_path("");
-    assert_int_equal(catalog_open(here, &catalog), 0);
+    assert_int_equal(catalog_open(here, false, &catalog), 0);
     assert_non_null(catalog);
     return catalog;
 }
@@ -772,7 +772,7 @@ static int work_as(const char *path, unsigned number, int start)
     cleanup_catalog struct catalog *catalog = NULL;
     if (read(start, &go, 1) != 0)
         return 2;
-    int err = catalog_open(path, &catalog);
+    int err = catalog_open(path, false, &catalog);
     for (unsigned i = 0; i < ROWS_EACH && !err; i++) {
         snprintf(id, sizeof(id), "%04x%04x%056x", number, i, 0);
         snprintf(name, sizeof(name), "box-%u-%u", number, i);
@@ -958,7 +958,7 @@ static void a_step_that_fails_changes_nothing(void **state)
     cleanup_free char *here = kit_path("");
     load_version_1();
     run_sql("ALTER TABLE mount ADD COLUMN options TEXT");
-    assert_int_equal(catalog_open(here, &catalog), -EIO);
+    assert_int_equal(catalog_open(here, false, &catalog), -EIO);
     assert_null(catalog);
     assert_int_equal(ask_number("PRAGMA user_version"), 1);
     assert_int_equal(
@@ -1009,10 +1009,10 @@ static void a_newer_catalog_is_left_alone(void **state)
     cleanup_free char *here = kit_path("");
     catalog_close(open_with_rows());
     run_sql("PRAGMA user_version = 1000");
-    assert_int_equal(catalog_open(here, &catalog), -EPROTO);
+    assert_int_equal(catalog_open(here, false, &catalog), -EPROTO);
     assert_null(catalog);
     run_sql("PRAGMA user_version = -1");
-    assert_int_equal(catalog_open(here, &catalog), -EPROTO);
+    assert_int_equal(catalog_open(here, false, &catalog), -EPROTO);
     assert_int_equal(ask_number("SELECT count(*) FROM layer"), 2);
 }
 
@@ -1022,10 +1022,10 @@ static void what_is_no_database_is_refused(void **state)
     struct catalog *catalog = NULL;
     cleanup_free char *here = kit_path("");
     kit_file("catalog.db", "this is a text of more than sixteen bytes, and no database at all\n");
-    assert_int_equal(catalog_open(here, &catalog), -EIO);
+    assert_int_equal(catalog_open(here, false, &catalog), -EIO);
     assert_null(catalog);
     cleanup_free char *none = kit_path("none");
-    assert_int_equal(catalog_open(none, &catalog), -EIO);
+    assert_int_equal(catalog_open(none, false, &catalog), -EIO);
 }
 
 int main(void)
