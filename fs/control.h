@@ -68,7 +68,8 @@ must_check int control_follow(int fd, json_t *request, int seconds, struct contr
                               json_t **answer);
 void control_stream_close(struct control_stream *stream);
 
-/* What to poll(2) for. */
+/* What to poll(2) for once control_stream_next() has nothing more: lines may have come with the
+ * answer. */
 int control_stream_fd(const struct control_stream *stream);
 
 /* The next line, the caller's: 1; 0 when none has come whole yet; -ECONNRESET at the end. */

@@ -20,7 +20,7 @@ import time
 
 import pytest
 
-from harness import PLYFS, need_root, refusal, run, umount
+from harness import PLYFS, need_root, need_tool, refusal, run, umount
 from storekit import wait_for
 from test_layer import complete
 
@@ -28,11 +28,11 @@ from test_layer import complete
 class Trace:
     """`plyfs trace --json` of the mount "web", running; what it has said so far is in `lines`."""
 
-    def __init__(self, store, *argv, form=("--json",), name="web"):
+    def __init__(self, store, *argv, form=("--json",), name="web", by=()):
         self.store, self.name, self.lines, self.raw = store, name, [], []
         before = readers(store, name)
         self.process = subprocess.Popen(
-            [PLYFS, "trace", *form, *argv, name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [*by, PLYFS, "trace", *form, *argv, name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env={**os.environ, "PLYFS_ROOT": str(store.path)})
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
@@ -274,6 +274,16 @@ def test_the_caller_is_the_process_and_not_its_thread(store, web):
     made.start()
     made.join()
     assert trace.wait("request", Path="/by-a-thread")["Pid"] == os.getpid()
+    assert trace.end() == 0
+
+
+def test_what_happens_before_the_answer_is_read_is_told_at_once(store, web):
+    """Both come together where the trace is slow to read."""
+    need_tool("strace")
+    trace = Trace(store, "--all", "-f", "op=mkdir",
+                  by=("strace", "-D", "-qq", "-o", os.devnull, "-e", "inject=recvfrom:delay_enter=500000"))  # us
+    os.mkdir(web / "made")
+    trace.wait("request", Path="/made")
     assert trace.end() == 0
 
 
