@@ -29,6 +29,7 @@ enum node_flag {
     NODE_DRESSED = 1 << 17,    /* it showed some, or is being given one: it is never bare again */
     NODE_UNTOLD = 1 << 18,     /* the kernel does not keep its attributes, and never did: ahead.h */
     NODE_SAMPLE = 1 << 19,     /* it was listed, and is noted when it is read: ahead.h */
+    NODE_SYNCED = 1 << 20, /* it was synced, its name with it, since its data came up: op_fsync */
 };
 
 #endif

@@ -145,6 +145,50 @@ static bool must_kill(fuse_req_t req, const struct fuse_file_info *fi)
 #endif
 }
 
+/* What a disk takes for one sync it takes for the next. To let others serve meanwhile costs some
+ * 30 us, which is worth it only where they would wait for longer; the first is taken to be slow. */
+enum { SYNC_IS_QUICK_NS = 200000 };
+
+static int sync_file(struct mount *mount, struct tree *tree, int fd, bool datasync)
+{
+    if (!atomic_load_explicit(&tree->syncs_quickly, memory_order_relaxed))
+        mount->will_be_slow();
+    int64_t began = moment_steady();
+    int err = (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+    bool quick = moment_steady() - began < SYNC_IS_QUICK_NS;
+    atomic_store_explicit(&tree->syncs_quickly, quick, memory_order_relaxed);
+    return err;
+}
+
+/* A copy-up gives the file a name, or takes the mark of a metacopy from it, when its data is on the
+ * disk already. On ext4 fdatasync(2) does not bring that along where the data is written over in
+ * its place: the power would go, and with it, for whoever looks next, what was synced. So the first
+ * sync of a node is a whole one. With the node's lock held, so that none comes between. */
+static int sync_with_name(struct mount *mount, const struct node_view *view, int fd)
+{
+    int err = sync_file(mount, mount_tree(mount, view), fd, false);
+    if (!err)
+        node_set_flags(mount->nodes, view->index, NODE_SYNCED, 0);
+    return err;
+}
+
+/* In passthrough msync(2), and a write to what was opened with O_DSYNC, ask the backing file alone.
+ * So what has just been brought up for such an open is synced before. */
+static int sync_for_open(struct mount *mount, const struct node_view *view, int flags)
+{
+    int err = 0;
+    if ((flags & O_ACCMODE) != O_RDWR && !(flags & O_DSYNC))
+        return 0;
+    if (!mount_may_pass(mount, view) || !node_is(view, NODE_UPPER) ||
+        node_is(view, NODE_METACOPY | NODE_SYNCED) || !mount_stack(mount, view)->features.sync)
+        return 0;
+    struct fdref *ref = find_data(mount, view, true, &err);
+    if (ref)
+        err = sync_with_name(mount, view, ref->fd);
+    fdref_release(mount->fds, ref);
+    return err;
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
@@ -163,11 +207,14 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (err)
         return reply_error(req, err);
     uint32_t index = view.index;
+    const bool was_below = !node_is(&view, NODE_UPPER) || node_is(&view, NODE_METACOPY);
     node_lock(mount->nodes, index);
     node_view_finish(&view);
     err = node_view(mount->nodes, ino, &view);
     if (!err)
         err = ask_backing(mount, &view, fi->flags);
+    if (!err && was_below)
+        err = sync_for_open(mount, &view, fi->flags);
     if (!err)
         err = op_count_open(req, &view, fi);
     node_unlock(mount->nodes, index);
@@ -434,21 +481,6 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_error(req, -ENOSYS);
 }
 
-/* What a disk takes for one sync it takes for the next. To let others serve meanwhile costs some
- * 30 us, which is worth it only where they would wait for longer; the first is taken to be slow. */
-enum { SYNC_IS_QUICK_NS = 200000 };
-
-static int sync_file(struct mount *mount, struct tree *tree, int fd, bool datasync)
-{
-    if (!atomic_load_explicit(&tree->syncs_quickly, memory_order_relaxed))
-        mount->will_be_slow();
-    int64_t began = moment_steady();
-    int err = (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
-    bool quick = moment_steady() - began < SYNC_IS_QUICK_NS;
-    atomic_store_explicit(&tree->syncs_quickly, quick, memory_order_relaxed);
-    return err;
-}
-
 /* Of a metacopy file only metadata is ours, but it is that which is to be safe: the data below,
  * which is what is open of it, is not changed. */
 static int sync_metacopy(struct mount *mount, const struct node_view *view, bool datasync)
@@ -472,7 +504,13 @@ void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_inf
         ref = find_data(mount, &view, false, &err);
     if (!ref)
         return reply_error(req, err);
-    err = sync_file(mount, mount_tree(mount, &view), ref->fd, datasync);
+    if (!datasync || mount_is_plain(mount, &view) || node_is(&view, NODE_SYNCED)) {
+        err = sync_file(mount, mount_tree(mount, &view), ref->fd, datasync);
+    } else {
+        mount_lock_node(mount, view.index);
+        err = sync_with_name(mount, &view, ref->fd);
+        node_unlock(mount->nodes, view.index);
+    }
     fdref_release(mount->fds, ref);
     reply_error(req, err);
 }

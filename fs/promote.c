@@ -352,7 +352,7 @@ static int complete(struct mount *mount, const struct node_view *view, off_t lim
         err = bring_data(mount, view, fd, limit, &job);
     if (err)
         return err;
-    node_set_flags(mount->nodes, view->index, 0, NODE_METACOPY);
+    node_set_flags(mount->nodes, view->index, 0, NODE_METACOPY | NODE_SYNCED);
     fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
     tell(mount, view, view->parent, view->name, &job, purpose);
     return 0;

@@ -8,6 +8,8 @@
  *   killer N PID           traces a running program; "ready" is said when it does
  *   killer N -- COMMAND    runs a program, and its children, to their end
  *   killer after USEC PID  kills it so many microseconds from now, wherever it is then
+ *   killer pause PID       kills nothing: it waits for a line on its input before each call
+ *   killer pause -- COMMAND
  *
  * N counts from 1; with 0 nothing is killed. A line is written for each call that was counted (its
  * name and where it goes); the last line is "killed" or "through". What goes to the device of FUSE,
@@ -102,6 +104,13 @@ static const struct call CALLS[] = {
 #endif
 };
 
+/* Which of the counted calls the program dies before; or that none is done without a word of ours.
+ */
+struct watch {
+    unsigned long last, count;
+    bool pauses;
+};
+
 static _Noreturn void fail(const char *what)
 {
     fprintf(stderr, "killer: %s: %s\n", what, strerror(errno));
@@ -167,8 +176,15 @@ static void log_call(pid_t task, const struct call *call, const uint64_t args[6]
     printf("%s %s %s %s %s\n", call->name, text[0], text[1], text[2], text[3]);
 }
 
+static void await_word(void)
+{
+    char line[16];
+    fflush(stdout);
+    (void)!fgets(line, sizeof(line), stdin);
+}
+
 /* A stop at the beginning of a call. Whether the program is to die of it. */
-static bool is_the_one(pid_t task, unsigned long last, unsigned long *count)
+static bool is_the_one(pid_t task, struct watch *watch)
 {
     struct __ptrace_syscall_info info = {0};
     if (ptrace(PTRACE_GET_SYSCALL_INFO, task, sizeof(info), &info) <= 0 ||
@@ -180,7 +196,9 @@ static bool is_the_one(pid_t task, unsigned long last, unsigned long *count)
     if (!call || !changes_something(task, call, args))
         return false;
     log_call(task, call, args);
-    return ++*count == last;
+    if (watch->pauses)
+        await_word();
+    return ++watch->count == watch->last;
 }
 
 /* Traces every thread there is, until no new one is found. */
@@ -240,9 +258,8 @@ static void end(const char *how)
 }
 
 /* With everything that it traces; a child that has become a daemon is let go. */
-static int follow(pid_t pid, unsigned long last, bool ours)
+static int follow(pid_t pid, struct watch *watch, bool ours)
 {
-    unsigned long count = 0;
     int result = 0;
     for (;;) {
         int status;
@@ -250,11 +267,11 @@ static int follow(pid_t pid, unsigned long last, bool ours)
         if (task < 0)
             return result;
         if (WIFSTOPPED(status)) {
-            if (WSTOPSIG(status) == ENTRY_STOP && is_the_one(task, last, &count)) {
+            if (WSTOPSIG(status) == ENTRY_STOP && is_the_one(task, watch)) {
                 kill(pid, SIGKILL);
                 if (ours && task != pid)
                     kill(task, SIGKILL);
-                last = 0;
+                watch->last = 0;
                 result = 9;
                 end("killed");
             }
@@ -280,17 +297,19 @@ int main(int argc, char **argv)
 {
     if (argc < 3 || (strcmp(argv[2], "--") == 0 && argc < 4)) {
         fprintf(stderr, "usage: killer N PID\n       killer N -- COMMAND [ARGUMENT]...\n"
-                        "       killer after USEC PID\n");
+                        "       killer after USEC PID\n"
+                        "       killer pause PID\n       killer pause -- COMMAND [ARGUMENT]...\n");
         return 2;
     }
     if (strcmp(argv[1], "after") == 0 && argc == 4)
         return kill_after(strtoul(argv[2], NULL, 10), (pid_t)atoi(argv[3]));
-    unsigned long last = strtoul(argv[1], NULL, 10);
+    struct watch watch = {.last = strtoul(argv[1], NULL, 10),
+                          .pauses = strcmp(argv[1], "pause") == 0};
     bool ours = strcmp(argv[2], "--") == 0;
     pid_t pid = ours ? start(argv + 3) : (pid_t)atoi(argv[2]);
     if (ours)
-        return follow(pid, last, true);
+        return follow(pid, &watch, true);
     seize(pid);
     end("ready");
-    return follow(pid, last, false);
+    return follow(pid, &watch, false);
 }
