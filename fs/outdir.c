@@ -4,6 +4,7 @@
  */
 #include "outdir.h"
 
+#include "fd.h"
 #include "log.h"
 #include "rmtree.h"
 
@@ -59,7 +60,7 @@ int outdir_publish(struct outdir *out)
     if (syncfs(out->fd) < 0 || rename(out->partial, out->path) < 0)
         return tell(out, -errno);
     free(steal_ptr(&out->partial));
-    return 0;
+    return tell(out, fd_sync_name(out->path));
 }
 
 void outdir_finish(struct outdir *out)

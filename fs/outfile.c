@@ -4,6 +4,7 @@
  */
 #include "outfile.h"
 
+#include "fd.h"
 #include "log.h"
 
 #include <fcntl.h>
@@ -55,7 +56,7 @@ int outfile_publish(struct outfile *file)
     if (fsync(file->fd) < 0 || rename(file->partial, file->path) < 0)
         return tell(file, -errno);
     free(steal_ptr(&file->partial));
-    return 0;
+    return tell(file, fd_sync_name(file->path));
 }
 
 void outfile_finish(struct outfile *file)

@@ -195,6 +195,18 @@ int fd_each_name(int dir, int (*each)(void *context, const char *name), void *co
     }
 }
 
+int fd_sync_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    cleanup_free char *front = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    if (!front)
+        return -ENOMEM;
+    cleanup_fd int dir = open(front, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return errno == EACCES ? 0 : -errno;
+    return fsync(dir) < 0 && errno != EINVAL && errno != EROFS ? -errno : 0;
+}
+
 bool fd_is_fault(int err)
 {
     static const int FAULTS[] = {EIO,    ENOSPC, EDQUOT, EROFS, ENOMEM,

@@ -67,6 +67,11 @@ must_check int fd_write_all(int fd, const void *data, size_t size);
  * returns something else than 0. */
 must_check int fd_each_name(int dir, int (*each)(void *context, const char *name), void *context);
 
+/* Syncs the directory in which `path` is the last name, so that the name itself is on the disk.
+ * Where it can be written into and not read, or the filesystem has no sync of directories, that is
+ * not to be had. */
+must_check int fd_sync_name(const char *path);
+
 /* True for "." and "..". */
 static inline int fd_is_dot(const char *name)
 {
