@@ -83,13 +83,15 @@ struct glances;
 struct listings;
 struct rings;
 struct routes;
+struct settling;
 
 struct mount {
     struct tree *trees[TREES_MAX]; /* a slot is NULL when it is free */
     struct routes *routes;
     struct node_table *nodes;
     struct fdcache *fds;
-    struct chores chores; /* what is done beside */
+    struct chores chores;      /* what is done beside */
+    struct settling *settling; /* NULL: none */
     struct listings *listings;
     struct glances *glances;
     struct ahead *ahead;

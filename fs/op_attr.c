@@ -13,6 +13,7 @@
 #include "quota.h"
 #include "record.h"
 #include "reply.h"
+#include "settling.h"
 #include "told.h"
 #include "turns.h"
 #include "xattr.h"
@@ -180,6 +181,8 @@ int op_set_size(fuse_req_t req, uint64_t ino, off_t size, bool by_descriptor, bo
     if (!err)
         err = cut(mount, ref->fd, size, by_descriptor);
     growth_end(mount, ref->fd, &growth);
+    if (!err && size == 0 && mount_stack(mount, &view)->features.sync)
+        settling_note_emptied(mount->settling, ref);
     fdref_release(mount->fds, ref);
     return err;
 }

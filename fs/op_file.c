@@ -15,6 +15,7 @@
 #include "moment.h"
 #include "promote.h"
 #include "reply.h"
+#include "settling.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -223,6 +224,15 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_open(req, fi);
 }
 
+/* What went past us is as if it were written now. */
+static void note_written(struct mount *mount, const struct node_view *view)
+{
+    struct fdref *ref = fdcache_get(mount->fds, fdkey(FDKIND_DATA, view->index));
+    if (ref)
+        settling_note_written(mount->settling, ref);
+    fdref_release(mount->fds, ref);
+}
+
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
@@ -234,6 +244,8 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         if (plain)
             node_lock(mount->nodes, view.index);
         int32_t backing = node_released(mount->nodes, view.index, writes);
+        if (writes && backing > 0)
+            note_written(mount, &view);
         if (backing > 0)
             fuse_passthrough_close(req, backing);
         if (plain) {
@@ -462,6 +474,7 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     growth_end(mount, ref->fd, &growth);
     int restored = let_go(mount, ino, ref->fd, &holding, put > 0);
     err = restored ? restored : err;
+    settling_note_written(mount->settling, ref);
     fdref_release(mount->fds, ref);
     /* Of a page that is written back the kernel takes note of an error alone (fs/fuse/file.c,
      * fuse_writepage_end): what did not come of it would be lost, and nobody told. */

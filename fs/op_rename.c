@@ -261,11 +261,29 @@ static void forget_parent(struct mount *mount, const struct end *from, const str
         mount->listing_changed(mount->session, from->node.id);
 }
 
+/* A file that takes the place of another without having been synced: ext4 and btrfs begin to write
+ * it, so that the power does not take the old content and the new one. Of a file that is below they
+ * do not know. */
+static void begin_writing(struct mount *mount, const struct end *from, const struct end *to)
+{
+    int err;
+    if (!to->index || !S_ISREG(to->node.type) || node_is(&to->node, NODE_UPPER) ||
+        !S_ISREG(from->node.type) || node_is(&from->node, NODE_METACOPY) ||
+        !mount_stack(mount, &from->dir)->features.sync)
+        return;
+    struct fdref *ref = find_data(mount, &from->node, false, &err);
+    if (ref)
+        (void)!sync_file_range(ref->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    fdref_release(mount->fds, ref);
+}
+
 static int rename_names(struct mount *mount, struct end *from, struct end *to, unsigned flags)
 {
     int err = prepare(mount, from, to, flags);
     if (err)
         return err;
+    if (!(flags & RENAME_EXCHANGE))
+        begin_writing(mount, from, to);
     lock_ends(mount, from->index, to->index);
     err = rename_locked(mount, from, to, flags);
     if (!err && to->index && !(flags & RENAME_EXCHANGE))

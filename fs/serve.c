@@ -12,6 +12,7 @@
 #include "privileges.h"
 #include "ready.h"
 #include "rings.h"
+#include "settling.h"
 #include "vigil.h"
 
 #include <fcntl.h>
@@ -193,6 +194,7 @@ static int serve_session(struct session *session, const struct options *options,
         return err;
     }
     session->vigil = session->spin ? vigil_start(&session->mount->chores) : NULL;
+    mount->settling = settling_start(mount->fds);
     mount->rings = session->rings ? rings_watch(session->vigil) : NULL;
     if (session->rings)
         serve_rings(session, options, signals);
@@ -200,6 +202,7 @@ static int serve_session(struct session *session, const struct options *options,
         serve_device(session, options, signals);
     rings_free(mount->rings);
     vigil_stop(session->vigil);
+    settling_stop(steal_ptr(&mount->settling));
     if (guest)
         guest->end(guest->context);
     return 0;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 enum { SHARDS = 16, BUCKETS = 512, LEAST = 2 /* that a shard keeps besides pinned ones */ };
+enum { WRITE_BACKS = 8 /* of a file that was emptied */ };
 
 struct shard {
     pthread_mutex_t lock;
@@ -164,6 +165,7 @@ struct fdref *fdcache_get(struct fdcache *cache, uint64_t key)
     struct fdref *ref = lookup(shard, key);
     if (ref) {
         ref->users++;
+        ref->used = true;
         if (!ref->pinned && ref != shard->ring.older) {
             ring_remove(ref);
             ring_add_newest(shard, ref);
@@ -323,6 +325,62 @@ void fdref_release(struct fdcache *cache, struct fdref *ref)
     pthread_mutex_unlock(&shard->lock);
     if (last)
         discard(cache, ref);
+}
+
+void fdcache_note_emptied(struct fdcache *cache, struct fdref *ref)
+{
+    struct shard *shard = shard_of(cache, ref->key);
+    pthread_mutex_lock(&shard->lock);
+    ref->written = false;
+    pthread_mutex_unlock(&shard->lock);
+    atomic_store(&ref->emptied, WRITE_BACKS);
+}
+
+bool fdcache_note_written(struct fdcache *cache, struct fdref *ref)
+{
+    if (atomic_load_explicit(&ref->emptied, memory_order_relaxed) == 0)
+        return false;
+    struct shard *shard = shard_of(cache, ref->key);
+    pthread_mutex_lock(&shard->lock);
+    ref->written = ref->used = true;
+    pthread_mutex_unlock(&shard->lock);
+    return true;
+}
+
+/* One that is due, with one more user; or NULL. *left: there are others that are not. */
+static struct fdref *take_due(struct shard *shard, bool *left)
+{
+    struct fdref *due = NULL;
+    pthread_mutex_lock(&shard->lock);
+    for (struct fdref *ref = shard->ring.newer; ref != &shard->ring; ref = ref->newer) {
+        if (!ref->written || atomic_load(&ref->emptied) == 0)
+            continue;
+        if (!due && !ref->used && ref->users == 0)
+            due = ref;
+        else
+            *left = true;
+        ref->used = false;
+    }
+    if (due) {
+        due->users++;
+        due->written = false;
+        atomic_fetch_sub(&due->emptied, 1);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return due;
+}
+
+bool fdcache_write_back(struct fdcache *cache)
+{
+    bool left = false;
+    for (int i = 0; i < SHARDS; i++) {
+        struct fdref *ref = take_due(&cache->shards[i], &left);
+        /* Nobody waits for it, and what failed the next sync tells. */
+        if (ref)
+            (void)!sync_file_range(ref->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        fdref_release(cache, ref);
+    }
+    return left;
 }
 
 size_t fdcache_count(struct fdcache *cache)

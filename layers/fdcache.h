@@ -32,6 +32,9 @@ struct fdref {
     bool lent;           /* see fdref_is_lent() */
     bool readable;       /* a directory that is open for reading */
     atomic_bool reading; /* somebody does, by this descriptor */
+    atomic_uint emptied; /* see fdcache_note_emptied(): how often it is yet to be written back */
+    bool written;        /* since that was done; protected by the shard's lock, as the next is */
+    bool used;           /* since fdcache_write_back() looked */
     unsigned users;
     uint64_t key;
     struct fdref *chain, *newer, *older;
@@ -95,6 +98,17 @@ void fdref_may_linger(struct fdref *ref);
  * moment when it is given back; a pinned one is open for as long as it is pinned. Said by who put
  * it in, before it is released. NULL is fine. */
 void fdref_is_lent(struct fdref *ref);
+
+/* Its file was cut to nothing: what is written to it then is not to stay in memory for long. */
+void fdcache_note_emptied(struct fdcache *cache, struct fdref *ref);
+
+/* It was written. Whether that is a matter for fdcache_write_back(). */
+bool fdcache_note_written(struct fdcache *cache, struct fdref *ref);
+
+/* Of files that were emptied and written, begins to write those to the disk that nobody has used
+ * since the last call; the first few times that happens, since a file that is kept open for long is
+ * a log. Whether others are left. */
+bool fdcache_write_back(struct fdcache *cache);
 
 /* Gives one use back. NULL is fine. */
 void fdref_release(struct fdcache *cache, struct fdref *ref);

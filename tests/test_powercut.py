@@ -21,6 +21,7 @@ import test_crash
 import worlds
 from crashkit import Case
 from powercutkit import KINDS, Disk, Steps
+from storekit import wait_for
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 SETTINGS = {setting.name: setting for setting in test_crash.SETTINGS}
@@ -254,3 +255,45 @@ class Safe(Cut):
 @pytest.mark.parametrize("kind, setting, case", chosen(SAFE, SYNCS))
 def test_what_was_synced_is_there_after_a_cut(sandbox, killer, kind, setting, case):
     judge(sandbox, killer, kind, setting, case, Safe)
+
+
+# ---- what was not synced ------------------------------------------------------------------------
+
+def anew(path):
+    """As a shell's `echo > file` does it."""
+    path.write_bytes(b"anew" * 500)
+
+
+def in_its_place(path):
+    """As it is done by who forgets the sync."""
+    anew(path.with_name("beside"))
+    os.rename(path.with_name("beside"), path)
+
+
+@pytest.mark.parametrize("profile", ["stateless", "tracked"])
+@pytest.mark.parametrize("name", ["lower", "upper"])
+@pytest.mark.parametrize("act", [anew, in_its_place])
+def test_what_takes_the_place_of_old_content_is_soon_there(sandbox, profile, name, act):
+    """On ext4, which begins to write such a file when it is closed, or gets the name of another. A commit of
+    its journal brings the loss of the old content to the disk as soon as that."""
+    disk = Disk(sandbox, "ext4")
+    disk.begin()
+    lower, upper, work = sandbox.directory("below"), disk.at / "upper", disk.at / "work"
+    upper.mkdir()
+    work.mkdir()
+    (lower / "lower").write_text("old")
+    (upper / "upper").write_text("old")
+    disk.settle()
+    try:
+        with sandbox.plyfs([lower], upper, work, profile=profile) as mount:
+            before = disk.written()
+            act(mount / name)
+            # By nobody else: the journal is committed every five seconds, and old pages are written after thirty.
+            wait_for(lambda: disk.written() != before, "nobody writes it to the disk", seconds=3)
+            disk.settle()
+            disk.keep()
+        disk.end()
+        disk.begin(disk.kept()[0][0])
+        assert (upper / name).read_bytes() == b"anew" * 500
+    finally:
+        disk.end()

@@ -244,6 +244,29 @@ static void what_is_pinned_takes_the_place_of_others_and_not_all_of_it(void **st
     fdcache_destroy(cache);
 }
 
+static void what_was_emptied_and_written_is_written_back_when_nobody_uses_it(void **state)
+{
+    (void)state;
+    struct fdcache *cache = fdcache_create(64);
+    const uint64_t key = fdkey(FDKIND_DATA, 3);
+    struct fdref *ref = fdcache_put(cache, key, kit_open_something(), true);
+    assert_false(fdcache_note_written(cache, ref));
+    fdcache_note_emptied(cache, ref);
+    assert_false(fdcache_write_back(cache)); /* nothing is in it yet */
+    assert_true(fdcache_note_written(cache, ref));
+    assert_true(fdcache_write_back(cache));
+    assert_true(fdcache_write_back(cache)); /* it has a user */
+    fdref_release(cache, ref);
+    assert_false(fdcache_write_back(cache));
+    for (int more = 1; more < 8; more++) {
+        assert_true(fdcache_note_written(cache, ref));
+        assert_true(fdcache_write_back(cache));
+        assert_false(fdcache_write_back(cache));
+    }
+    assert_false(fdcache_note_written(cache, ref)); /* a log */
+    fdcache_destroy(cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +281,7 @@ int main(void)
         kit_test(a_directory_is_read_again_and_again_from_its_beginning),
         kit_test(only_what_may_linger_is_laid_on_the_tray),
         kit_test(a_program_that_is_lent_is_kept_open_for_reading_alone),
+        kit_test(what_was_emptied_and_written_is_written_back_when_nobody_uses_it),
     };
     return kit_run("fdcache", tests, sizeof(tests) / sizeof(tests[0]));
 }
