@@ -73,6 +73,10 @@ static int join_options(const struct words *said, char **joined)
             "said with --lower, and its upper is its own");
         err = -EINVAL;
     }
+    if (!err && trial.remount) {
+        log_error("create: remount is for a mount that is there: mount -o remount MOUNTPOINT");
+        err = -EINVAL;
+    }
     options_finish(&trial);
     return *joined ? err : -ENOMEM;
 }

@@ -12,6 +12,7 @@
 #include "options.h"
 #include "plan.h"
 #include "ready.h"
+#include "remount.h"
 #include "serve.h"
 #include "unmount.h"
 #include "volumewish.h"
@@ -429,7 +430,8 @@ static int prepare(struct request *request, int argc, char **argv, const char *u
     int err = take_arguments(request, argc, argv, usage);
     if (err || request->helped)
         return err;
-    err = prepare_volumes(request, argc, argv);
+    if (!request->options.remount)
+        err = prepare_volumes(request, argc, argv);
     return err ? err : options_check(&request->options);
 }
 
@@ -448,6 +450,11 @@ static int serve(struct request *request)
     return err;
 }
 
+static int act(struct request *request)
+{
+    return request->options.remount ? remount_run(&request->options) : serve(request);
+}
+
 /* The status is 125 where volumes are refused, as of a container that is asked for in such words.
  */
 static int run(int argc, char **argv, bool drop_in, const char *usage)
@@ -457,7 +464,7 @@ static int run(int argc, char **argv, bool drop_in, const char *usage)
     request.options.drop_in = drop_in;
     int err = prepare(&request, argc, argv, usage);
     int status = !err ? 0 : request.refused ? 125 : 1;
-    if (!err && !request.helped && serve(&request) != 0)
+    if (!err && !request.helped && act(&request) != 0)
         status = 1;
     request_finish(&request);
     return status;

@@ -27,6 +27,7 @@ enum kind {
     KIND_RECORDING,   /* where owners are recorded: 0, 1 or 2 */
     KIND_CONTEXT,     /* of SELinux: a label, which may hold commas */
     KIND_READ_WRITE,
+    KIND_LISTED,  /* the kernel tells it of a mount: mount(8) hands it on to be remounted */
     KIND_IGNORED, /* known, and without effect here */
 };
 
@@ -85,7 +86,15 @@ static const struct known KNOWN[] = {
     {"owner", KIND_IGNORED, 0},
     {"group", KIND_IGNORED, 0},
     {"comment", KIND_IGNORED, 0},
-    {"relatime", KIND_IGNORED, 0}, /* as it is anyway */
+    {"relatime", KIND_IGNORED, 0}, /* the upper is dated as its own filesystem is mounted */
+    {"norelatime", KIND_IGNORED, 0},
+    {"strictatime", KIND_IGNORED, 0},
+    {"nostrictatime", KIND_IGNORED, 0},
+    {"remount", KIND_FLAG, AT(remount)},
+    {"user_id", KIND_LISTED, 0},
+    {"group_id", KIND_LISTED, 0},
+    {"max_read", KIND_LISTED, 0},
+    {"blksize", KIND_LISTED, 0},
     {"default_permissions", KIND_FLAG, AT(default_permissions)},
     {"max_idle_threads", KIND_IGNORED, 0},
     {"clone_fd", KIND_IGNORED, 0},
@@ -383,9 +392,17 @@ static int take_known(struct options *options, const struct known *known, char *
         return take_context(options, value);
     case KIND_KERNEL:
         return append_kernel(options, known->name);
+    case KIND_LISTED:
+        return options->listed = known->name, 0;
     case KIND_IGNORED:
         return 0;
     }
+    return -EINVAL;
+}
+
+static int unknown(const char *name)
+{
+    log_error("unknown option '%s'; plyfs(1) lists the options there are", name);
     return -EINVAL;
 }
 
@@ -408,8 +425,7 @@ static int take_one(struct options *options, char *text)
     }
     if (strncmp(text, "x-", 2) == 0 || strncmp(text, "X-", 2) == 0)
         return 0; /* somebody else's (mount(8)) */
-    log_error("unknown option '%s'; plyfs(1) lists the options there are", text);
-    return -EINVAL;
+    return unknown(text);
 }
 
 int options_take(struct options *options, const char *text)
@@ -433,6 +449,10 @@ int options_check(const struct options *options)
         log_error("no mountpoint was given; see plyfs --help");
         return -EINVAL;
     }
+    if (options->remount)
+        return 0; /* what else is said was said when it was mounted */
+    if (options->listed)
+        return unknown(options->listed);
     if (options->lower_count == 0) {
         log_error("nothing to mount on %s: give at least one lower layer (%s)", options->mountpoint,
                   options->drop_in ? "-o lowerdir=DIR" : "--lower DIR");

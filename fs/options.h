@@ -42,6 +42,8 @@ struct options {
     bool default_permissions; /* asked for */
     bool attachable;          /* volumes may be attached while it is mounted */
     bool of_image;            /* the lowers are an image's, which may have one of them again */
+    bool remount;             /* what is mounted there gets other flags */
+    const char *listed;       /* a word that only the kernel's list of mounts has; or NULL */
     struct route_wishes routes;
 };
 

@@ -598,7 +598,7 @@ def test_mount_fuse3_finds_it(place, named):
     assert get(place.at / "f") == b"lower"
 
 
-ACCEPTED = ["rw", "ro", "dev", "suid", "nodev", "nosuid", "noexec", "exec", "noatime", "allow_other",
+ACCEPTED = ["rw", "ro", "relatime", "strictatime", "dev", "suid", "nodev", "nosuid", "noexec", "exec", "noatime", "allow_other",
             "default_permissions", "fsync=0", "volatile", "threaded=1", "threads=2", "xino=off",
             "xino=auto", "noacl", "timeout=10", "writeback=0", "writeback=1", "static_nlink",
             "redirect_dir=on", "redirect_dir=off", "metacopy=on", "metacopy=off", "index=on",

@@ -171,12 +171,12 @@ def test_containerds_call_of_mount_fuse3(place, named):  # noqa: F811
     assert get(place.upper / "new") == b"new"
 
 
-def in_helpers_namespace(place, script, *argv):  # noqa: F811
+def in_helpers_namespace(place, script, *argv, helper="mount.fuse.plyfs"):  # noqa: F811
     """Runs sh where /usr/sbin has mount.fuse.plyfs too, and PATH a plyfs."""
     need(os.path.realpath("/sbin") == "/usr/sbin", "needs /sbin in /usr")
     helpers = place.box.directory("helpers")
-    os.symlink(PLYFS, helpers / "mount.fuse.plyfs")
-    os.symlink(PLYFS, helpers / "plyfs")
+    for name in {helper, "plyfs"} - {"mount.fuse"}:
+        os.symlink(PLYFS, helpers / name)
     return run("unshare", "-m", "--propagation", "private", "sh", "-ec",
                f"mount -t overlay overlay -o lowerdir={helpers}:/usr/sbin /usr/sbin\n{script}",
                "sh", *argv, env={**os.environ, "PATH": f"{os.environ['PATH']}:{helpers}"})
@@ -208,6 +208,56 @@ def test_a_line_of_fstab_mounts_it(place):  # noqa: F811
         umount "$2"
     """, table, place.at)
     assert done.stdout.startswith("lowerrw,") and "nosuid" not in done.stdout
+
+
+REMOUNTS = """
+        at=$2
+        flags() { findmnt -n -o VFS-OPTIONS "$at" | cut -d, -f1-3; }
+        mount -T "$1" "$2"; flags
+        for words in remount,ro remount,nosuid remount,rw,suid; do
+            mount -o $words "$2"; flags
+            touch "$2/made" && echo made || echo refused
+        done
+        mount -o remount,ro,lowerdir=/nowhere "$2"; flags
+        mount -T "$1" -o remount "$2"; flags
+        exec 5>>"$2/f"
+        mount -o remount,ro "$2" || flags
+        exec 5>&-
+        mount -o remount,noatime "$2" || flags
+        mount -o remount,nonsense "$2" || flags
+        umount "$2"
+"""
+
+
+@pytest.mark.parametrize("helper", ["mount.fuse.plyfs", "mount.fuse"])
+def test_a_mount_is_given_other_flags(place, helper):  # noqa: F811
+    """By its own helper, and by libfuse's, which is there in any case."""
+    need_tool("mount.fuse3")
+    options = place.drop_in()[1]
+    table = place.box.path / "fstab"
+    table.write_text(f"plyfs {place.at} fuse.plyfs noauto,nodev,{options} 0 0\n")
+    done = in_helpers_namespace(place, REMOUNTS, table, place.at, helper=helper)
+    assert done.stdout.split() == [
+        "rw,nodev,relatime", "ro,nodev,relatime", "refused", "ro,nosuid,nodev", "refused",
+        "rw,nodev,relatime", "made", "ro,nodev,relatime", "rw,nodev,relatime",
+        "rw,nodev,relatime", "rw,nodev,relatime", "rw,nodev,relatime"]
+    for words in ("open for writing", "noatime and nodiratime are taken when it is mounted", "'nonsense'"):
+        assert words in done.stderr
+
+
+@pytest.mark.parametrize("options", ["lowerdir={0.low}", "lowerdir={0.low},upperdir={0.upper},workdir={0.work},ro"],
+                         ids=["no upper", "ro"])
+def test_what_was_mounted_to_be_read_is_not_made_writable(place, options):  # noqa: F811
+    place.mount("-o", options.format(place), place.at)
+    done = run(PLYFS, "-o", "remount,rw", place.at, check=False)
+    assert done.returncode and "it was mounted read-only, or without an upper layer" in done.stderr
+    assert os.statvfs(place.at).f_flag & os.ST_RDONLY
+
+
+def test_what_is_no_mount_of_plyfs_is_given_no_flags(place):  # noqa: F811
+    assert "no mount of plyfs" in run(PLYFS, "-o", "remount,ro", place.at, check=False).stderr
+    place.mount(*place.drop_in())
+    assert "it is no mountpoint" in run(PLYFS, "-o", "remount,ro", place.at / "d", check=False).stderr
 
 
 def test_mount_fuse3_finds_it_by_the_source(place):  # noqa: F811

@@ -249,6 +249,19 @@ static void finished_options_are_empty(void **state)
     assert_true(options.timeout < 0);
 }
 
+static void what_the_kernel_lists_is_taken_to_remount_alone(void **state)
+{
+    (void)state;
+    const char *text = "ro,user_id=0,group_id=0,max_read=131072,relatime,remount";
+    struct options options = parsed(text);
+    assert_true(options.remount && options.read_only);
+    assert_int_equal(options_set_string(&options.mountpoint, "/m"), 0);
+    assert_int_equal(options_check(&options), 0);
+    options.remount = false;
+    assert_int_equal(options_check(&options), -EINVAL);
+    options_finish(&options);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +283,7 @@ int main(void)
         cmocka_unit_test(in_the_drop_in_form_an_upper_needs_a_work_directory),
         cmocka_unit_test(owners_are_mapped_and_squashed_by_their_options),
         cmocka_unit_test(a_label_of_selinux_keeps_its_commas_on_the_way_to_the_kernel),
+        cmocka_unit_test(what_the_kernel_lists_is_taken_to_remount_alone),
         cmocka_unit_test(finished_options_are_empty),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
