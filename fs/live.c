@@ -162,10 +162,11 @@ static json_t *roots_of(const struct stack *stack)
     for (unsigned i = stack->writable ? 0 : 1; roots && i < stack->count; i++) {
         const struct layer *layer = &stack->layers[i];
         const int root = layer->root;
+        cleanup_free char *path = layer->top ? stack_find_layer(layer) : NULL;
         json_t *told = fstat(root, &st) < 0 ? NULL
                                             : json_pack("{s:i, s:I, s:I, s:s?}", "Fd", root,
                                                         "Device", (json_int_t)st.st_dev, "Inode",
-                                                        (json_int_t)st.st_ino, "Path", layer->real);
+                                                        (json_int_t)st.st_ino, "Path", path);
         if (json_array_append_new(roots, told) < 0) {
             json_decref(roots);
             roots = NULL;

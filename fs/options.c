@@ -20,6 +20,7 @@ enum kind {
     KIND_NUMBER,
     KIND_FSYNC,  /* 0: nothing is synced */
     KIND_KERNEL, /* handed to mount(2) as it is */
+    KIND_DATES,  /* whether reading leaves dates */
     KIND_NOACL,
     KIND_MAPPING,     /* a struct idtable: ranges of ids */
     KIND_SQUASH,      /* the id that all of one are shown as */
@@ -106,10 +107,10 @@ static const struct known KNOWN[] = {
     {"nosuid", KIND_KERNEL, 0},
     {"exec", KIND_KERNEL, 0},
     {"noexec", KIND_KERNEL, 0},
-    {"atime", KIND_KERNEL, 0},
-    {"noatime", KIND_KERNEL, 0},
-    {"diratime", KIND_KERNEL, 0},
-    {"nodiratime", KIND_KERNEL, 0},
+    {"atime", KIND_DATES, 0},
+    {"noatime", KIND_DATES, 0},
+    {"diratime", KIND_DATES, 0},
+    {"nodiratime", KIND_DATES, 0},
     {"sync", KIND_KERNEL, 0},
     {"async", KIND_KERNEL, 0},
     {"dirsync", KIND_KERNEL, 0},
@@ -333,6 +334,15 @@ static int take_recording(struct options *options, const char *value)
     return 0;
 }
 
+static void take_dates(struct options *options, const char *name)
+{
+    const bool set = strncmp(name, "no", 2) == 0;
+    const unsigned bit =
+        strcmp(name + 2 * set, "atime") == 0 ? OWNVIEW_UNDATED : OWNVIEW_UNDATED_DIRS;
+    options->undated = set ? options->undated | bit : options->undated & ~bit;
+    options->dates_said |= bit;
+}
+
 static int take_context(struct options *options, const char *value)
 {
     if (strpbrk(value, "\"\\"))
@@ -342,7 +352,7 @@ static int take_context(struct options *options, const char *value)
 
 static bool takes_value(enum kind kind)
 {
-    return kind != KIND_FLAG && kind != KIND_KERNEL && kind != KIND_NOACL &&
+    return kind != KIND_FLAG && kind != KIND_DATES && kind != KIND_KERNEL && kind != KIND_NOACL &&
            kind != KIND_READ_WRITE && kind != KIND_SQUASH_ROOT && kind != KIND_IGNORED;
 }
 
@@ -392,6 +402,8 @@ static int take_known(struct options *options, const struct known *known, char *
         return take_context(options, value);
     case KIND_KERNEL:
         return append_kernel(options, known->name);
+    case KIND_DATES:
+        return take_dates(options, known->name), 0;
     case KIND_LISTED:
         return options->listed = known->name, 0;
     case KIND_IGNORED:

@@ -9,6 +9,7 @@
 #include "idmap.h"
 #include "mount.h"
 #include "own.h"
+#include "ownview.h"
 #include "routes.h"
 
 #include <stdbool.h>
@@ -29,9 +30,11 @@ struct options {
     enum profile profile;
     enum choice redirect, metacopy, index, writeback, uring, acl, spin, passthrough;
     enum recording recording;
-    struct idmap map; /* owners on disk and as they are shown */
-    double timeout;   /* seconds; negative: without end */
-    unsigned threads; /* 0: as many as fit the machine */
+    struct idmap map;             /* owners on disk and as they are shown */
+    double timeout;               /* seconds; negative: without end */
+    unsigned threads;             /* 0: as many as fit the machine */
+    enum ownview_undated undated; /* of what of the upper reading leaves no date */
+    unsigned dates_said;          /* which bits of that were spoken of */
     bool read_only, foreground, debug;
     bool drop_in; /* fuse-overlayfs's form: nothing is written that it would misread */
     bool userxattr;

@@ -35,7 +35,7 @@ static bool lies_apart(const struct stack *stack, unsigned layer, const char *in
     struct stat st, own;
     struct statfs fs;
     const int root = stack->layers[layer].root;
-    return stack->layers[layer].real && stat(inner, &st) == 0 && fstat(root, &own) == 0 &&
+    return stack->layers[layer].top && stat(inner, &st) == 0 && fstat(root, &own) == 0 &&
            st.st_dev != own.st_dev && fstatfs(root, &fs) == 0 && fs.f_type != BTRFS_SUPER_MAGIC;
 }
 
@@ -131,8 +131,7 @@ static int check_overlaps(struct stack *stack, const struct options *options)
     if (!err && work && !real_work && errno != ENOENT)
         err = -errno;
     for (unsigned i = stack->writable ? 0 : 1; !err && i < stack->count; i++) {
-        const struct layer *layer = &stack->layers[i];
-        real[i] = layer->real ? strdup(layer->real) : fd_real_path(layer->root);
+        real[i] = stack_find_layer(&stack->layers[i]);
         err = real[i] ? 0 : -errno;
     }
     if (!err)
@@ -185,7 +184,7 @@ static int open_layers(const struct options *options, struct stack *stack, struc
         log_error("%u layers are too many; plyfs takes %d", count, STACK_LAYERS_MAX - 1);
     else if (err)
         log_error("cannot open the layer %s: %s", paths[culprit], strerror(-err));
-    return err;
+    return err ? err : stack_set_lowers_apart(stack);
 }
 
 static bool enabled(enum choice choice, bool by_default)
@@ -202,6 +201,7 @@ static void settle_features(const struct options *options, struct stack *stack)
         .index = enabled(options->index, own),
         .sync = !options->is_volatile && !options->no_sync,
         .mode_only = options->acl == CHOICE_OFF,
+        .undated = options->undated,
     };
 }
 

@@ -20,54 +20,49 @@ struct flag {
 };
 
 static const struct flag FLAGS[] = {
-    {"dev", MS_NODEV, false},           {"nodev", MS_NODEV, true},
-    {"suid", MS_NOSUID, false},         {"nosuid", MS_NOSUID, true},
-    {"exec", MS_NOEXEC, false},         {"noexec", MS_NOEXEC, true},
-    {"atime", MS_NOATIME, false},       {"noatime", MS_NOATIME, true},
-    {"diratime", MS_NODIRATIME, false}, {"nodiratime", MS_NODIRATIME, true},
-    {"async", MS_SYNCHRONOUS, false},   {"sync", MS_SYNCHRONOUS, true},
-    {"dirsync", MS_DIRSYNC, true},
+    {"dev", MS_NODEV, false},         {"nodev", MS_NODEV, true},      {"suid", MS_NOSUID, false},
+    {"nosuid", MS_NOSUID, true},      {"exec", MS_NOEXEC, false},     {"noexec", MS_NOEXEC, true},
+    {"async", MS_SYNCHRONOUS, false}, {"sync", MS_SYNCHRONOUS, true}, {"dirsync", MS_DIRSYNC, true},
 };
 
-static void take_word(const char *word, size_t length, unsigned long *set, unsigned long *said)
+static void take_word(const char *word, size_t length, unsigned long *set)
 {
     for (size_t i = 0; i < sizeof(FLAGS) / sizeof(FLAGS[0]); i++) {
         const struct flag *flag = &FLAGS[i];
-        if (strlen(flag->name) != length || strncmp(flag->name, word, length) != 0)
-            continue;
-        *set = flag->set ? *set | flag->bit : *set & ~flag->bit;
-        *said |= flag->bit;
+        if (strlen(flag->name) == length && strncmp(flag->name, word, length) == 0)
+            *set = flag->set ? *set | flag->bit : *set & ~flag->bit;
     }
 }
 
-/* The flags that the words set, and those that they speak of. */
-static void read_words(const struct options *options, unsigned long *set, unsigned long *said)
+static unsigned long read_words(const struct options *options)
 {
-    *set = options->read_only ? MS_RDONLY : 0;
-    *said = MS_RDONLY;
+    unsigned long set = options->read_only ? MS_RDONLY : 0;
     for (const char *word = options->kernel; word && *word;) {
         size_t length = strcspn(word, ",");
-        take_word(word, length, set, said);
+        take_word(word, length, &set);
         word += length + (word[length] == ',');
     }
+    return set;
 }
 
 /* What the daemon reads leaves dates or does not by what it was told when it started. Where nothing
  * is said of that it stays. */
-static int keep_dates(const char *at, unsigned long said, unsigned long *set)
+static int keep_dates(const struct options *options, unsigned long *set)
 {
+    const char *at = options->mountpoint;
     struct statvfs st;
     if (statvfs(at, &st) < 0)
         return -errno;
-    const unsigned long now = (st.f_flag & ST_NOATIME ? (unsigned long)MS_NOATIME : 0) |
-                              (st.f_flag & ST_NODIRATIME ? (unsigned long)MS_NODIRATIME : 0);
-    if ((*set ^ now) & said & (MS_NOATIME | MS_NODIRATIME)) {
+    const unsigned now = (st.f_flag & ST_NOATIME ? OWNVIEW_UNDATED : 0) |
+                         (st.f_flag & ST_NODIRATIME ? OWNVIEW_UNDATED_DIRS : 0);
+    if ((options->undated ^ now) & options->dates_said) {
         log_error("cannot remount %s: noatime and nodiratime are taken when it is mounted; unmount "
                   "it, and mount it with what it is to be",
                   at);
         return -EINVAL;
     }
-    *set |= now;
+    *set |= now & OWNVIEW_UNDATED ? MS_NOATIME : 0;
+    *set |= now & OWNVIEW_UNDATED_DIRS ? MS_NODIRATIME : 0;
     return 0;
 }
 
@@ -111,12 +106,11 @@ static const char *words_for(int err)
 int remount_run(const struct options *options)
 {
     const char *at = options->mountpoint;
-    unsigned long set, said;
+    unsigned long set = read_words(options);
     int err = check_place(at);
     if (err)
         return err;
-    read_words(options, &set, &said);
-    err = keep_dates(at, said, &set);
+    err = keep_dates(options, &set);
     if (err)
         return err;
     err = set_flags(at, set);

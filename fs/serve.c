@@ -92,12 +92,17 @@ static int fuse_arguments(const struct options *options, const struct mount *mou
 {
     char text[512];
     const bool root = geteuid() == 0, checked = !mount->rules.unchecked;
-    snprintf(text, sizeof(text), "-ofsname=%s,subtype=%s%s%s%s%s%s",
+    /* To fusermount3 nodiratime is unknown; none of both changes what the kernel does here. */
+    const char *dates[] = {
+        options->undated & OWNVIEW_UNDATED ? ",noatime" : "",
+        root && options->undated & OWNVIEW_UNDATED_DIRS ? ",nodiratime" : "",
+    };
+    snprintf(text, sizeof(text), "-ofsname=%s,subtype=%s%s%s%s%s%s%s%s",
              options->fsname ? options->fsname : "plyfs",
              options->subtype ? options->subtype : "plyfs", checked ? ",default_permissions" : "",
              root && checked && !options->allow_other_set ? ",allow_other" : "",
              root ? ",dev,suid" : "", mount_is_read_only(mount) ? ",ro" : "",
-             mount->rules.uring ? ",io_uring" : "");
+             mount->rules.uring ? ",io_uring" : "", dates[0], dates[1]);
     if (fuse_opt_add_arg(args, "plyfs") != 0 || fuse_opt_add_arg(args, text) != 0)
         return -ENOMEM;
     if (options->context && has_selinux()) {

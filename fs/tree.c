@@ -77,7 +77,7 @@ static int open_root(const struct mount *mount, const struct route_wish *wish,
     int err = check_recursion(mount, wish, fd, fault);
     if (err || !wish->one_filesystem)
         return err ? err : steal_fd(&fd);
-    int alone = fd_without_mounts(fd);
+    int alone = ownview_of(fd, OWNVIEW_DATED);
     return alone < 0 ? route_wish_refuse(
                            wish, alone, "to leave out what is mounted beneath it needs root", fault)
                      : alone;

@@ -8,7 +8,6 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,13 +75,6 @@ int fd_reopen(int fd, int flags)
     fd_proc_path(path, fd, "");
     int again = open(path, flags | O_CLOEXEC);
     return again < 0 ? -errno : again;
-}
-
-int fd_without_mounts(int dir)
-{
-    const unsigned flags = AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
-    cleanup_fd int clone = (int)syscall(SYS_open_tree, dir, "", flags);
-    return clone < 0 ? -errno : fd_open_name(clone, ".", O_RDONLY | O_DIRECTORY, 0);
 }
 
 int fd_dup(int fd)

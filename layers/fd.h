@@ -31,11 +31,6 @@ must_check int fd_open_lock(int dir, const char *name);
 /* A second, independent open of what `fd` (O_PATH too) stands for. */
 must_check int fd_reopen(int fd, int flags);
 
-/* The directory once more, open for reading in a view of its own where nothing that is mounted
- * beneath it is seen (open_tree(2)). -EPERM without the right to mount, -EINVAL where what is
- * hidden there is not this user namespace's to see. */
-must_check int fd_without_mounts(int dir);
-
 /* One more descriptor of the same open file (dup(2)); never one of the standard three. */
 must_check int fd_dup(int fd);
 

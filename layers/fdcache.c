@@ -29,6 +29,7 @@ struct fdcache {
     size_t shard_limit, all;
     atomic_size_t pinned;
     struct tray *tray; /* or NULL */
+    enum ownview_undated undated;
     struct shard shards[SHARDS];
 };
 
@@ -207,6 +208,19 @@ static void list(struct fdcache *cache, struct shard *shard, struct fdref *ref)
     }
 }
 
+void fdcache_leave_no_date(struct fdcache *cache, enum ownview_undated undated)
+{
+    cache->undated = undated;
+}
+
+static void leave_no_date(const struct fdcache *cache, const struct fdref *ref)
+{
+    const enum fdkind kind = (enum fdkind)(ref->key & 7);
+    const bool dir = kind == FDKIND_LOWER_DIR || kind == FDKIND_UPPER_DIR;
+    if ((cache->undated & OWNVIEW_UNDATED) || (dir && cache->undated))
+        (void)!fcntl(ref->fd, F_SETFL, O_NOATIME);
+}
+
 /* Puts in a descriptor as `wanted` says. */
 static struct fdref *insert(struct fdcache *cache, const struct fdref *wanted)
 {
@@ -218,6 +232,7 @@ static struct fdref *insert(struct fdcache *cache, const struct fdref *wanted)
     }
     struct shard *shard = shard_of(cache, key);
     *ref = *wanted;
+    leave_no_date(cache, ref);
     ref->users = 1;
     pthread_mutex_lock(&shard->lock);
     struct fdref *old = lookup(shard, key);

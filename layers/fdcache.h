@@ -13,6 +13,7 @@
 
 #include "dirents.h"
 #include "own.h"
+#include "ownview.h"
 #include "tray.h"
 
 #include <stdatomic.h>
@@ -65,6 +66,9 @@ void fdcache_use_tray(struct fdcache *cache, struct tray *tray);
 
 /* Closes a descriptor that was never put in, and may linger. */
 void fdcache_close(struct fdcache *cache, int fd);
+
+/* What is put in from now on leaves no date when it is read, as far as its owner is ours. */
+void fdcache_leave_no_date(struct fdcache *cache, enum ownview_undated undated);
 
 /* The cached descriptor with one more user, or NULL. */
 struct fdref *fdcache_get(struct fdcache *cache, uint64_t key);

@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -53,22 +54,70 @@ static int layer_open(struct stack *stack, struct layer *layer, const char *path
 
 /* ---- what is mounted in a layer ---- */
 
-/* By the same number, for others have it by that. */
+/* A path is told from the root of the mount by which something is open: here from where the view
+ * begins. */
+int stack_take_view(struct layer *layer, int view, const char *real)
+{
+    cleanup_free char *inside = fd_real_path(view);
+    if (!inside)
+        return -errno;
+    const size_t length = strlen(real), tail = inside[1] ? strlen(inside) : 0;
+    if (tail > length || strncmp(real + length - tail, inside, tail) != 0)
+        return -ESTALE;
+    cleanup_free char *top = strndup(real, length - tail);
+    if (!top)
+        return -ENOMEM;
+    if (dup3(view, layer->root, O_CLOEXEC) < 0)
+        return -errno;
+    layer->top = steal_ptr(&top);
+    return 0;
+}
+
+char *stack_find_layer(const struct layer *layer)
+{
+    char *path = NULL;
+    cleanup_free char *inside = fd_real_path(layer->root);
+    if (!inside || !layer->top)
+        return steal_ptr(&inside);
+    const bool all = inside[1] == 0;
+    return asprintf(&path, "%s%s", layer->top, all && *layer->top ? "" : inside) < 0 ? NULL : path;
+}
+
 int stack_set_apart(struct stack *stack, unsigned layer)
 {
     struct layer *at = &stack->layers[layer];
-    if (at->real)
+    if (at->top)
         return 0;
-    cleanup_fd int alone = fd_without_mounts(at->root);
+    cleanup_fd int alone = ownview_of(at->root, OWNVIEW_UNDATED);
+    if (alone == -EPERM) /* who made this user namespace says how its mounts are dated */
+        alone = ownview_of(at->root, OWNVIEW_DATED);
     if (alone < 0)
         return alone;
     cleanup_free char *real = fd_real_path(at->root);
-    if (!real)
+    return real ? stack_take_view(at, alone, real) : -ENOMEM;
+}
+
+int stack_set_lowers_apart(struct stack *stack)
+{
+    int err = 0;
+    cleanup_free char **real = calloc(stack->count, sizeof(*real));
+    cleanup_free int *roots = calloc(stack->count, 2 * sizeof(*roots));
+    if (!real || !roots)
         return -ENOMEM;
-    if (dup3(alone, at->root, O_CLOEXEC) < 0)
-        return -errno;
-    at->real = steal_ptr(&real);
-    return 0;
+    int *views = roots + stack->count;
+    for (unsigned i = 1; i < stack->count; i++) {
+        roots[i] = stack->layers[i].root;
+        real[i] = stack->layers[i].top ? NULL : fd_real_path(roots[i]);
+    }
+    ownview_open(roots, real, stack->count, OWNVIEW_UNDATED, views);
+    for (unsigned i = 1; i < stack->count; i++) {
+        if (views[i] >= 0 && !err &&
+            stack_take_view(&stack->layers[i], views[i], real[i]) == -ENOMEM)
+            err = -ENOMEM;
+        own_close(&views[i]);
+        free(real[i]);
+    }
+    return err;
 }
 
 /* Where that may not be, as for an ordinary user, what is mounted in a layer is shown. */
@@ -209,7 +258,7 @@ void stack_close(struct stack *stack)
     for (unsigned i = 0; stack->layers && i < stack->count; i++) {
         own_close(&stack->layers[i].root);
         free(stack->layers[i].path);
-        free(stack->layers[i].real);
+        free(stack->layers[i].top);
     }
     free(stack->layers);
     own_close(&stack->stage);

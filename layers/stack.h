@@ -11,6 +11,7 @@
 #include "origin.h"
 #include "ovlattr.h"
 #include "own.h"
+#include "ownview.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,7 +27,7 @@ struct layer {
     int root;           /* open for reading; owned */
     char *path;         /* as the user gave it; for messages */
     uint8_t fs;         /* index into stack.backings */
-    char *real;         /* where it is, by a path that holds no symlink, once it is set apart */
+    char *top;          /* of one that is set apart: where its view begins, or NULL; owned */
     const char *record; /* the attribute that owners are recorded in (record.h); NULL: none */
 };
 
@@ -53,6 +54,7 @@ struct features {
     bool index;
     bool sync;      /* false: volatile, nothing is synced */
     bool mode_only; /* ACLs do not count: one that the upper cannot hold may be lost */
+    enum ownview_undated undated; /* of what of the upper reading leaves no date */
 };
 
 /* The first tag; below are the filesystems of a union. */
@@ -86,11 +88,20 @@ must_check int stack_open(struct stack *stack, const char *const *paths, unsigne
                           bool writable, struct fdcache *fds, unsigned *culprit);
 void stack_close(struct stack *stack);
 
-/* Has a lower layer in a view of its own, where nothing that is mounted in it is seen, as the
- * kernel's overlayfs has its layers (clone_private_mount()). stack_open() does so where something
- * is; for what will be mounted it is to be said before anything of the layer is looked at. The
- * errors are those of fd_without_mounts(). */
+/* Has a lower layer in a view of its own (ownview.h), where nothing that is mounted in it is seen
+ * and reading leaves no date. stack_open() does so where something is mounted; for what will be it
+ * is to be said before anything of the layer is looked at. The errors are those of ownview_of(). */
 must_check int stack_set_apart(struct stack *stack, unsigned layer);
+
+/* The same for all lower layers, as far as we may. 0 or -ENOMEM. */
+must_check int stack_set_lowers_apart(struct stack *stack);
+
+/* Has the layer from now on by that view, and by the same number, for others have it by that.
+ * `real` is its path without symlinks. */
+must_check int stack_take_view(struct layer *layer, int view, const char *real);
+
+/* Where the layer lies now, by a path without symlinks: the caller's, or NULL. */
+char *stack_find_layer(const struct layer *layer);
 
 /* Whether the layers are where they were opened: 0, or -ESTALE when one is not. A store takes a
  * layer out of its place before it deletes what is in it, so what was read before was all there. */

@@ -492,6 +492,27 @@ static int find_index(struct stack *stack, const char *work)
     return 0;
 }
 
+/* Where reading is to leave no date: has the upper by a view of our own, and gives the work
+ * directory by the same, or else leaves it to each descriptor, and gives -1. */
+static int view_undated(struct stack *stack, int work)
+{
+    struct layer *upper = &stack->layers[0];
+    const int dirs[] = {upper->root, work};
+    int views[] = {-1, -1};
+    if (stack->features.undated == OWNVIEW_DATED)
+        return -1;
+    char *real[] = {fd_real_path(upper->root), fd_real_path(work)};
+    ownview_open(dirs, real, 2, stack->features.undated, views);
+    if (views[0] < 0 || views[1] < 0 || stack_take_view(upper, views[0], real[0]) != 0) {
+        fdcache_leave_no_date(stack->fds, stack->features.undated);
+        own_close(&views[1]);
+    }
+    own_close(&views[0]);
+    free(real[0]);
+    free(real[1]);
+    return views[1];
+}
+
 int upper_peek(struct stack *stack, int scratch, const char *work, bool force_user)
 {
     stack->stage = fd_open_name(scratch, ".", O_RDONLY | O_DIRECTORY, 0);
@@ -536,7 +557,9 @@ int upper_open(struct stack *stack, const char *work, bool force_user, int lock_
         *fault = UPPER_FAULT_OTHER_FS;
         return -EXDEV;
     }
-    int err = open_own_dir(lock_fds[1], "work", &stack->stage);
+    cleanup_fd int own = view_undated(stack, lock_fds[1]);
+    const int dir = own < 0 ? lock_fds[1] : own;
+    int err = open_own_dir(dir, "work", &stack->stage);
     if (err)
         return err;
     int marked = has_incompat(stack->stage);
@@ -550,7 +573,7 @@ int upper_open(struct stack *stack, const char *work, bool force_user, int lock_
         return err;
     err = probe_all(stack, force_user);
     if (!err)
-        err = open_index(stack, lock_fds[1]);
+        err = open_index(stack, dir);
     if (!err)
         *fault = UPPER_FAULT_NONE;
     return err;

@@ -29,6 +29,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -198,6 +199,30 @@ static bool path_of_fd(pid_t pid, int fd, char path[PATH_MAX])
     return link_of(pid, fd == AT_FDCWD ? "cwd" : link, path);
 }
 
+static bool is_same(const char *path, const struct stat *st)
+{
+    struct stat other;
+    return lstat(path, &other) == 0 && other.st_ino == st->st_ino && other.st_dev == st->st_dev;
+}
+
+/* Whether a descriptor is of something in the directory. Layers are open through mounts that nobody
+ * else sees, and their paths begin where those do: then it is one of the layers, all of which are
+ * in DIRECTORY (`whole`), or known by its inode. */
+static bool lies_in(pid_t pid, int fd, const char *directory, bool whole)
+{
+    struct stat st;
+    char path[PATH_MAX], link[64];
+    if (!path_of_fd(pid, fd, path) || path[0] != '/' || beneath(path, directory))
+        return path[0] == '/';
+    const size_t length = strlen(path), gone = strlen(" (deleted)");
+    if (length > gone && strcmp(path + length - gone, " (deleted)") == 0)
+        return false;
+    if (fd == AT_FDCWD)
+        return false;
+    snprintf(link, sizeof(link), "/proc/%d/fd/%d", (int)pid, fd);
+    return stat(link, &st) == 0 && !is_same(path, &st) && (whole || is_same(directory, &st));
+}
+
 /* A string of the program: its first part, a page at most. */
 static void string_at(pid_t pid, uint64_t address, char text[PATH_MAX])
 {
@@ -215,19 +240,20 @@ static void string_at(pid_t pid, uint64_t address, char text[PATH_MAX])
     text[PATH_MAX - 1] = 0;
 }
 
-static bool reaches(const struct seccomp_notif *call, int fd, int argument, const char *directory)
+static bool reaches(const struct seccomp_notif *call, int fd, int argument, const char *directory,
+                    bool whole)
 {
-    char path[PATH_MAX] = "", real[PATH_MAX];
+    char path[PATH_MAX] = "";
     int dir = fd == CWD ? AT_FDCWD : (int)call->data.args[fd];
     pid_t pid = (pid_t)call->pid;
     if (argument != NO)
         string_at(pid, call->data.args[argument], path);
     int number;
     if (sscanf(path, "/proc/self/fd/%d", &number) == 1)
-        return path_of_fd(pid, number, real) && beneath(real, directory);
+        return lies_in(pid, number, directory, whole);
     if (path[0] == '/')
         return beneath(path, directory);
-    return path_of_fd(pid, dir, real) && beneath(real, directory);
+    return lies_in(pid, dir, directory, whole);
 }
 
 /* What an open(2) does depends on its flags. */
@@ -320,9 +346,10 @@ static int verdict(struct control *control, const char *directory, const struct 
         rule++;
     if (!(classes_of(call, rule) & control->classes))
         return 0;
-    const char *under = control->under[0] ? control->under : directory;
-    if (!reaches(call, rule->fd, rule->path, under) &&
-        (rule->more == NO || !reaches(call, rule->more, rule->more + 1, under)))
+    const bool whole = control->under[0] == 0;
+    const char *under = whole ? directory : control->under;
+    if (!reaches(call, rule->fd, rule->path, under, whole) &&
+        (rule->more == NO || !reaches(call, rule->more, rule->more + 1, under, whole)))
         return 0;
     uint32_t seen = ++control->seen;
     if (seen != control->number && !(control->lasting && seen > control->number))

@@ -143,10 +143,21 @@ static void empty_words_are_passed_over(void **state)
 static void options_of_mount_are_handed_on_in_order(void **state)
 {
     (void)state;
-    struct options options = parsed("nosuid,lowerdir=/a,nodev,allow_other,noatime");
-    assert_string_equal(options.kernel, "nosuid,nodev,allow_other,noatime");
+    struct options options = parsed("nosuid,lowerdir=/a,nodev,allow_other");
+    assert_string_equal(options.kernel, "nosuid,nodev,allow_other");
     assert_true(options.allow_other_set);
     options_finish(&options);
+}
+
+static void of_words_about_dates_the_last_counts(void **state)
+{
+    (void)state;
+    struct options options = parsed("noatime,nodiratime,atime");
+    assert_null(options.kernel);
+    assert_int_equal(options.undated, OWNVIEW_UNDATED_DIRS);
+    assert_int_equal(options.dates_said, OWNVIEW_UNDATED_DIRS | OWNVIEW_UNDATED);
+    options_finish(&options);
+    assert_int_equal(options.undated, OWNVIEW_DATED);
 }
 
 static void what_has_no_effect_here_is_taken_with_and_without_a_value(void **state)
@@ -277,6 +288,7 @@ int main(void)
         cmocka_unit_test(several_texts_add_up),
         cmocka_unit_test(empty_words_are_passed_over),
         cmocka_unit_test(options_of_mount_are_handed_on_in_order),
+        cmocka_unit_test(of_words_about_dates_the_last_counts),
         cmocka_unit_test(what_has_no_effect_here_is_taken_with_and_without_a_value),
         cmocka_unit_test(numbers_are_read_whole),
         cmocka_unit_test(a_mount_needs_a_layer_and_a_mountpoint),

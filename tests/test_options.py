@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""What options of mount(8) do is what they do to the kernel's overlayfs."""
+import os
+
+import pytest
+
+from harness import need_fuse, need_root
+from test_cli import as_guest, guest  # noqa: F401  (fixtures)
+from worlds import fill
+
+LONG_AGO = 10**15
+LAYER = {"low": "l", "changed": "c", "d": {"x": "x"}}
+
+
+@pytest.fixture(autouse=True)
+def _needs():
+    need_root()
+    need_fuse()
+
+
+def everything(root):
+    """All paths beneath it, outer ones first, following nothing: that dates a symbolic link."""
+    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
+        yield entry.path
+        if entry.is_dir(follow_symlinks=False):
+            yield from everything(entry.path)
+
+
+def age(*paths):
+    """Dates that the next reading sets anew where it may (relatime)."""
+    for path in paths:
+        os.utime(path, ns=(LONG_AGO, os.lstat(path).st_mtime_ns), follow_symlinks=False)
+
+
+def read_all(at):
+    for path in everything(at):
+        if os.path.islink(path):
+            os.readlink(path)
+        elif os.path.isfile(path):
+            with open(path, "rb") as file:
+                file.read()
+
+
+def dated(root):
+    """Of what reading has left a date; a directory is asked before it is read here."""
+    return {os.path.relpath(path, root) for path in everything(root)
+            if os.lstat(path).st_atime_ns != LONG_AGO}
+
+
+def layer(sandbox):
+    low = sandbox.directory("low")
+    fill(low, LAYER)
+    os.symlink("low", low / "link")
+    return low
+
+
+def read_in(sandbox, kind, options, profile=None):
+    """What is dated in the layer and in the upper by whoever reads all that a mount shows."""
+    low, upper, work = layer(sandbox), sandbox.directory("upper"), sandbox.directory("work")
+    with getattr(sandbox, kind)([low], upper, work, options=["rw"]) as mount:
+        (mount / "changed").write_text("more")
+        (mount / "new").mkdir()
+        (mount / "new/file").write_text("new")
+        os.symlink("file", mount / "new/link")
+    for root in (low, upper):
+        age(*everything(root))
+    with getattr(sandbox, kind)([low], upper, work, options=options, profile=profile) as mount:
+        read_all(mount)
+    return dated(low), dated(upper)
+
+
+@pytest.mark.parametrize("option", ["rw", "ro", "noatime", "nodiratime", "noatime,atime"])
+def test_reading_leaves_dates_where_it_does_in_the_kernels(sandbox, profile, option):
+    kernels = read_in(sandbox, "kernel", [option])
+    assert kernels[0] == set()
+    assert read_in(sandbox, "plyfs", [option], profile) == kernels
+
+
+@pytest.mark.parametrize("profile", ["stateless", "tracked"])
+@pytest.mark.parametrize("option", ["noatime", "nodiratime"])
+def test_reading_leaves_no_dates_for_an_ordinary_user(guest, profile, option):  # noqa: F811
+    """But of symbolic links, which nobody reads without that by right."""
+    guest.mount(*guest.own("-o", f"{option},profile={profile}"), **guest.who)
+    as_guest(os.mkdir, f"{guest.at}/new")
+    for name in ("f", "new/file"):
+        as_guest(change_file, f"{guest.at}/{name}")
+    age(*(guest.upper / name for name in ("f", "new/file", "new")))
+    as_guest(read_all, str(guest.at))
+    assert dated(guest.upper) == (set() if option == "noatime" else {"f", "new/file"})
+
+
+def change_file(path):
+    with open(path, "ab") as file:
+        file.write(b"more")
