@@ -288,6 +288,7 @@ static int open_upper(const struct options *options, struct stack *stack, int lo
         stack->able.space = trusted ? OVLSPACE_TRUSTED : OVLSPACE_USER;
         return 0;
     }
+    const bool index = stack->features.index;
     int err = upper_open(stack, options->work, options->userxattr, lock_fds, &fault);
     if (err) {
         tell_upper_fault(options, fault, err);
@@ -299,11 +300,12 @@ static int open_upper(const struct options *options, struct stack *stack, int lo
         return err;
     }
     bool lost = stack->able.space == OVLSPACE_NONE &&
-                (stack->features.redirect || stack->features.metacopy);
+                (stack->features.redirect || stack->features.metacopy || index);
     if (lost) {
         log_warning(
             "the filesystem of %s takes no extended attributes: directories with a lower part "
-            "cannot be renamed, and a change of mode copies the whole file",
+            "cannot be renamed, a change of mode copies the whole file, and copying up one name of "
+            "a hard-linked file parts it from the others",
             options->upper);
         stack->features.redirect = stack->features.metacopy = false;
     }

@@ -449,6 +449,34 @@ static int probe_all(struct stack *stack, bool force_user)
     return 0;
 }
 
+/* Told once for each filesystem, when it is mounted. */
+static void tell_no_handles(const struct stack *stack, unsigned layer, const char *what)
+{
+    log_warning("%s: the filesystem of the layer %s has no file handles, or they are forbidden "
+                "here; copying up one name of a hard-linked file of it parts that from the others",
+                what, stack->layers[layer].path);
+}
+
+/* The lower filesystems, but that of the first layer, whose files cannot be in the index. */
+static int tell_others_without(const struct stack *stack)
+{
+    bool asked[sizeof(stack->backings) / sizeof(stack->backings[0])] = {false};
+    asked[stack->layers[1].fs] = true;
+    for (unsigned i = 2; i < stack->count; i++) {
+        struct origin origin;
+        const struct layer *layer = &stack->layers[i];
+        if (asked[layer->fs])
+            continue;
+        asked[layer->fs] = true;
+        int err = origin_of(&stack->backings[layer->fs], layer->root, "", &origin);
+        if (err)
+            return err;
+        if (origin.size == 0)
+            tell_no_handles(stack, i, "not all is in the index");
+    }
+    return 0;
+}
+
 /* The index needs attributes and, for every lower filesystem, handles; the kernel refuses an upper
  * whose index was made for another root, so its two root marks are kept as it keeps them. */
 static int open_index(struct stack *stack, int work)
@@ -464,12 +492,14 @@ static int open_index(struct stack *stack, int work)
     if (err)
         return err;
     if (origin.size == 0) {
-        log_debug("index off: the lower filesystem has no file handles");
+        tell_no_handles(stack, 1, "the index is off");
         stack->features.index = false;
         return 0;
     }
     ovlset attrs;
-    err = open_own_dir(work, "index", &stack->index);
+    err = tell_others_without(stack);
+    if (!err)
+        err = open_own_dir(work, "index", &stack->index);
     if (err)
         return err;
     linkindex_sweep(stack);

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from harness import need_fuse, need_root
+from harness import PLYFS, need_fuse, need_root, run, umount
 from test_cli import as_guest, guest  # noqa: F401  (fixtures)
 from worlds import fill
 
@@ -92,3 +92,35 @@ def test_reading_leaves_no_dates_for_an_ordinary_user(guest, profile, option):  
 def change_file(path):
     with open(path, "ab") as file:
         file.write(b"more")
+
+
+# ---- an index without file handles --------------------------------------------------------------
+
+@pytest.fixture
+def handleless(sandbox):
+    """A directory of a filesystem that has no file handles: the kernel's overlayfs on its own."""
+    low = [sandbox.directory(), sandbox.directory()]
+    fill(low[0], LAYER)
+    with sandbox.kernel(low) as mount:
+        yield mount.at
+
+
+def told_of_the_index(sandbox, lowers, *options):
+    at, upper, work = (sandbox.directory(name) for name in ("at", "upper", "work"))
+    argv = [PLYFS, "mount"]
+    for lower in lowers:
+        argv += ["--lower", lower]
+    done = run(*argv, "--upper", upper, "--work", work, *options, at)
+    umount(at)
+    return [line for line in done.stderr.splitlines() if "index" in line]
+
+
+def test_an_index_that_cannot_be_is_told_once(sandbox, handleless):
+    """As the kernel tells it in its log."""
+    low = layer(sandbox)
+    for lowers, words in (([handleless, low], "the index is off"),
+                          ([low, handleless], "not all is in the index")):
+        told = told_of_the_index(sandbox, lowers)
+        assert len(told) == 1 and words in told[0] and handleless in told[0]
+        assert told_of_the_index(sandbox, lowers, "--index=off") == []
+    assert told_of_the_index(sandbox, [low, layer(sandbox)]) == []
