@@ -70,6 +70,9 @@ static int stage_like(const struct stack *stack, int dir, char temp[UPPER_TEMP_M
     upper_temp_name(temp);
     if (mkdirat(stack->stage, temp, 0700) < 0)
         return -errno;
+    int err = fd_chmod(stack->stage, temp, 0700); /* the umask is the caller's */
+    if (err)
+        return err;
     *place = fd_open_name(stack->stage, temp, O_RDONLY | O_DIRECTORY, 0);
     if (*place < 0)
         return *place;
@@ -96,51 +99,45 @@ static int publish_over(const struct stack *stack, int place, const char *staged
     return err;
 }
 
-static bool is_closed_to_its_maker(const struct making *making)
+static bool is_closed_to_its_maker(mode_t mode)
 {
-    return S_ISDIR(making->mode) && (making->mode & S_IRWXU) != S_IRWXU;
+    return (mode & S_IRWXU) != S_IRWXU;
 }
 
-/* A directory that its maker could not write into (mkdir of mode 0 happens) could neither be marked
- * nor moved without privilege: it is its maker's own until it is in its place. */
+/* A directory that its maker could not write into (mkdir of mode 0 happens, and so does a umask of
+ * 0777) could neither be marked nor moved without privilege: it is its maker's own until it is in
+ * its place. *mode: what it is to have there. */
 static int make_opaque_dir(const struct stack *stack, int place, const char *staged,
-                           const struct making *making)
-{
-    const struct making open = {.mode = making->mode | S_IRWXU};
-    int err = make_at(place, staged, &open, NULL);
-    return err ? err : upper_set_opaque(stack, place, staged);
-}
-
-static int close_to_its_maker(int dir, const char *name, const struct making *making)
+                           const struct making *making, mode_t *mode)
 {
     struct stat st;
-    int err = fd_stat(dir, name, &st);
+    int err = make_at(place, staged, making, NULL);
+    if (!err)
+        err = fd_stat(place, staged, &st);
     if (err)
         return err;
-    mode_t mode = st.st_mode & 07777 & (making->mode | ~(mode_t)S_IRWXU);
-    return fd_chmod(dir, name, mode);
+    *mode = st.st_mode & 07777;
+    if (is_closed_to_its_maker(*mode))
+        err = fd_chmod(place, staged, *mode | S_IRWXU);
+    return err ? err : upper_set_opaque(stack, place, staged);
 }
 
 /* Whoever has the privilege moves it closed. Else it is closed in its place: a crash between the
  * two leaves it open to its maker. */
 static int publish_closed_dir(const struct stack *stack, int place, const char *staged,
-                              const struct editdir *dir, const char *name,
-                              const struct making *making)
+                              const struct editdir *dir, const char *name, mode_t mode)
 {
-    struct stat open;
-    int err = fd_stat(place, staged, &open);
-    if (!err)
-        err = close_to_its_maker(place, staged, making);
+    int err = fd_chmod(place, staged, mode);
     if (!err)
         err = publish_over(stack, place, staged, dir, name, true);
     if (err != -EACCES)
         return err;
-    err = fd_chmod(place, staged, open.st_mode & 07777);
+    err = fd_chmod(place, staged, mode | S_IRWXU);
     if (!err)
         err = publish_over(stack, place, staged, dir, name, true);
     if (err)
         return err;
-    err = close_to_its_maker(dir->upper, name, making);
+    err = fd_chmod(dir->upper, name, mode);
     if (err) /* it must not stay with a mode that nobody asked for */
         (void)!upper_cover(stack, dir->upper, name, true);
     return err;
@@ -164,16 +161,17 @@ static int make_over_whiteout(const struct stack *stack, const struct editdir *d
 {
     char place_name[UPPER_TEMP_MAX], staged[UPPER_TEMP_MAX];
     int place;
+    mode_t mode = S_IRWXU;
     bool is_dir = S_ISDIR(making->mode), made = false;
     int err = stage_like(stack, dir->upper, place_name, &place);
     upper_temp_name(staged);
     if (!err) {
-        err = is_dir ? make_opaque_dir(stack, place, staged, making)
+        err = is_dir ? make_opaque_dir(stack, place, staged, making, &mode)
                      : make_at(place, staged, making, fd);
         made = !err;
     }
-    if (!err && is_closed_to_its_maker(making))
-        err = publish_closed_dir(stack, place, staged, dir, name, making);
+    if (!err && is_closed_to_its_maker(mode))
+        err = publish_closed_dir(stack, place, staged, dir, name, mode);
     else if (!err)
         err = publish_over(stack, place, staged, dir, name, is_dir);
     if (err && made && fd)

@@ -818,6 +818,25 @@ def test_what_an_ordinary_user_took_from_himself_is_the_same_after_a_remount(gue
     assert os.listdir(guest.work / "index") == [], "nothing is kept of what has no name"
 
 
+@pytest.mark.parametrize("umask", [0o777, 0o300, 0])
+@pytest.mark.parametrize("setgid", [False, True])
+def test_an_ordinary_user_makes_a_directory_in_the_place_of_a_deleted_one(guest, umask, setgid):
+    """As he makes another beside it, whatever his umask takes from himself."""
+    if setgid:
+        os.chmod(guest.upper, 0o2755)
+    guest.mount(*guest.own(), **guest.who)
+    at = str(guest.at)
+    as_guest(os.unlink, f"{at}/d/x")
+    as_guest(os.rmdir, f"{at}/d")
+    modes = []
+    for name in ("beside", "d"):
+        assert as_user(os.mkdir, f"{at}/{name}", uid=NOBODY.pw_uid, gid=NOBODY.pw_gid, umask=umask) is None
+        modes.append(oct(as_guest(os.stat, f"{at}/{name}").st_mode))
+    assert modes[0] == modes[1]
+    assert as_guest(os.chmod, f"{at}/d", 0o700) is None
+    assert as_guest(os.listdir, f"{at}/d") == []
+
+
 def test_an_ordinary_users_own_overlay_xattrs_round_trip_and_are_escaped_on_disk(guest):
     guest.mount(*guest.own(), **guest.who)
     at = str(guest.at)
