@@ -280,8 +280,8 @@ int promote_dir_seen(struct mount *mount, struct node_view *dir, const char *cau
 
 /* ---- files ---- */
 
-/* What an unlinked file that is still open becomes: an upper file without a name, open; or -errno.
- */
+/* What becomes of what was removed and is still open: it lies in the upper without a name, open; or
+ * -errno. */
 static int copy_orphan(struct mount *mount, const struct node_view *view, int held,
                        struct copyup *job)
 {
@@ -307,8 +307,6 @@ static int promote_orphan(struct mount *mount, const struct node_view *view,
     struct stat st;
     struct copyup job = {
         .stack = mount_stack(mount, view), .src_name = "", .limit = -1, .given_up = asker_is_dying};
-    if (!S_ISREG(view->type))
-        return -ESTALE;
     uint64_t key = fdkey(FDKIND_ORPHAN, view->index);
     struct fdref *old = fdcache_get(mount->fds, key);
     if (!old)
@@ -321,7 +319,7 @@ static int promote_orphan(struct mount *mount, const struct node_view *view,
         close(fd);
         return -errno;
     }
-    struct fdref *ref = fdcache_pin(mount->fds, key, fd, true);
+    struct fdref *ref = fdcache_pin(mount->fds, key, fd, S_ISREG(view->type));
     fdref_release(mount->fds, ref);
     fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
     node_promoted(mount->nodes, view->index, 0, NODE_METACOPY, st.st_ino);
@@ -491,8 +489,10 @@ static int promote_either(struct mount *mount, uint32_t index, const char *cause
     int err = node_view_index(mount->nodes, index, &view);
     if (err)
         return err;
-    return S_ISDIR(view.type) ? ask_and_bring_dir(mount, index, cause, wish)
-                              : promote_file(mount, index, false, -1, cause, wish);
+    /* One that was removed comes up like a file: nothing is brought up around it. */
+    return S_ISDIR(view.type) && !node_is(&view, NODE_ORPHAN)
+               ? ask_and_bring_dir(mount, index, cause, wish)
+               : promote_file(mount, index, false, -1, cause, wish);
 }
 
 int promote_meta(struct mount *mount, uint32_t index, const char *cause)

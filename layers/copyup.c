@@ -431,20 +431,27 @@ int copyup_dir(struct copyup *job)
     return run(job);
 }
 
+/* What is no file, before it loses its name. */
+static int open_staged(const struct copyup *job, const struct staged *staged)
+{
+    const int flags = S_ISDIR(job->src.st_mode) ? O_RDONLY | O_DIRECTORY : O_PATH;
+    return fd_open_name(job->stack->stage, staged->temp, flags, 0);
+}
+
 int copyup_orphan(struct copyup *job)
 {
     struct staged staged;
     job->meta_only = false;
     job->index_name = NULL;
     int err = make_staged(job, &staged);
-    if (!err)
+    if (!err && S_ISREG(job->src.st_mode))
         err = copy_data(job, &staged);
     if (!err)
         err = set_look(job, &staged);
     if (!err)
         err = set_times(job, &staged);
-    int fd = err ? err : steal_fd(&staged.fd);
-    staged_finish(job, &staged);
+    int fd = err ? err : staged.fd >= 0 ? steal_fd(&staged.fd) : open_staged(job, &staged);
+    staged_finish(job, &staged); /* takes the name away that it was made by */
     return fd;
 }
 

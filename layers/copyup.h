@@ -51,8 +51,9 @@ must_check int copyup_object(struct copyup *job);
 /* Copies up a directory (not what is in it). -EEXIST when the place is taken. */
 must_check int copyup_dir(struct copyup *job);
 
-/* Copies an object that has lost its name (unlinked while open) into an upper file without one;
- * returns the file, open for reading and writing. */
+/* Copies an object that has lost its name (removed while open) into the upper, where it has none
+ * either; returns it: a file open for reading and writing, a directory for reading, all else with
+ * O_PATH. */
 must_check int copyup_orphan(struct copyup *job);
 
 /* Copies the data that a metacopy file left below: `fd` is the upper file, open for writing, `data`

@@ -451,6 +451,30 @@ def test_a_lower_file_unlinked_while_open_for_reading_can_still_be_read(root):
     return seen
 
 
+def other_kinds(root):
+    os.mkfifo(f"{root}/fifo")
+    os.mknod(f"{root}/device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    os.symlink("nowhere", f"{root}/link")
+
+
+@same({"dir": {}}, prepare=other_kinds,
+      kernel="it says ENOTDIR of the directory, and gives all else a name in the upper again")
+def test_what_is_no_file_and_was_removed_while_open_can_still_be_changed(root):
+    seen = []
+    for name, remove in (("dir", os.rmdir), ("fifo", os.unlink), ("device", os.unlink), ("link", os.unlink)):
+        path_only = os.O_PATH | os.O_NOFOLLOW if name == "link" else os.O_RDONLY | os.O_NONBLOCK
+        fd = os.open(f"{root}/{name}", path_only)
+        itself = f"/proc/self/fd/{fd}"
+        remove(f"{root}/{name}")
+        seen += [attempt(os.chmod, itself, 0o710), attempt(os.chown, itself, 3, 4),
+                 attempt(os.utime, itself, ns=(5, 6)), attempt(os.setxattr, itself, "trusted.a", b"b")]
+        st = os.fstat(fd)
+        seen += [st.st_mode, st.st_uid, st.st_gid, st.st_mtime_ns, st.st_nlink, st.st_rdev,
+                 attempt(os.getxattr, itself, "trusted.a")]
+        os.close(fd)
+    return seen, names(root)
+
+
 @same({"f": "lower", "g": "other"})
 def test_a_file_renamed_over_while_open_keeps_its_content(root):
     fd = os.open(f"{root}/g", os.O_RDWR)
