@@ -86,28 +86,51 @@ static bool has_selinux(void)
     return access("/sys/fs/selinux/enforce", F_OK) == 0;
 }
 
+/* One option, whatever is in the value. */
+static int add_value(struct fuse_args *args, const char *key, const char *value)
+{
+    cleanup_free char *option = NULL;
+    char *escaped = NULL;
+    if (asprintf(&option, "%s=%s", key, value) < 0)
+        return option = NULL, -ENOMEM;
+    int err = fuse_opt_add_opt_escaped(&escaped, option) != 0 ||
+                      fuse_opt_add_arg(args, "-o") != 0 || fuse_opt_add_arg(args, escaped) != 0
+                  ? -ENOMEM
+                  : 0;
+    free(escaped);
+    return err;
+}
+
 /* The arguments that libfuse parses: what mount(2) is told. */
 static int fuse_arguments(const struct options *options, const struct mount *mount,
                           struct fuse_args *args)
 {
-    char text[512];
     const bool root = geteuid() == 0, checked = !mount->rules.unchecked;
     /* To fusermount3 nodiratime is unknown; none of both changes what the kernel does here. */
-    const char *dates[] = {
-        options->undated & OWNVIEW_UNDATED ? ",noatime" : "",
-        root && options->undated & OWNVIEW_UNDATED_DIRS ? ",nodiratime" : "",
+    const struct {
+        const char *option;
+        bool wanted;
+    } words[] = {
+        {"-odefault_permissions", checked},
+        {"-oallow_other", root && checked && !options->allow_other_set},
+        {"-odev,suid", root},
+        {"-oro", mount_is_read_only(mount)},
+        {"-oio_uring", mount->rules.uring},
+        {"-onoatime", options->undated & OWNVIEW_UNDATED},
+        {"-onodiratime", root && options->undated & OWNVIEW_UNDATED_DIRS},
     };
-    snprintf(text, sizeof(text), "-ofsname=%s,subtype=%s%s%s%s%s%s%s%s",
-             options->fsname ? options->fsname : "plyfs",
-             options->subtype ? options->subtype : "plyfs", checked ? ",default_permissions" : "",
-             root && checked && !options->allow_other_set ? ",allow_other" : "",
-             root ? ",dev,suid" : "", mount_is_read_only(mount) ? ",ro" : "",
-             mount->rules.uring ? ",io_uring" : "", dates[0], dates[1]);
-    if (fuse_opt_add_arg(args, "plyfs") != 0 || fuse_opt_add_arg(args, text) != 0)
+    if (fuse_opt_add_arg(args, "plyfs") != 0)
         return -ENOMEM;
+    int err = add_value(args, "fsname", options->fsname ? options->fsname : "plyfs");
+    if (!err)
+        err = add_value(args, "subtype", options->subtype ? options->subtype : "plyfs");
+    for (size_t i = 0; !err && i < sizeof(words) / sizeof(words[0]); i++)
+        err = words[i].wanted && fuse_opt_add_arg(args, words[i].option) != 0 ? -ENOMEM : 0;
+    if (err)
+        return err;
     if (options->context && has_selinux()) {
         cleanup_free char *context = NULL;
-        int err = options_format_context(options->context, &context);
+        err = options_format_context(options->context, &context);
         if (err || fuse_opt_add_arg(args, "-o") != 0 || fuse_opt_add_arg(args, context) != 0)
             return -ENOMEM;
     }

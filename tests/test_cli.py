@@ -638,6 +638,38 @@ def test_mount_flags_reach_the_kernel(place, form, option, flag):
     assert os.statvfs(place.at).f_flag & flag
 
 
+SOURCES = {"long": "x" * 600, "with a comma": "a,suid,b", "with a backslash": "a\\b"}
+
+
+def told_of(at):
+    """The flags, the source and the options of the filesystem, as the kernel lists them."""
+    for line in open("/proc/self/mountinfo", encoding="utf-8"):
+        field = line.split()
+        if field[4] == str(at):
+            at_dash = field.index("-")
+            return (set(field[5].split(",")), field[at_dash + 2].encode().decode("unicode_escape"),
+                    set(field[at_dash + 3].split(",")))
+    return None
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_the_name_of_the_source_changes_nothing_else(place, form, source):
+    escaped = source.replace("\\", "\\\\").replace(",", "\\,")
+    place.mount(*form("-o", f"ro,nosuid,fsname={escaped}"))
+    flags, shown, words = told_of(place.at)
+    assert shown == source and {"ro", "nosuid"} <= flags
+    assert {"ro", "default_permissions", "allow_other"} <= words
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_nor_does_it_for_an_ordinary_user(guest, source):
+    escaped = source.replace("\\", "\\\\").replace(",", "\\,")
+    guest.mount(*guest.own("-o", f"ro,fsname={escaped}"), **guest.who)
+    flags, shown, words = told_of(guest.at)
+    assert shown == source and {"ro", "nosuid", "nodev"} <= flags
+    assert "default_permissions" in words
+
+
 def test_roots_mount_is_for_all_users_within_the_modes(place, form):
     place.mount(*form())
     os.chmod(place.at / "f", 0o600)
