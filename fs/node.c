@@ -69,7 +69,9 @@ static int node_fill(struct node *node, uint8_t tree, struct entry *entry)
     node->flags =
         (unsigned)((entry->layer == 0 ? NODE_UPPER : 0) | (entry->linked ? NODE_LINKED : 0) |
                    (entry->metacopy ? NODE_METACOPY : 0) | (entry->indexed ? NODE_INDEXED : 0) |
-                   (entry->impure ? NODE_IMPURE : 0) | (entry->stub ? NODE_STUB : 0));
+                   (entry->impure ? NODE_IMPURE : 0) | (entry->stub ? NODE_STUB : 0) |
+                   (entry->held & HELD_IMMUTABLE ? NODE_IMMUTABLE : 0) |
+                   (entry->held & HELD_APPEND ? NODE_APPEND : 0));
     if (slot_is_dir(node)) {
         node->sources = steal_ptr(&entry->sources);
         return 0;

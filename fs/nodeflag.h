@@ -30,6 +30,8 @@ enum node_flag {
     NODE_UNTOLD = 1 << 18,     /* the kernel does not keep its attributes, and never did: ahead.h */
     NODE_SAMPLE = 1 << 19,     /* it was listed, and is noted when it is read: ahead.h */
     NODE_SYNCED = 1 << 20, /* it was synced, its name with it, since its data came up: op_fsync */
+    NODE_IMMUTABLE = 1 << 21, /* chattr(1) has made it so: held.h */
+    NODE_APPEND = 1 << 22,    /* nothing of it is changed, but more may come: held.h */
 };
 
 #endif

@@ -9,6 +9,7 @@
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
+#include "held.h"
 #include "promote.h"
 #include "quota.h"
 #include "record.h"
@@ -160,6 +161,8 @@ int op_set_size(fuse_req_t req, uint64_t ino, off_t size, bool by_descriptor, bo
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = held_from_change(&view);
     if (!err)
         err = promote_data(mount, view.index, size, "truncate");
     node_view_finish(&view);
@@ -403,6 +406,19 @@ static int bring_up(struct mount *mount, const struct node_view *view, int valid
                : promote_meta(mount, view->index, setattr_cause(valid));
 }
 
+/* As in the VFS (may_setattr). With the writeback cache the kernel sends times of what was added to
+ * a file that is append-only as if they were set. */
+static int check_held(const struct mount *mount, const struct node_view *view, int valid)
+{
+    const int now = FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW;
+    const int times = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME;
+    const bool set = (valid & (OWNER | FUSE_SET_ATTR_MODE)) ||
+                     ((valid & times) && !(valid & now) && !mount->rules.writeback);
+    if (set)
+        return held_from_change(view);
+    return (valid & META) ? held_from_names(view) : 0;
+}
+
 /* *wish: what is known of the node afterwards. */
 static int set_but_size(fuse_req_t req, uint64_t ino, const struct stat *attr, int valid,
                         struct promote_mode *wish)
@@ -410,6 +426,8 @@ static int set_but_size(fuse_req_t req, uint64_t ino, const struct stat *attr, i
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
     int err = node_view(mount->nodes, ino, &view);
+    if (!err)
+        err = check_held(mount, &view, valid);
     if (err || only_dates_unlinked(mount, &view, attr, valid))
         return err;
     wish->mode = attr->st_mode & 07777;

@@ -12,6 +12,7 @@
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
+#include "held.h"
 #include "moment.h"
 #include "promote.h"
 #include "reply.h"
@@ -23,16 +24,18 @@
 #include <sys/uio.h>
 #include <sys/xattr.h>
 
-/* The node's data, open for a change: promoted, with `limit` bytes brought along. */
-static struct fdref *writable_data(struct mount *mount, uint64_t ino, off_t limit,
-                                   const char *cause, int *err)
+/* The node's data, open for a change: promoted. `flags`: what the file is taken to be open with. */
+static struct fdref *writable_data(struct mount *mount, uint64_t ino, int flags, const char *cause,
+                                   int *err)
 {
     cleanup_view struct node_view view = {0};
     *err = node_view(mount->nodes, ino, &view);
+    if (!*err)
+        *err = held_from_open(&view, flags);
     if (*err)
         return NULL;
     if (!node_is(&view, NODE_UPPER) || node_is(&view, NODE_METACOPY)) {
-        *err = promote_data(mount, view.index, limit, cause);
+        *err = promote_data(mount, view.index, -1, cause);
         if (!*err) {
             node_view_finish(&view);
             *err = node_view(mount->nodes, ino, &view);
@@ -200,6 +203,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (!err && mount_tree(mount, &view)->read_only &&
         ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC)))
         err = -EROFS;
+    if (!err)
+        err = held_from_open(&view, fi->flags);
     if (!err)
         err = promote_for_open(mount, &view, fi->flags);
     /* open(2) of O_TRUNC changes the times of an empty file too, as ftruncate(2) does. */
@@ -446,7 +451,9 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 {
     struct mount *mount = ops_mount(req);
     int err = 0;
-    struct fdref *ref = writable_data(mount, ino, -1, write_cause(mount, fi), &err);
+    /* What the page cache writes back was let in when it came there. */
+    const int flags = O_WRONLY | (fi->writepage ? O_APPEND : fi->flags & O_APPEND);
+    struct fdref *ref = writable_data(mount, ino, flags, write_cause(mount, fi), &err);
     if (!ref)
         return reply_error(req, err);
     const size_t wanted = size;
@@ -534,7 +541,9 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     (void)fi;
     struct mount *mount = ops_mount(req);
     int err = 0;
-    struct fdref *ref = writable_data(mount, ino, -1, "fallocate", &err);
+    /* What is append-only may be given room, as in the VFS (vfs_fallocate). */
+    const int flags = O_WRONLY | (mode & ~FALLOC_FL_KEEP_SIZE ? 0 : O_APPEND);
+    struct fdref *ref = writable_data(mount, ino, flags, "fallocate", &err);
     if (!ref)
         return reply_error(req, err);
     mount->will_be_slow();
@@ -575,7 +584,7 @@ void op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t in_offset,
     (void)out_fi;
     struct mount *mount = ops_mount(req);
     int err = 0;
-    struct fdref *to = writable_data(mount, out, -1, "copy_file_range", &err);
+    struct fdref *to = writable_data(mount, out, O_WRONLY, "copy_file_range", &err);
     struct fdref *from = to ? readable_data(mount, in, &err) : NULL;
     ssize_t done = -1;
     if (from) {

@@ -10,6 +10,7 @@
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
+#include "held.h"
 #include "ledger.h"
 #include "ovlattr.h"
 #include "promote.h"
@@ -48,6 +49,8 @@ static int target_open(struct mount *mount, uint64_t parent, const char *name, c
         err = -ENOENT;
     if (!err && route_pins(mount, &target->view, name))
         err = -EEXIST;
+    if (!err)
+        err = held_from_names(&target->view);
     if (!err)
         err = promote_dir_seen(mount, &target->view, cause);
     if (err)
@@ -177,6 +180,8 @@ static int prepare_link_source(struct mount *mount, uint64_t ino, uint64_t paren
         err = node_view(mount->nodes, parent, &dir);
     if (!err)
         err = check_trees(mount, view, &dir);
+    if (!err)
+        err = held_from_change(view);
     if (!err && !node_is(view, NODE_ORPHAN)) {
         err = ask_for_link(mount, view, &dir);
         if (!err)

@@ -9,6 +9,7 @@
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
+#include "held.h"
 #include "ledger.h"
 #include "listing.h"
 #include "promote.h"
@@ -188,6 +189,8 @@ static int prepare_victim(struct mount *mount, struct node_view *dir, const char
     uint32_t index = node_find(mount->nodes, dir->index, name);
     int err = index == NODE_NONE ? 0 : node_view_index(mount->nodes, index, &victim);
     bool indexed = !S_ISDIR(victim.type) && node_is(&victim, NODE_INDEXED);
+    if (!err)
+        err = held_from_loss(dir, &victim);
     if (!err && is_dir && index != NODE_NONE)
         err = check_emptied(mount, dir, &victim);
     if (!err && indexed)

@@ -11,6 +11,7 @@
 #include "edit.h"
 #include "fd.h"
 #include "find.h"
+#include "held.h"
 #include "ledger.h"
 #include "listing.h"
 #include "promote.h"
@@ -117,6 +118,11 @@ static int check(struct mount *mount, const struct end *from, const struct end *
         return -EXDEV;
     if (to->index && (flags & RENAME_NOREPLACE))
         return -EEXIST;
+    int err = held_from_loss(&from->dir, &from->node);
+    if (!err)
+        err = to->index ? held_from_loss(&to->dir, &to->node) : held_from_names(&to->dir);
+    if (err)
+        return err;
     if (!redirect && (is_merged_dir(from) || (exchange && is_merged_dir(to))))
         return -EXDEV;
     return 0;

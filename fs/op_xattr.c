@@ -9,6 +9,7 @@
 #include "caller.h"
 #include "fd.h"
 #include "find.h"
+#include "held.h"
 #include "ovlattr.h"
 #include "promote.h"
 #include "provenance.h"
@@ -115,6 +116,8 @@ static int change(fuse_req_t req, uint64_t ino, const char *name, const char *va
     int err = find_attribute(mount, ino, name, &view, disk);
     if (err == -ENODATA)
         return value ? -EPERM : err;
+    if (!err)
+        err = held_from_change(&view);
     if (!err)
         err = promote_meta(mount, view.index, value ? "setxattr" : "removexattr");
     node_view_finish(&view);

@@ -10,7 +10,9 @@
 
 #include "blank.h"
 #include "copymeta.h"
+#include "entry.h"
 #include "fd.h"
+#include "fileflags.h"
 #include "linkindex.h"
 #include "origin.h"
 #include "record.h"
@@ -195,9 +197,24 @@ static int set_origin(const struct copyup *job, const struct staged *staged)
     return err;
 }
 
+/* In the upper it is kept from nothing by the filesystem itself, for we have to work on it: an
+ * attribute says so (kernel: ovl_copy_fileattr). */
+static int set_held(const struct copyup *job, const struct staged *staged)
+{
+    char letters[2];
+    size_t count = 0;
+    if (job->held & HELD_APPEND)
+        letters[count++] = 'a';
+    if (job->held & HELD_IMMUTABLE)
+        letters[count++] = 'i';
+    return count ? set_if_possible(job, staged, OVLATTR_PROTATTR, letters, count) : 0;
+}
+
 static int set_books(const struct copyup *job, const struct staged *staged)
 {
     int err = set_origin(job, staged);
+    if (!err)
+        err = set_held(job, staged);
     if (!err && job->meta_only && job->redirect)
         err = ovlattr_set(job->stack->able.space, staged_dir(job, staged), staged_name(staged),
                           OVLATTR_REDIRECT, job->redirect, strlen(job->redirect));
@@ -266,6 +283,8 @@ static int dress(const struct copyup *job, const struct staged *staged)
     int err = set_books(job, staged);
     if (!err)
         err = set_look(job, staged);
+    if (!err && (S_ISREG(job->src.st_mode) || S_ISDIR(job->src.st_mode)))
+        fileflags_copy(job->src_dir, job->src_name, staged_dir(job, staged), staged_name(staged));
     return err ? err : set_times(job, staged);
 }
 

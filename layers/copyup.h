@@ -34,6 +34,7 @@ struct copyup {
     off_t limit;    /* how many bytes of the data are wanted; -1 is all */
     const char
         *redirect; /* for meta_only: where the data is, when its name does not tell; or NULL */
+    uint8_t held;  /* HELD_* (entry.h): what the object is kept from, which it keeps */
     const char *index_name; /* hex name in the index of a hard-linked object; or NULL */
     const mode_t *mode;     /* the permissions that it is to have; NULL: those of the source */
     bool (*given_up)(void); /* whether nobody waits for it any more (copydata.h); or NULL */

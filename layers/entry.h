@@ -13,6 +13,9 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+/* What chattr(1) keeps from being changed. */
+enum { HELD_IMMUTABLE = 1, HELD_APPEND = 2 };
+
 /* Where the data of a metacopy file lies. */
 struct datasite {
     uint16_t layer;
@@ -23,6 +26,7 @@ struct entry {
     struct stat st;          /* of the part that is shown: upper before lower */
     uint64_t ino;            /* the inode number shown */
     uint16_t layer;          /* of the part that is shown; 0 is the upper */
+    uint8_t held;            /* HELD_*, of the part that is shown */
     bool present;            /* false: there is no such name */
     bool whiteout;           /* absent because the upper says so */
     bool opaque;             /* upper directory that hides what lies beneath */

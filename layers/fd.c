@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
@@ -97,6 +98,36 @@ char *fd_real_path(int fd)
 int fd_stat(int dir, const char *name, struct stat *st)
 {
     return fstatat(dir, name, st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+static struct timespec time_of(const struct statx_timestamp *time)
+{
+    return (struct timespec){.tv_sec = time->tv_sec, .tv_nsec = time->tv_nsec};
+}
+
+int fd_stat_more(int dir, const char *name, struct stat *st, uint64_t *attributes)
+{
+    struct statx more;
+    *attributes = 0;
+    if (statx(dir, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS, &more) < 0)
+        return errno == ENOSYS || errno == EPERM ? fd_stat(dir, name, st) : -errno;
+    *attributes = more.stx_attributes;
+    *st = (struct stat){
+        .st_dev = makedev(more.stx_dev_major, more.stx_dev_minor),
+        .st_ino = more.stx_ino,
+        .st_mode = more.stx_mode,
+        .st_nlink = more.stx_nlink,
+        .st_uid = more.stx_uid,
+        .st_gid = more.stx_gid,
+        .st_rdev = makedev(more.stx_rdev_major, more.stx_rdev_minor),
+        .st_size = (off_t)more.stx_size,
+        .st_blksize = more.stx_blksize,
+        .st_blocks = (blkcnt_t)more.stx_blocks,
+        .st_atim = time_of(&more.stx_atime),
+        .st_mtim = time_of(&more.stx_mtime),
+        .st_ctim = time_of(&more.stx_ctime),
+    };
+    return 0;
 }
 
 int fd_chmod(int dir, const char *name, mode_t mode)

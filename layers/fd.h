@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -40,6 +41,10 @@ char *fd_real_path(int fd);
 
 /* fstatat(2) of a name, never following; with name "" of the descriptor itself. */
 must_check int fd_stat(int dir, const char *name, struct stat *st);
+
+/* The same and in *attributes what statx(2) says besides (STATX_ATTR_*), of those that the
+ * filesystem tells. */
+must_check int fd_stat_more(int dir, const char *name, struct stat *st, uint64_t *attributes);
 
 /* fchmodat(2) that refuses to follow a symlink (EOPNOTSUPP, as the VFS answers). */
 must_check int fd_chmod(int dir, const char *name, mode_t mode);

@@ -33,7 +33,7 @@ enum { SPACES = sizeof(PREFIX) / sizeof(PREFIX[0]) };
         [OVLATTR_METACOPY] = prefix "metacopy", [OVLATTR_ORIGIN] = prefix "origin",                \
         [OVLATTR_IMPURE] = prefix "impure", [OVLATTR_NLINK] = prefix "nlink",                      \
         [OVLATTR_WHITEOUT] = prefix "whiteout", [OVLATTR_UPPER] = prefix "upper",                  \
-        [OVLATTR_INO] = prefix "plyfs.ino",                                                        \
+        [OVLATTR_INO] = prefix "plyfs.ino", [OVLATTR_PROTATTR] = prefix "protattr",                \
     }
 
 static const char *const BOOKS[SPACES][OVLATTR_COUNT] = {
@@ -221,7 +221,7 @@ static const char *after_our_prefix(const char *disk_name)
 /* Whether it is a book's, of some overlay: read here, or kept by the kernel alone. */
 static bool names_a_book(const char *suffix)
 {
-    static const char *const FURTHER[] = {"uuid", "protattr", "verity"};
+    static const char *const FURTHER[] = {"uuid", "verity"};
     bool further = false;
     for (size_t i = 0; i < sizeof(FURTHER) / sizeof(FURTHER[0]); i++)
         further = further || strcmp(suffix, FURTHER[i]) == 0;

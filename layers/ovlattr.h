@@ -47,7 +47,8 @@ enum ovlattr {
     OVLATTR_NLINK,
     OVLATTR_WHITEOUT,
     OVLATTR_UPPER,
-    OVLATTR_INO, /* plyfs's own, hidden from the kernel by its prefix: see origin.h */
+    OVLATTR_INO,      /* plyfs's own, hidden from the kernel by its prefix: see origin.h */
+    OVLATTR_PROTATTR, /* letters: 'a' append-only, 'i' immutable */
     OVLATTR_COUNT
 };
 

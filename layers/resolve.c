@@ -40,6 +40,7 @@ struct walk {
 /* What one step found. */
 struct found {
     struct stat st;
+    uint8_t held; /* HELD_* */
     uint16_t layer;
     char *path; /* from the layer's root; owned by found */
     bool last;  /* nothing lies beneath this layer */
@@ -164,13 +165,23 @@ static char *read_redirect(enum ovlwhere where, int dir, const char *name, int *
 
 enum step { STEP_ABSENT, STEP_FOUND, STEP_STOP };
 
+/* What the filesystem of a layer keeps from being changed, as statx(2) tells. */
+static uint8_t held_by(uint64_t attributes)
+{
+    return (uint8_t)((attributes & STATX_ATTR_IMMUTABLE ? HELD_IMMUTABLE : 0) |
+                     (attributes & STATX_ATTR_APPEND ? HELD_APPEND : 0));
+}
+
 /* Asks an open source for one name. STEP_STOP: a whiteout, nothing beneath counts. */
 static int ask(const struct walk *walk, const struct source *source, int dir, const char *name,
-               struct stat *st)
+               struct found *found)
 {
+    struct stat *st = &found->st;
+    uint64_t attributes = 0;
     if (whiteout_is_name(name))
         return STEP_ABSENT;
-    int err = fd_stat(dir, name, st);
+    int err = fd_stat_more(dir, name, st, &attributes);
+    found->held = held_by(attributes);
     if (err == -ENOENT || err == -ENAMETOOLONG || err == -ENOTDIR) {
         int white = !walk->checked && walk->at < walk->end ? whiteout_file_exists(dir, name) : 0;
         return white < 0 ? white : white ? STEP_STOP : STEP_ABSENT;
@@ -254,7 +265,7 @@ static int weigh_parent(const struct walk *walk, const struct source *source, ch
                         bool *stop_after, char **value)
 {
     int err = 0;
-    struct stat st;
+    struct found found;
     char *parent_end = strrchr(prefix, '/');
     const char *leaf = parent_end ? parent_end + 1 : prefix;
     cleanup_free char *parent = strndup(prefix, parent_end ? (size_t)(parent_end - prefix) : 0);
@@ -263,8 +274,8 @@ static int weigh_parent(const struct walk *walk, const struct source *source, ch
     struct fdref *ref = stack_lower_dir(walk->stack, source->layer, parent, &err);
     if (!ref)
         return err == -ENOENT ? STEP_ABSENT : err;
-    int step = ask(walk, source, ref->fd, leaf, &st);
-    if (step == STEP_FOUND && !S_ISDIR(st.st_mode))
+    int step = ask(walk, source, ref->fd, leaf, &found);
+    if (step == STEP_FOUND && !S_ISDIR(found.st.st_mode))
         step = STEP_STOP;
     struct marks marks = {0};
     if (step == STEP_FOUND)
@@ -320,7 +331,7 @@ static int weigh_beside(struct walk *walk, int dir, const char *name)
 }
 
 /* The last component of what is looked for. *path, the caller's: from the layer's root. */
-static int ask_for_leaf(struct walk *walk, const struct source *source, struct stat *st,
+static int ask_for_leaf(struct walk *walk, const struct source *source, struct found *found,
                         char **path)
 {
     int err = 0;
@@ -333,7 +344,7 @@ static int ask_for_leaf(struct walk *walk, const struct source *source, struct s
     if (!ref)
         return parent ? (err == -ENOENT || err == -ENOTDIR ? STEP_ABSENT : err) : -ENOMEM;
     const char *name = leaf ? leaf + 1 : full;
-    int step = ask(walk, source, ref->fd, name, st);
+    int step = ask(walk, source, ref->fd, name, found);
     if (step == STEP_FOUND)
         step = weigh_beside(walk, ref->fd, name);
     fdref_release(walk->stack->fds, ref);
@@ -350,7 +361,7 @@ static int walk_step(struct walk *walk, const struct source *source, struct foun
     if (strchr(walk->tail, '/'))
         step = weigh_parents(walk, source, walk->tail, &stop_after, &next);
     if (step == STEP_FOUND)
-        step = ask_for_leaf(walk, source, &found->st, &full);
+        step = ask_for_leaf(walk, source, found, &full);
     if (step < 0)
         return step;
     if (stop_after && !(step == STEP_FOUND && S_ISREG(found->st.st_mode)))
@@ -517,6 +528,24 @@ static bool is_indexable(const struct stack *stack, const struct stat *st)
            (stack->able.space != OVLSPACE_USER || S_ISREG(mode));
 }
 
+/* What was set in a mount is kept so (kernel: ovl_check_protattr); a value that makes no sense is
+ * passed over there too. */
+static int read_held(const struct stack *stack, int dir, const char *name, ovlset attrs,
+                     uint8_t *held)
+{
+    char letters[32];
+    *held = 0;
+    if (!ovlset_has(attrs, OVLATTR_PROTATTR))
+        return 0;
+    ssize_t size = ovlattr_get_owned(stack_upper_where(stack), dir, name, OVLATTR_PROTATTR, letters,
+                                     sizeof(letters));
+    if (size < 0)
+        return fd_is_fault((int)size) ? (int)size : 0;
+    *held = (uint8_t)((memchr(letters, 'i', (size_t)size) ? HELD_IMMUTABLE : 0) |
+                      (memchr(letters, 'a', (size_t)size) ? HELD_APPEND : 0));
+    return 0;
+}
+
 /* Looks a lower file with several links up in the index: shown is then the upper inode. */
 static int consult_index(const struct stack *stack, const struct found *found, struct entry *entry)
 {
@@ -547,7 +576,7 @@ static int consult_index(const struct stack *stack, const struct found *found, s
     entry->st.st_nlink =
         linkindex_shown(stack, stack->index, hex, st.st_nlink, found->st.st_nlink, st.st_nlink);
     entry->metacopy = ovlset_has(attrs, OVLATTR_METACOPY);
-    return err;
+    return err ? err : read_held(stack, stack->index, hex, attrs, &entry->held);
 }
 
 /* ---- the two halves ---- */
@@ -589,6 +618,7 @@ static int settle_lower(struct walk *walk, struct found *found, struct entry *en
     int err = 0;
     entry->present = true;
     entry->st = found->st;
+    entry->held = found->held;
     entry->layer = found->layer;
     entry->ino = stack_ino(stack, found->layer, found->st.st_ino);
     if (S_ISDIR(found->st.st_mode))
@@ -684,6 +714,8 @@ static int settle_upper(const struct stack *stack, int upper, const struct sourc
     int err = ovlattr_list(stack_upper_where(stack), upper, name, &attrs);
     if (!err)
         err = record_read(stack->layers[0].record, upper, name, &entry->st);
+    if (!err)
+        err = read_held(stack, upper, name, attrs, &entry->held);
     entry->present = entry->linked = true;
     entry->layer = 0;
     entry->ino = stack_ino(stack, 0, entry->st.st_ino);
@@ -782,6 +814,13 @@ int resolve_root(const struct stack *stack, struct entry *entry)
         return err;
     entry->layer = (uint16_t)layer;
     entry->ino = stack_ino(stack, layer, entry->st.st_ino);
+    ovlset attrs = 0;
+    if (layer == 0)
+        err = ovlattr_list(stack_upper_where(stack), stack->layers[0].root, "", &attrs);
+    if (!err)
+        err = read_held(stack, stack->layers[layer].root, "", attrs, &entry->held);
+    if (err)
+        return err;
     entry->sources = sources_hold(stack->root);
     return 0;
 }

@@ -127,7 +127,8 @@ HELD_NAME = re.compile(r"/proc/self/fd/\d+/[^/]+")
 # (directory, path) pairs of calls by the place of their arguments, and where their flags are.
 PAIRS = {"renameat": (0, 2), "renameat2": (0, 2), "linkat": (0, 2), "symlinkat": (1,)}
 FLAGS = {"openat": 2, "newfstatat": 3, "statx": 2, "fchownat": 4, "fchmodat2": 3, "utimensat": 3, "name_to_handle_at": 4,
-         "linkat": 4, "faccessat2": 3, "setxattrat": 2, "getxattrat": 2, "listxattrat": 2, "removexattrat": 2}
+         "linkat": 4, "faccessat2": 3, "setxattrat": 2, "getxattrat": 2, "listxattrat": 2, "removexattrat": 2,
+         "file_getattr": 4}
 # The last name is an entry's own to these, never followed.
 ENTRY = {"unlinkat", "mkdirat", "mknodat", "readlinkat", "renameat", "renameat2", "symlinkat", "linkat",
          "name_to_handle_at"}
@@ -135,9 +136,10 @@ ENTRY = {"unlinkat", "mkdirat", "mknodat", "readlinkat", "renameat", "renameat2"
 PATH_FIRST = {"lgetxattr", "lsetxattr", "llistxattr", "lremovexattr", "getxattr", "setxattr", "listxattr", "removexattr",
               "truncate", "chmod", "open", "readlink", "statfs", "lstat", "stat", "umount2"}
 BY_DESCRIPTOR = re.compile(r"f(get|set|list|remove)xattr|fstatfs|open_by_handle_at|setpriority|getdents64|(vm)?splice|pipe2")
-# fchmodat2(2), setxattrat(2) and its kin, which a strace may know by number alone, and where their flags are. (The
-# name cannot be seen then: it is one that fd.h and xattr.h are given, which take no path.)
-NUMBERED = {"syscall_0x1c4": 3, "syscall_0x1cf": 2, "syscall_0x1d0": 2, "syscall_0x1d1": 2, "syscall_0x1d2": 2}
+# fchmodat2(2), setxattrat(2) and its kin and file_getattr(2), which a strace may know by number alone, and where their
+# flags are. (The name cannot be seen then: it is one that fd.h and xattr.h are given, which take no path.)
+NUMBERED = {"syscall_0x1c4": 3, "syscall_0x1cf": 2, "syscall_0x1d0": 2, "syscall_0x1d1": 2, "syscall_0x1d2": 2,
+            "syscall_0x1d4": 4}
 NO_FOLLOW = 0x100
 
 
