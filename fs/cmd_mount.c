@@ -91,6 +91,15 @@ static int take_choice(const char *name, const char *value, enum choice *choice)
     return -EINVAL;
 }
 
+static int take_redirect(const char *value, struct options *options)
+{
+    if (options_parse_redirect(value, options))
+        return 0;
+    log_error("--redirect-dir: '%s' is not a value it takes; it takes on, off, follow or nofollow",
+              value);
+    return -EINVAL;
+}
+
 static int take_profile(const char *value, enum profile *profile)
 {
     if (options_parse_profile(value, profile))
@@ -150,7 +159,7 @@ static int take_option(struct request *request, int option, const char *value)
     case OPT_PROFILE:
         return take_profile(value, &options->profile);
     case OPT_REDIRECT:
-        return take_choice("redirect-dir", value, &options->redirect);
+        return take_redirect(value, options);
     case OPT_METACOPY:
         return take_choice("metacopy", value, &options->metacopy);
     case OPT_INDEX:
@@ -488,7 +497,8 @@ static const char USAGE[] =
     "  --work DIR            its work directory, on the same filesystem (UPPER.work)\n"
     "  --ro                  no changes, also with --upper\n"
     "  --profile=P           stateless, tracked or auto (auto)\n"
-    "  --redirect-dir=on|off rename directories without copying them (on)\n"
+    "  --redirect-dir=on|off|nofollow\n"
+    "                        rename directories without copying them (on)\n"
     "  --metacopy=on|off     leave the data below when only metadata changes (on)\n"
     "  --index=on|off        keep hard links together over copy-up (on)\n"
     "  --root DIR            the store (else $PLYFS_ROOT, else the user's own)\n"

@@ -12,9 +12,12 @@
 
 enum kind {
     KIND_LOWERS, /* a list of paths, separated by colons */
+    KIND_LOWER,  /* one more path */
     KIND_STRING, /* a path or word */
     KIND_CHOICE, /* on or off */
-    KIND_FLAG,   /* no value: sets a bool */
+    KIND_REDIRECT,
+    KIND_OFF_ONLY, /* a feature of the kernel's that there is not */
+    KIND_FLAG,     /* no value: sets a bool */
     KIND_PROFILE,
     KIND_SECONDS,
     KIND_NUMBER,
@@ -44,7 +47,9 @@ static const struct known KNOWN[] = {
     {"lowerdir", KIND_LOWERS, 0},
     {"upperdir", KIND_STRING, AT(upper)},
     {"workdir", KIND_STRING, AT(work)},
-    {"redirect_dir", KIND_CHOICE, AT(redirect)},
+    {"lowerdir+", KIND_LOWER, 0},
+    {"datadir+", KIND_OFF_ONLY, 0},
+    {"redirect_dir", KIND_REDIRECT, 0},
     {"metacopy", KIND_CHOICE, AT(metacopy)},
     {"index", KIND_CHOICE, AT(index)},
     {"writeback", KIND_CHOICE, AT(writeback)},
@@ -73,6 +78,9 @@ static const struct known KNOWN[] = {
     {"fsname", KIND_STRING, AT(fsname)},
     {"subtype", KIND_STRING, AT(subtype)},
     {"xino", KIND_IGNORED, 0},
+    {"uuid", KIND_IGNORED, 0},
+    {"nfs_export", KIND_OFF_ONLY, 0},
+    {"verity", KIND_OFF_ONLY, 0},
     {"static_nlink", KIND_IGNORED, 0},
     {"private", KIND_IGNORED, 0},
     /* mount(8)'s own words of fstab(5), which it may hand on */
@@ -168,7 +176,7 @@ int options_add_lower(struct options *options, const char *path)
 bool options_parse_choice(const char *text, enum choice *choice)
 {
     static const char *const ON[] = {"on", "1", "true", "yes"};
-    static const char *const OFF[] = {"off", "0", "false", "no", "nofollow"};
+    static const char *const OFF[] = {"off", "0", "false", "no"};
     for (size_t i = 0; i < sizeof(ON) / sizeof(ON[0]); i++) {
         if (strcmp(text, ON[i]) == 0)
             return *choice = CHOICE_ON, true;
@@ -178,6 +186,15 @@ bool options_parse_choice(const char *text, enum choice *choice)
             return *choice = CHOICE_OFF, true;
     }
     return false;
+}
+
+bool options_parse_redirect(const char *text, struct options *options)
+{
+    const bool follow = strcmp(text, "follow") == 0, nofollow = strcmp(text, "nofollow") == 0;
+    if (!options_parse_choice(follow || nofollow ? "off" : text, &options->redirect))
+        return false;
+    options->nofollow = nofollow;
+    return true;
 }
 
 bool options_parse_profile(const char *text, enum profile *profile)
@@ -243,7 +260,8 @@ static int take_lowers(struct options *options, char *list)
         unescape(list);
         if (!*list) {
             log_error(
-                "option lowerdir: an empty path in the list; write \\: for a colon in a path");
+                "option lowerdir: an empty path in the list; write \\: for a colon in a path; "
+                "there are no layers of data alone (A::B)");
             return -EINVAL;
         }
         int err = options_add_lower(options, list);
@@ -356,6 +374,23 @@ static bool takes_value(enum kind kind)
            kind != KIND_READ_WRITE && kind != KIND_SQUASH_ROOT && kind != KIND_IGNORED;
 }
 
+/* What the kernel's overlayfs has and a mount of ours has not must not be taken for granted. */
+static int tell_missing(const char *name)
+{
+    static const struct {
+        const char *name, *why;
+    } MISSING[] = {
+        {"nfs_export", "a file handle of this mount does not outlast it"},
+        {"verity", "the digests of data in a lower layer are not looked at"},
+        {"datadir+", "there are no layers of data alone"},
+    };
+    for (size_t i = 0; i < sizeof(MISSING) / sizeof(MISSING[0]); i++) {
+        if (strcmp(name, MISSING[i].name) == 0)
+            log_error("option %s cannot be had: %s", name, MISSING[i].why);
+    }
+    return -EINVAL;
+}
+
 static int take_known(struct options *options, const struct known *known, char *value)
 {
     void *slot = (char *)options + known->at;
@@ -366,8 +401,17 @@ static int take_known(struct options *options, const struct known *known, char *
     case KIND_STRING:
         unescape(value);
         return options_set_string(slot, value);
+    case KIND_LOWER:
+        unescape(value);
+        return options_add_lower(options, value);
     case KIND_CHOICE:
         return options_parse_choice(value, slot) ? 0 : bad_value(known->name, value, "on or off");
+    case KIND_REDIRECT:
+        return options_parse_redirect(value, options)
+                   ? 0
+                   : bad_value(known->name, value, "on, off, follow or nofollow");
+    case KIND_OFF_ONLY:
+        return strcmp(value, "off") == 0 ? 0 : tell_missing(known->name);
     case KIND_FSYNC:
         if (!options_parse_choice(value, &choice))
             return bad_value(known->name, value, "0 or 1");
@@ -472,6 +516,11 @@ int options_check(const struct options *options)
     }
     if (options->upper && !options->work && options->drop_in && !options->read_only) {
         log_error("upperdir=%s needs a workdir= on the same filesystem", options->upper);
+        return -EINVAL;
+    }
+    if (options->nofollow && options->metacopy == CHOICE_ON) {
+        log_error("redirect_dir=nofollow and metacopy=on cannot be had together: the data of such "
+                  "a file would not be followed");
         return -EINVAL;
     }
     if (options->trace && options->profile == PROFILE_STATELESS) {

@@ -45,6 +45,7 @@ struct options {
     bool default_permissions; /* asked for */
     bool attachable;          /* volumes may be attached while it is mounted */
     bool of_image;            /* the lowers are an image's, which may have one of them again */
+    bool nofollow;            /* what points elsewhere in the layers is refused */
     bool remount;             /* what is mounted there gets other flags */
     const char *listed;       /* a word that only the kernel's list of mounts has; or NULL */
     struct route_wishes routes;
@@ -69,6 +70,9 @@ must_check int options_set_string(char **slot, const char *value);
 
 /* "on" or "off" (and 1/0, true/false); false for anything else. */
 bool options_parse_choice(const char *text, enum choice *choice);
+/* "on", "off", "follow" (as off: what is there is followed) or "nofollow", as the kernel has them.
+ */
+bool options_parse_redirect(const char *text, struct options *options);
 bool options_parse_profile(const char *text, enum profile *profile);
 
 /* The label as libfuse is to be told it: between quotes, for the security module parts its options

@@ -197,7 +197,8 @@ static void settle_features(const struct options *options, struct stack *stack)
     bool own = !options->drop_in;
     stack->features = (struct features){
         .redirect = enabled(options->redirect, own),
-        .metacopy = enabled(options->metacopy, own),
+        .metacopy = enabled(options->metacopy, own) && !options->nofollow,
+        .nofollow = options->nofollow,
         .index = enabled(options->index, own),
         .sync = !options->is_volatile && !options->no_sync,
         .mode_only = options->acl == CHOICE_OFF,

@@ -413,6 +413,8 @@ static int walk_past_dir(struct walk *walk, const struct found *found, bool *xwh
     }
     if (!ovlset_has(marks.attrs, OVLATTR_REDIRECT))
         return 0;
+    if (walk->stack->features.nofollow)
+        return -EPERM;
     struct fdref *ref = stack_lower_dir(walk->stack, found->layer, found->path, &err);
     if (!ref)
         return err;
@@ -576,6 +578,8 @@ static int consult_index(const struct stack *stack, const struct found *found, s
     entry->st.st_nlink =
         linkindex_shown(stack, stack->index, hex, st.st_nlink, found->st.st_nlink, st.st_nlink);
     entry->metacopy = ovlset_has(attrs, OVLATTR_METACOPY);
+    if (!err && entry->metacopy && stack->features.nofollow)
+        err = -EPERM;
     return err ? err : read_held(stack, stack->index, hex, attrs, &entry->held);
 }
 
@@ -599,6 +603,10 @@ static int settle_data(struct walk *walk, const struct found *found, struct entr
     char *value;
     err = read_metacopy(ref->fd, leaf, &attrs, &value);
     fdref_release(walk->stack->fds, ref);
+    if (!err && walk->stack->features.nofollow && ovlset_has(attrs, OVLATTR_METACOPY)) {
+        free(value);
+        return -EPERM;
+    }
     if (err || !ovlset_has(attrs, OVLATTR_METACOPY))
         return err;
     if (!value && walk->from) {
@@ -667,6 +675,12 @@ static int settle_beneath(const struct stack *stack, int upper, const struct sou
 {
     struct walk walk;
     int err = 0;
+    /* As in the kernel (ovl_lookup): without it an untrusted layer shows what its maker may not
+     * see.
+     */
+    if (stack->features.nofollow &&
+        (ovlset_has(attrs, OVLATTR_REDIRECT) || !S_ISDIR(entry->st.st_mode)))
+        return -EPERM;
     char *value = ovlset_has(attrs, OVLATTR_REDIRECT)
                       ? read_redirect(stack_upper_where(stack), upper, name, &err)
                       : NULL;

@@ -51,6 +51,7 @@ struct abilities {
 struct features {
     bool redirect;
     bool metacopy;
+    bool nofollow; /* neither a redirect nor a metacopy is followed: its name is refused */
     bool index;
     bool sync;      /* false: volatile, nothing is synced */
     bool mode_only; /* ACLs do not count: one that the upper cannot hold may be lost */

@@ -6,7 +6,7 @@ import pytest
 
 from harness import PLYFS, need_fuse, need_root, run, umount
 from test_cli import as_guest, guest  # noqa: F401  (fixtures)
-from worlds import fill
+from worlds import attempt, fill, get
 
 LONG_AGO = 10**15
 LAYER = {"low": "l", "changed": "c", "d": {"x": "x"}}
@@ -124,3 +124,58 @@ def test_an_index_that_cannot_be_is_told_once(sandbox, handleless):
         assert len(told) == 1 and words in told[0] and handleless in told[0]
         assert told_of_the_index(sandbox, lowers, "--index=off") == []
     assert told_of_the_index(sandbox, [low, layer(sandbox)]) == []
+
+
+# ---- what is followed ---------------------------------------------------------------------------
+
+def left_behind(sandbox, as_layer):
+    """Layers in which somebody moved a directory, and gave a file another mode and another name."""
+    low, upper, work = layer(sandbox), sandbox.directory("upper"), sandbox.directory("work")
+    os.chmod(low / "low", 0o600)
+    os.chmod(low / "changed", 0o600)
+    sandbox.regard(low)
+    with sandbox.kernel([low], upper, work, options=["redirect_dir=on", "metacopy=on"]) as mount:
+        os.rename(mount / "d", mount / "moved")
+        os.chmod(mount / "low", 0o644)
+        os.chmod(mount / "changed", 0o644)
+        os.rename(mount / "changed", mount / "renamed")
+    if as_layer:
+        return [upper, low], sandbox.directory("upper"), sandbox.directory("work")
+    return [low], upper, work
+
+
+def shown(at):
+    return (attempt(os.listdir, f"{at}/moved"), attempt(get, f"{at}/low"), attempt(get, f"{at}/renamed"),
+            os.readlink(f"{at}/link"))
+
+
+@pytest.mark.parametrize("as_layer", [False, True], ids=["upper", "layer"])
+@pytest.mark.parametrize("form", ["mount", "o"])
+def test_with_nofollow_nothing_is_followed_as_in_the_kernel(sandbox, as_layer, form):
+    lowers, upper, work = left_behind(sandbox, as_layer)
+    with sandbox.kernel(lowers, upper, work, options=["redirect_dir=nofollow"]) as mount:
+        kernels = shown(mount.at)
+    assert kernels == ("EPERM", "EPERM", "EPERM", "low")
+    with sandbox.plyfs(lowers, upper, work, options=["redirect_dir=nofollow"], form=form) as mount:
+        assert shown(mount.at) == kernels
+        # The kernel's own listing fails there as well.
+        assert sorted(os.listdir(mount)) == ["link", "low", "moved", "renamed"]
+    with sandbox.plyfs(lowers, upper, work, options=["redirect_dir=follow"], form=form) as mount:
+        assert shown(mount.at) == (["x"], b"l", b"c", "low")
+
+
+@pytest.mark.parametrize("options, words", [
+    ("redirect_dir=nofollow,metacopy=on", "cannot be had together"), ("redirect_dir=sometimes", "nofollow"),
+    ("index=nofollow", "on or off"), ("nfs_export=on", "nfs_export cannot be had"),
+    ("verity=require", "verity cannot be had"), ("datadir+=/", "layers of data alone")])
+def test_what_the_kernel_has_and_plyfs_has_not_is_refused(sandbox, options, words):
+    done = run(PLYFS, "-o", f"lowerdir={layer(sandbox)},{options}", sandbox.directory("at"), check=False)
+    assert done.returncode == 1 and words in done.stderr
+
+
+def test_options_of_the_kernels_that_change_nothing_are_taken(sandbox):
+    low, top, at = layer(sandbox), sandbox.directory("top:1"), sandbox.directory("at")
+    (top / "low").write_text("top")
+    run(PLYFS, "-o", f"lowerdir+={top},lowerdir+={low},nfs_export=off,verity=off,uuid=null,xino=auto", at)
+    assert get(at / "low") == b"top" and get(at / "changed") == b"c"
+    umount(at)

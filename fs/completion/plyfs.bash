@@ -285,7 +285,8 @@ _plyfs() {
     esac
     case $current in
     --profile=*) _plyfs_words 'auto stateless tracked' "${current#*=}"; return ;;
-    --redirect-dir=* | --metacopy=* | --index=*) _plyfs_words 'on off' "${current#*=}"; return ;;
+    --redirect-dir=*) _plyfs_words 'on off follow nofollow' "${current#*=}"; return ;;
+    --metacopy=* | --index=*) _plyfs_words 'on off' "${current#*=}"; return ;;
     esac
     if [[ ${#command[@]} -gt 0 ]]; then
         _plyfs_operands
