@@ -477,6 +477,24 @@ static int tell_others_without(const struct stack *stack)
     return 0;
 }
 
+/* Whether the upper was last over the same lower layer. The kernel refuses to mount it with an
+ * index where it was not; what was copied with its layers, from a backup for instance, is right all
+ * the same, and nothing here tells it from what is not. */
+static int check_lower_root(const struct stack *stack, const struct origin *origin)
+{
+    struct origin noted;
+    ssize_t size = ovlattr_get(stack_upper_where(stack), stack->layers[0].root, "", OVLATTR_ORIGIN,
+                               noted.bytes, sizeof(noted.bytes));
+    if (size < 0)
+        return fd_is_fault((int)size) ? (int)size : 0;
+    if ((size_t)size != origin->size || memcmp(noted.bytes, origin->bytes, origin->size) != 0)
+        log_warning("the upper layer %s was written over another layer than %s: where that had "
+                    "other content, a file whose data stayed below, or a directory that was moved, "
+                    "shows what is here now",
+                    stack->layers[0].path, stack->layers[1].path);
+    return 0;
+}
+
 /* The index needs attributes and, for every lower filesystem, handles; the kernel refuses an upper
  * whose index was made for another root, so its two root marks are kept as it keeps them. */
 static int open_index(struct stack *stack, int work)
@@ -505,7 +523,9 @@ static int open_index(struct stack *stack, int work)
     linkindex_sweep(stack);
     int root = stack->layers[0].root;
     err = ovlattr_list(stack_upper_where(stack), root, "", &attrs);
-    if (!err && !ovlset_has(attrs, OVLATTR_ORIGIN))
+    if (!err && ovlset_has(attrs, OVLATTR_ORIGIN))
+        err = check_lower_root(stack, &origin);
+    else if (!err)
         err = ovlattr_set(stack->able.space, root, "", OVLATTR_ORIGIN, origin.bytes, origin.size);
     return err;
 }

@@ -126,6 +126,22 @@ def test_an_index_that_cannot_be_is_told_once(sandbox, handleless):
     assert told_of_the_index(sandbox, [low, layer(sandbox)]) == []
 
 
+def test_an_upper_that_was_over_another_layer_is_told(sandbox):
+    """The kernel refuses it, with an index: ESTALE. A copy that holds the same is as good."""
+    low, other, upper, work, at = (sandbox.directory(name) for name in ("low", "other", "upper", "work", "at"))
+    fill(low, LAYER)
+    fill(other, LAYER)
+    for lower, told in ((low, False), (low, False), (other, True)):
+        done = run(PLYFS, "mount", "--lower", lower, "--upper", upper, "--work", work, at)
+        assert ("was written over another layer than" in done.stderr and str(lower) in done.stderr) == told
+        os.chmod(at / "low", 0o600)
+        assert get(at / "low") == b"l"
+        umount(at)
+    done = run("mount", "-t", "overlay", "overlay", "-o",
+               f"lowerdir={other},upperdir={upper},workdir={work},index=on", at, check=False)
+    assert done.returncode and "Stale" in done.stderr
+
+
 # ---- what is followed ---------------------------------------------------------------------------
 
 def left_behind(sandbox, as_layer):
