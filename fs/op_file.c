@@ -62,6 +62,10 @@ static int32_t new_backing(fuse_req_t req, const struct node_view *view)
     struct mount *mount = ops_mount(req);
     int err = 0;
     bool whole_upper = node_is(view, NODE_UPPER) && !node_is(view, NODE_METACOPY);
+    /* The kernel lets O_APPEND be taken away (fcntl(2)), and a mapping be written, of what it does
+     * not know to be append-only; and in passthrough nothing asks here. */
+    if (node_is(view, NODE_APPEND))
+        return 0;
     if (!mount_may_pass(mount, view) || !(whole_upper || mount_tree(mount, view)->read_only))
         return 0;
     struct fdref *ref = find_data(mount, view, false, &err);
@@ -451,8 +455,10 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
 {
     struct mount *mount = ops_mount(req);
     int err = 0;
-    /* What the page cache writes back was let in when it came there. */
-    const int flags = O_WRONLY | (fi->writepage ? O_APPEND : fi->flags & O_APPEND);
+    /* What the page cache writes back was written to a mapping, or, where it gathers writes, may
+     * have been added at the end: nothing tells. */
+    const bool added = fi->writepage ? mount->rules.writeback : fi->flags & O_APPEND;
+    const int flags = O_WRONLY | (added ? O_APPEND : 0);
     struct fdref *ref = writable_data(mount, ino, flags, write_cause(mount, fi), &err);
     if (!ref)
         return reply_error(req, err);

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What chattr(1) says of files, in layers and through a mount: as with the kernel's overlayfs, on ext4."""
 import array
+import contextlib
 import fcntl
+import mmap
 import os
 
 import pytest
@@ -133,6 +135,32 @@ def test_what_chattr_keeps_from_being_changed_in_a_layer_is_so_in_the_mount(box,
     assert seen["plyfs"] == seen["kernel"]
     assert set(seen["kernel"].values()) >= {"EPERM", None, 4}, "there is a difference"
     assert found == dict.fromkeys(found, found["kernel", "kernel"])
+
+
+def write_over(path):
+    """By whatever way there is but the end."""
+    fd = os.open(path, os.O_RDWR | os.O_APPEND)
+    with contextlib.suppress(OSError):      # the VFS would refuse it
+        fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+        os.pwrite(fd, b"over", 0)
+    with contextlib.suppress(OSError):
+        memory = mmap.mmap(fd, 0)
+        memory[:4] = b"over"
+        memory.flush()
+        memory.close()
+    os.close(fd)
+
+
+@pytest.mark.parametrize("up", [False, True], ids=["lower", "upper"])
+def test_what_is_append_only_is_not_written_over(box, profile, up):
+    low, upper, work = layer(box), box.directory("upper"), box.directory("work")
+    with box.plyfs([low], upper, work, profile=profile) as mount:
+        if up:
+            assert write(mount / "more", os.O_WRONLY | os.O_APPEND) == 4
+        write_over(mount / "more")
+        assert write(mount / "more", os.O_WRONLY | os.O_APPEND) == 4
+    with box.kernel([low], upper, work, options=KERNEL_OPTIONS) as mount:
+        assert (mount / "more").read_bytes() == b"text" + b"more" * (1 + up)
 
 
 def test_what_chattr_says_in_the_mount_is_read_by_both(box, profile):
