@@ -13,6 +13,10 @@
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
+#ifndef MS_NOSYMFOLLOW
+#define MS_NOSYMFOLLOW 256 /* Linux 5.10 */
+#endif
+
 struct flag {
     const char *name;
     unsigned long bit;
@@ -20,9 +24,17 @@ struct flag {
 };
 
 static const struct flag FLAGS[] = {
-    {"dev", MS_NODEV, false},         {"nodev", MS_NODEV, true},      {"suid", MS_NOSUID, false},
-    {"nosuid", MS_NOSUID, true},      {"exec", MS_NOEXEC, false},     {"noexec", MS_NOEXEC, true},
-    {"async", MS_SYNCHRONOUS, false}, {"sync", MS_SYNCHRONOUS, true}, {"dirsync", MS_DIRSYNC, true},
+    {"dev", MS_NODEV, false},
+    {"nodev", MS_NODEV, true},
+    {"suid", MS_NOSUID, false},
+    {"nosuid", MS_NOSUID, true},
+    {"exec", MS_NOEXEC, false},
+    {"noexec", MS_NOEXEC, true},
+    {"async", MS_SYNCHRONOUS, false},
+    {"sync", MS_SYNCHRONOUS, true},
+    {"dirsync", MS_DIRSYNC, true},
+    {"symfollow", MS_NOSYMFOLLOW, false},
+    {"nosymfollow", MS_NOSYMFOLLOW, true},
 };
 
 static void take_word(const char *word, size_t length, unsigned long *set)

@@ -9,6 +9,7 @@ from test_cli import as_guest, guest  # noqa: F401  (fixtures)
 from worlds import attempt, fill, get
 
 LONG_AGO = 10**15
+ST_NOSYMFOLLOW = 0x2000
 LAYER = {"low": "l", "changed": "c", "d": {"x": "x"}}
 
 
@@ -195,3 +196,21 @@ def test_options_of_the_kernels_that_change_nothing_are_taken(sandbox):
     run(PLYFS, "-o", f"lowerdir+={top},lowerdir+={low},nfs_export=off,verity=off,uuid=null,xino=auto", at)
     assert get(at / "low") == b"top" and get(at / "changed") == b"c"
     umount(at)
+
+
+@pytest.mark.parametrize("word", ["nosymfollow", "symfollow", "lazytime", "nolazytime", "iversion", "noiversion", "mand",
+                                  "nomand", "silent", "loud", "relatime", "strictatime", "dirsync"])
+def test_mounts_words_for_any_filesystem_do_what_they_do_to_the_kernels(sandbox, word):
+    low, found = layer(sandbox), {}
+    for kind in ("kernel", "plyfs"):
+        with getattr(sandbox, kind)([low, sandbox.directory("empty")], options=[word]) as mount:
+            found[kind] = attempt(get, mount / "link"), os.statvfs(mount).f_flag & ST_NOSYMFOLLOW
+    assert found["plyfs"] == found["kernel"]
+    assert (found["plyfs"] == ("ELOOP", ST_NOSYMFOLLOW)) == (word == "nosymfollow")
+
+
+def test_nosymfollow_comes_and_goes_by_a_remount(sandbox):
+    with sandbox.plyfs([layer(sandbox)]) as mount:
+        for words, seen in (("ro,nosymfollow", "ELOOP"), ("ro,symfollow", b"l")):
+            run(PLYFS, "-o", f"remount,{words}", mount.at)
+            assert attempt(get, mount / "link") == seen
