@@ -6,8 +6,29 @@
 #include "covering.h"
 
 #include "rootpath.h"
+#include "volumespec.h"
 
 #include <string.h>
+
+/* Whether there is a name ".." in it. */
+static bool climbs(const char *path)
+{
+    for (const char *at = strstr(path, "/.."); at; at = strstr(at + 1, "/..")) {
+        if (at[3] == 0 || at[3] == '/')
+            return true;
+    }
+    return false;
+}
+
+char *covering_said(const char *path, const char *resolved)
+{
+    if (resolved && climbs(path))
+        return strdup(resolved);
+    char *said = volume_path_clean(path);
+    if (said)
+        memmove(said, said + 1, strlen(said));
+    return said;
+}
 
 struct comparison {
     const struct covering_path *path;

@@ -22,6 +22,10 @@ struct covering_path {
     const char *resolved;
 };
 
+/* `path`, absolute, cleaned for `said`, where it is `resolved` in the union; NULL: it leads nowhere
+ * there. What ".." makes of a symlink only the union can tell. The caller's, or NULL. */
+char *covering_said(const char *path, const char *resolved);
+
 /* How a route to `destination` stands to the path. *rest, of one that covers it, is what of the
  * path lies beneath its destination ("" right at it), and a part of `path`; else NULL. */
 enum covering covering_of(const struct covering_path *path, const char *destination,

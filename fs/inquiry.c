@@ -126,13 +126,11 @@ static int stop_short(struct inquiry *inquiry)
         free(front);
         front = steal_ptr(&found.path);
     }
-    if (!front || asprintf(&whole, "/%s/%s", front, said + end) < 0)
+    /* The rest for itself, so that no ".." in it leads out of where it stopped. */
+    cleanup_free char *rest = volume_path_clean(said[end] ? said + end : "/");
+    if (!front || !rest || asprintf(&whole, "%s%s", front, *front && rest[1] ? rest : rest + 1) < 0)
         return whole = NULL, -ENOMEM;
-    char *clean = volume_path_clean(whole);
-    if (!clean)
-        return -ENOMEM;
-    memmove(clean, clean + 1, strlen(clean));
-    inquiry->path = clean;
+    inquiry->path = steal_ptr(&whole);
     return 0;
 }
 
@@ -150,9 +148,7 @@ static int find_copied(struct inquiry *inquiry, const struct rootpath *found)
 static int ask_once(struct inquiry *inquiry)
 {
     cleanup_rootpath struct rootpath found = ROOTPATH_NONE;
-    const size_t length = strlen(inquiry->said);
-    bool follow = length > 1 && inquiry->said[length - 1] == '/';
-    inquiry->err = rootpath_find(inquiry->stack, inquiry->said, follow, &found);
+    inquiry->err = rootpath_find(inquiry->stack, inquiry->said, false, &found);
     if (inquiry->err == -ENOMEM)
         return -ENOMEM;
     int err = inquiry->err ? stop_short(inquiry) : find_copied(inquiry, &found);
@@ -190,14 +186,13 @@ int inquiry_make(const struct stack *stack, const char *path, struct inquiry *in
 /* ---- volumes ---- */
 
 /* What the volume has there. */
-static int look_into(int host, const char *rest, struct stat *st)
+static int look_into(int host, const char *rest, bool as_dir, struct stat *st)
 {
     if (host < 0)
         return host;
-    if (!*rest)
-        return fd_stat(host, "", st);
-    cleanup_fd int fd = fd_open_beneath(host, rest, O_PATH);
-    return fd < 0 ? fd : fd_stat(fd, "", st);
+    cleanup_fd int fd = *rest ? fd_open_beneath(host, rest, O_PATH) : fd_dup(host);
+    int err = fd < 0 ? fd : fd_stat(fd, "", st);
+    return !err && as_dir && !S_ISDIR(st->st_mode) ? -ENOTDIR : err;
 }
 
 static int note_over(struct inquiry *inquiry, const struct volume_spec *spec, const char *rest,
@@ -215,7 +210,7 @@ static int note_over(struct inquiry *inquiry, const struct volume_spec *spec, co
         err = own_copy(&volume->source, spec->source);
     if (!err)
         err = own_copy(&volume->rest, rest);
-    volume->err = look_into(host, rest, &volume->st);
+    volume->err = look_into(host, rest, volume_path_as_dir(inquiry->said), &volume->st);
     return err;
 }
 
@@ -240,23 +235,28 @@ static int take_route(void *context, const struct mount_volume_row *route, const
     return note_over(of->inquiry, &route->spec, rest, host);
 }
 
+static char *said_of(const struct inquiry *inquiry)
+{
+    return covering_said(inquiry->said, inquiry->err ? NULL : inquiry->path);
+}
+
 int inquiry_add_volumes(struct inquiry *inquiry, struct store *store, const struct mount_row *row)
 {
     struct routes_of of = {inquiry, store};
-    cleanup_free char *said = volume_path_clean(inquiry->said);
+    cleanup_free char *said = said_of(inquiry);
     if (!said)
         return -ENOMEM;
-    const struct covering_path path = {inquiry->stack, said + 1, inquiry->path};
+    const struct covering_path path = {inquiry->stack, said, inquiry->path};
     return covering_each(store, row, &path, take_route, &of);
 }
 
 int inquiry_add_volume(struct inquiry *inquiry, const struct volume_spec *spec, int host)
 {
     const char *rest;
-    cleanup_free char *said = volume_path_clean(inquiry->said);
+    cleanup_free char *said = said_of(inquiry);
     if (!said)
         return -ENOMEM;
-    const struct covering_path path = {inquiry->stack, said + 1, inquiry->path};
+    const struct covering_path path = {inquiry->stack, said, inquiry->path};
     switch (covering_of(&path, spec->destination, &rest)) {
     case COVERING_OVER:
         return note_over(inquiry, spec, rest, host);

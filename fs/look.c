@@ -42,23 +42,25 @@ static int try_route(void *context, const struct mount_volume_row *route, const 
     return own_copy(&search->destination, route->spec.destination);
 }
 
-static int find_route(struct store *store, const struct mount_row *row, const char *said,
+/* What a route shows at the absolute path; -ENODATA: none covers it. */
+static int find_route(struct store *store, const struct mount_row *row, const char *absolute,
                       struct look *look)
 {
-    const struct covering_path path = {look->stack, said + 1,
-                                       look->found.path ? look->found.path : said + 1};
+    cleanup_free char *said = covering_said(absolute, look->found.path);
+    if (!said)
+        return -ENOMEM;
+    const struct covering_path path = {look->stack, said,
+                                       look->found.path ? look->found.path : said};
     struct search search = {.store = store, .host = -ENODATA};
     int err = covering_each(store, row, &path, try_route, &search);
     cleanup_fd int host = search.host;
     look->destination = search.destination;
     if (err || host < 0)
         return err ? err : host;
-    if (!*search.rest) {
-        look->host = steal_fd(&host);
-        return 0;
-    }
-    look->host = fd_open_beneath(host, search.rest, O_PATH);
-    return look->host < 0 ? look->host : 0;
+    struct stat st;
+    look->host = *search.rest ? fd_open_beneath(host, search.rest, O_PATH) : steal_fd(&host);
+    err = look->host < 0 ? look->host : fd_stat(look->host, "", &st);
+    return !err && volume_path_as_dir(absolute) && !S_ISDIR(st.st_mode) ? -ENOTDIR : err;
 }
 
 int look_find(struct store *store, const struct mount_row *row, const struct stack *stack,
@@ -68,12 +70,9 @@ int look_find(struct store *store, const struct mount_row *row, const struct sta
     *look = (struct look){.stack = stack, .found = ROOTPATH_NONE, .host = -1};
     if (asprintf(&absolute, "/%s", wish->path) < 0)
         return absolute = NULL, -ENOMEM;
-    cleanup_free char *said = volume_path_clean(absolute);
-    if (!said)
-        return -ENOMEM;
-    int err = rootpath_find(look->stack, said, wish->follow, &look->found);
+    int err = rootpath_find(look->stack, absolute, wish->follow, &look->found);
     /* Where the union has a file in the way, a route may have a directory. */
-    int routed = wish->under ? -ENODATA : find_route(store, row, said, look);
+    int routed = wish->under ? -ENODATA : find_route(store, row, absolute, look);
     if (routed != -ENODATA)
         return routed;
     return err ? err : look->found.entry.present ? 0 : -ENOENT;

@@ -153,6 +153,14 @@ static void print_error(FILE *to, const struct inquiry *inquiry)
     fputs("; reading it fails with EIO", to);
 }
 
+/* A file that a name, a dot or a slash behind it asks for as a directory. */
+static void print_no_directory(FILE *to, const struct inquiry *inquiry)
+{
+    fprintf(to, "/%s of ", inquiry->path);
+    print_layer(to, inquiry->stack, explain_winner(&inquiry->explain)->slot);
+    fputs(" is no directory", to);
+}
+
 static void print_union(FILE *to, const struct inquiry *inquiry)
 {
     if (is_stub(inquiry))
@@ -160,6 +168,8 @@ static void print_union(FILE *to, const struct inquiry *inquiry)
                 inquiry->beneath);
     else if (inquiry->err && inquiry->err != -ENOTDIR)
         print_error(to, inquiry);
+    else if (inquiry->explain.present && inquiry->err)
+        print_no_directory(to, inquiry);
     else if (inquiry->explain.present)
         print_visible(to, inquiry);
     else

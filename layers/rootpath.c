@@ -120,11 +120,6 @@ static const char *next_name(const char **rest, char name[NAME_MAX + 1], int *er
     return name;
 }
 
-static bool is_end(const char *rest)
-{
-    return rest[strspn(rest, "/")] == 0;
-}
-
 /* ---- symlinks ---- */
 
 static int read_target(const struct finding *finding, const struct step *link,
@@ -183,7 +178,7 @@ static int go_into(struct finding *finding, const char *name, const char *rest)
     if (err)
         return err;
     const struct entry *entry = &step.entry;
-    if (entry->present && S_ISLNK(entry->st.st_mode) && (finding->follow || !is_end(rest)))
+    if (entry->present && S_ISLNK(entry->st.st_mode) && (finding->follow || *rest))
         return follow_link(finding, &step, rest);
     if (entry->present && entry->linked && S_ISDIR(entry->st.st_mode)) {
         step.upper = fd_open_name(dir->upper, name, O_RDONLY | O_DIRECTORY, 0);
@@ -201,11 +196,12 @@ static int walk_on(struct finding *finding)
     char buffer[NAME_MAX + 1];
     const char *rest = finding->rest;
     const char *name = next_name(&rest, buffer, &err);
+    const struct entry *entry = &here(finding)->entry;
+    /* A slash behind it asks for a directory, as a name in it does. */
+    if (!err && *finding->rest && entry->present && !S_ISDIR(entry->st.st_mode))
+        return -ENOTDIR;
     if (!name)
         return err;
-    const struct entry *entry = &here(finding)->entry;
-    if (entry->present && !S_ISDIR(entry->st.st_mode))
-        return -ENOTDIR;
     if (!fd_is_dot(name)) {
         err = go_into(finding, name, rest);
         return err ? err : 1;

@@ -27,8 +27,9 @@ void rootpath_finish(struct rootpath *found);
 /* The last part of it; "." for the root. */
 const char *rootpath_name(const struct rootpath *found);
 
-/* Finds `path`. `follow`: a symlink at its end too. -ENOTDIR when something on the way is there and
- * is no directory, -ELOOP, -ENAMETOOLONG; absent is 0. After a failure *found is ROOTPATH_NONE. */
+/* Finds `path`. `follow`: a symlink at its end too; one with a slash behind it always is. -ENOTDIR
+ * when something on the way, or before a slash at the end, is there and is no directory, -ELOOP,
+ * -ENAMETOOLONG; absent is 0. After a failure *found is ROOTPATH_NONE. */
 must_check int rootpath_find(const struct stack *stack, const char *path, bool follow,
                              struct rootpath *found);
 

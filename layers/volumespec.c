@@ -174,6 +174,13 @@ char *volume_path_clean(const char *path)
     return clean;
 }
 
+bool volume_path_as_dir(const char *path)
+{
+    size_t length = strlen(path);
+    const char *end = path + length;
+    return (length > 0 && end[-1] == '/') || (length > 1 && strcmp(end - 2, "/.") == 0);
+}
+
 /* ---- order ---- */
 
 static unsigned depth_of(const char *path)

@@ -92,6 +92,8 @@ must_check int volume_size_parse(const char *text, uint64_t *bytes);
 /* A path in its shortest form, lexically: absolute, without "//", "." and "..". NULL when it is not
  * absolute or out of memory. */
 char *volume_path_clean(const char *path);
+/* Whether a path means a directory alone: with a slash at its end, or a dot behind one. */
+bool volume_path_as_dir(const char *path);
 
 /* Destinations in the order in which they are mounted: by depth, ties by bytes. For qsort(3) over
  * `const char *`. */

@@ -208,6 +208,11 @@ SITUATIONS = [
     ("a_symlink_on_the_way", "l 3/bin usr/bin, f 1/usr/bin/sh", "/bin/sh", "visible 1: 1 wins"),
     ("a_symlink_at_the_end_is_not_followed", "l 3/sh bash, f 1/bash", "/sh", "visible 3: 3 wins"),
     ("a_symlink_at_the_end_with_a_slash_is", "l 3/lib usr/lib, d 1/usr/lib", "/lib/", "visible 1: 1 wins"),
+    ("a_file_with_a_slash_behind_it", "f 3/f, f 1/f", "/f/", "absent ENOTDIR: 3 wins, 1 hidden < file 3:/f"),
+    ("a_file_with_a_dot_behind_it", "f 1/f", "/f/.", "absent ENOTDIR: 1 wins"),
+    ("no_way_leads_back_out_of_a_file", "f 1/f", "/f/..", "absent ENOTDIR: 1 wins"),
+    ("a_symlink_to_a_file_with_a_slash_behind_it", "l 3/l f, f 1/f", "/l/", "absent ENOTDIR: 1 wins"),
+    ("an_absent_name_with_a_slash_behind_it", "d 1/d", "/d/x/", "absent"),
     ("a_symlink_that_climbs_stays_inside", "l 3/up ../../../etc, f 1/etc/conf", "/up/conf", "visible 1: 1 wins"),
     ("dots_behind_a_symlink", "l 3/s a/b, d 1/a/b, f 1/a/x", "/s/../x", "visible 1: 1 wins"),
     ("a_dangling_symlink_on_the_way", "l 3/s nowhere", "/s/x", "absent"),
@@ -353,6 +358,13 @@ def test_what_is_wrong_with_a_layer_is_told_in_words(sandbox):
     assert bare(sandbox.path, "/a/x")["Verdict"]["Why"] == "too many symlinks are on the way"
     argv = [PLYFS, "explain", "--upper", sandbox.path / "u", "--lower", sandbox.path / "3"]
     assert run(*argv, "/n").stdout.splitlines()[-1] == f"/n cannot be looked up: {redirect}"
+
+
+def test_what_is_asked_for_as_a_directory_and_is_none_is_told_in_words(sandbox):
+    make(sandbox.path, "f 1/d/f")
+    for path in ("/d/f/", "/d/f/.", "/d/f/.."):
+        done = run(PLYFS, "explain", "--upper", sandbox.path / "u", "--lower", sandbox.path / "1", path)
+        assert done.stdout.splitlines()[-1] == f"{path} is absent: /d/f of layer 1 is no directory"
 
 
 def test_names_and_paths_that_are_too_long_are_told(sandbox):
@@ -864,6 +876,13 @@ def test_a_volume_covers_what_it_does_not_have(store, web, host):
     store.plyfs("attach", web, f"{host}:/site")
     found = explained(store, web, "/site/sub/deep")
     assert found["Volume"]["State"] == "absent" and words_of(found) == "volume 1: 1 wins"
+
+
+def test_a_file_of_a_volume_with_a_slash_behind_it_is_absent(store, web, host):
+    store.plyfs("attach", web, f"{host}:/site")
+    assert explained(store, web, "/site/index")["Volume"]["State"] == "present"
+    for path in ("/site/index/", "/site/index/."):
+        assert explained(store, web, path)["Volume"]["State"] == "absent"
 
 
 def test_a_volume_is_reached_through_a_symlink_of_the_layers(store, web, host):

@@ -150,6 +150,30 @@ def test_a_covered_path_is_read_from_the_host_and_under_it_from_the_layers(store
     assert {row["Layer"] for row in rows(store, "ls", web, "/site")} == {"host"}
 
 
+def test_a_slash_behind_it_asks_for_a_directory(store, web, host):
+    (host / "file").write_text("host")
+    store.plyfs("attach", web, f"{host}:/data")
+    for path in ("/site/index/", "/etc/conf/.", "/site/link/", "/data/file/", "/data/file/."):
+        for command in ("ls", "cat"):
+            store.refused(command, web, path, words="Not a directory")
+    assert names(store, web, "/www/") == names(store, web, "/site/.") == ["fifo", "index", "link", "same", "sub", "up"]
+    store.plyfs("expect", web, "absent", "/data/file/")
+
+
+def test_dots_behind_a_link_go_back_from_where_it_leads(store, sandbox):
+    base, host = sandbox.directory("base"), sandbox.directory("host")
+    (base / "a/b").mkdir(parents=True)
+    (base / "link").symlink_to("a/b")
+    (base / "a/x").write_text("beside where it leads")
+    (base / "x").write_text("beside the link")
+    (host / "x").write_text("of a volume")
+    store.plyfs("create", "--name", "dots", "--lower", base, "-v", f"{host}/x:/x")
+    assert store.plyfs("cat", "dots", "/link/../x").stdout == "beside where it leads"
+    assert names(store, "dots", "/link/..") == ["b", "x"]
+    assert json.loads(store.plyfs("explain", "--json", "dots", "/link/../x").stdout)["Volume"] is None
+    assert store.plyfs("cat", "dots", "/a/../x").stdout == "of a volume"
+
+
 def test_the_deepest_route_covers(store, web, host, sandbox):
     inner = sandbox.directory("inner")
     (inner / "file").write_text("inner")

@@ -73,7 +73,7 @@ static void names_are_found_in_whichever_layer_shows_them(void **state)
     (void)state;
     kit_tree("f u/a/up up, f 1/a/mid mid, f 2/a/low low, f 2/b/low low, d u/c");
     assert_find("u:1:2", true, true, {"/a/up", "a/up=up"}, {"a/mid", "a/mid=mid"},
-                {"//a//low/", "a/low=low"}, {"/b", "b/"}, {"/c/", "c/"}, {"/", "/"}, {"", "/"},
+                {"//a//low", "a/low=low"}, {"/b", "b/"}, {"/c/", "c/"}, {"/", "/"}, {"", "/"},
                 {"/./a/./up", "a/up=up"});
     assert_find("1:2", false, true, {"/a/low", "a/low=low"}, {"/", "/"}, {"/b/..", "/"});
 }
@@ -136,6 +136,15 @@ static void a_file_in_the_way_is_told(void **state)
     kit_tree("f u/file text, f 1/a/file text, l 1/link file, f 1/file/hidden text");
     assert_find("u:1", true, true, {"/file/x", "ENOTDIR"}, {"/file/..", "ENOTDIR"},
                 {"/a/file/x", "ENOTDIR"}, {"/link/x", "ENOTDIR"}, {"/file/hidden", "ENOTDIR"});
+}
+
+static void a_slash_at_the_end_means_a_directory(void **state)
+{
+    (void)state;
+    kit_tree("f u/file text, d 1/a, l 1/to_a a, l 1/to_file file, l 1/dangling none");
+    assert_find("u:1", true, false, {"/a/", "a/"}, {"/a//", "a/"}, {"/to_a/", "a/"},
+                {"/to_file/", "ENOTDIR"}, {"/file/", "ENOTDIR"}, {"/file/.", "ENOTDIR"},
+                {"/a/../file//", "ENOTDIR"}, {"/dangling/", "none?"}, {"/none/", "none?"});
 }
 
 static void redirected_and_opaque_directories_are_followed(void **state)
@@ -251,6 +260,7 @@ int main(void)
         kit_test(loops_end),
         kit_test(what_is_not_there_is_where_it_would_be),
         kit_test(a_file_in_the_way_is_told),
+        kit_test(a_slash_at_the_end_means_a_directory),
         kit_test(redirected_and_opaque_directories_are_followed),
         kit_test(what_is_too_long_is_refused),
         kit_test(a_walk_tells_what_is_shown_beneath),
