@@ -330,12 +330,15 @@ static uint32_t mark_end(struct mount *mount, const struct waypoint *way, const 
     return dir;
 }
 
-/* The kernel is told outside the lock: it may have to wait for a lookup that wants it. */
+/* The kernel is told outside the lock: it may have to wait for a lookup that wants it. Of a name
+ * that it does not know it forgets nothing, not even a listing without that name. */
 static void tell_kernel(struct mount *mount, uint32_t dir, const char *name)
 {
     cleanup_view struct node_view view = {0};
-    if (mount->name_changed && node_view_index(mount->nodes, dir, &view) == 0)
-        mount->name_changed(mount->session, view.id, name);
+    if (!mount->name_changed || node_view_index(mount->nodes, dir, &view) != 0)
+        return;
+    mount->name_changed(mount->session, view.id, name);
+    mount->listing_changed(mount->session, view.id);
 }
 
 static struct waypoint *make_way(struct mount *mount, const char *path)

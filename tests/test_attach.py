@@ -98,6 +98,17 @@ def test_what_was_not_there_comes_and_goes(scene):
     assert scene.store.diff("scene") == []
 
 
+@pytest.mark.parametrize("scene", [("plyfs", ("-o", "profile=tracked")), ("plyfs", ("-o", "profile=stateless"))],
+                         indirect=True)
+def test_what_is_attached_is_in_a_listing_that_was_read_before(scene):
+    before = {top: sorted(os.listdir(scene.at / top)) for top in ("", "data", "data/dir")}
+    for top, names in before.items():
+        scene.store.plyfs("attach", "scene", f"{scene.host}:/{top}/new/deep")
+        assert sorted(os.listdir(scene.at / top)) == sorted([*names, "new"]), top
+        scene.store.plyfs("detach", "scene", f"/{top}/new/deep")
+        assert sorted(os.listdir(scene.at / top)) == names, top
+
+
 def served(store):
     return json.loads(store.plyfs("inspect", "scene").stdout)[0]["Served"]
 
