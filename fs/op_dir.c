@@ -27,11 +27,13 @@ static bool are_told_of(const struct mount *mount)
 }
 
 /* A plain tree's directory is kept open as long as the mount has it open, wherever the host moves
- * it. */
+ * it. One that is there only because a volume lies beneath is nowhere on the host. */
 static int hold_directory(struct mount *mount, const struct node_view *view)
 {
     const uint64_t key = fdkey(FDKIND_UPPER_DIR, view->index);
     int err = 0;
+    if (node_is(view, NODE_STUB))
+        return 0;
     names_read(mount);
     struct fdref *ref = find_upper_dir(mount, view->index, &err);
     names_end(mount);

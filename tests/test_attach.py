@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import pathlib
+import stat
 import subprocess
 import threading
 
@@ -107,6 +108,27 @@ def test_what_is_attached_is_in_a_listing_that_was_read_before(scene):
         assert sorted(os.listdir(scene.at / top)) == sorted([*names, "new"]), top
         scene.store.plyfs("detach", "scene", f"/{top}/new/deep")
         assert sorted(os.listdir(scene.at / top)) == names, top
+
+
+@pytest.mark.parametrize("scene", [("plyfs", ("-o", "profile=tracked")), ("plyfs", ("-o", "profile=stateless"))],
+                         indirect=True)
+def test_a_directory_on_the_way_to_a_volume_in_a_volume_can_be_read(scene, sandbox):
+    inner = sandbox.directory("inner")
+    (inner / "file").write_text("inner")
+    scene.attach()
+    scene.store.plyfs("attach", "scene", f"{inner}:/data/not/there")
+    assert sorted(os.listdir(scene.data)) == ["dir", "not", "only-host"]
+    assert os.listdir(scene.data / "not") == ["there"]
+    at = os.open(scene.data / "not", os.O_RDONLY)
+    assert os.listdir(at) == ["there"] and stat.S_ISDIR(os.fstat(at).st_mode)
+    os.fsync(at)
+    os.close(at)
+    assert (scene.data / "not/there/file").read_text() == "inner"
+    assert run("find", scene.data / "not").stdout.split() == [
+        os.fspath(scene.data / name) for name in ("not", "not/there", "not/there/file")]
+    assert sorted(os.listdir(scene.host)) == ["dir", "only-host"], "nothing of it is on the host"
+    scene.store.plyfs("detach", "scene", "/data/not/there")
+    scene.store.plyfs("detach", "scene", "/data")
 
 
 def served(store):
