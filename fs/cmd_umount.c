@@ -10,6 +10,7 @@
 #include "named.h"
 #include "unmount.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct wishes {
@@ -38,21 +39,30 @@ static const struct syntax SYNTAX = {
     .example = "plyfs umount merged",
 };
 
+/* By a path, which means what is seen there. */
+static int find_mounted_at(struct store *store, const char *path, struct mount_row *row)
+{
+    int err = named_find(store, path, true, row);
+    return !err && row->mountpoint && unmount_is_elsewhere(store, row) ? -ENOENT : err;
+}
+
 /* A word is a name where the store has one of it, and a directory otherwise. The store is not made,
  * and a mount without a name needs none. */
 static int find_named(const struct wishes *wishes, const char *word, struct store **store,
                       struct mount_row *row)
 {
-    cleanup_free char *path = store_default_path(wishes->root);
+    cleanup_free char *path = store_default_path(wishes->root), *at = NULL;
     if (!path || access(path, F_OK) < 0)
         return -ENOENT;
     int err = store_open(path, false, store);
-    if (!err)
-        err = named_find(*store, word, true, row);
-    /* A path means what is seen there. */
-    if (!err && strchr(word, '/') && row->mountpoint && unmount_is_elsewhere(*store, row))
-        err = -ENOENT;
-    return err;
+    if (err || strchr(word, '/'))
+        return err ? err : find_mounted_at(*store, word, row);
+    err = named_find(*store, word, true, row);
+    if (err != -ENOENT)
+        return err;
+    if (asprintf(&at, "./%s", word) < 0)
+        return at = NULL, -ENOMEM;
+    return find_mounted_at(*store, at, row);
 }
 
 static int unmount_and_wait(const struct store *store, const struct mount_row *row, bool lazy)

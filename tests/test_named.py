@@ -195,6 +195,21 @@ def test_a_mount_is_found_by_the_beginning_of_its_id_and_by_its_mountpoint(store
     assert store.state(name) == "unmounted"
 
 
+def test_a_directory_that_is_said_without_a_slash_is_unmounted_with_its_daemon(store, layers):
+    """When it returns the mount can be removed: its daemon has ended. A name comes first."""
+    at = store.sandbox.directory("tree")
+    for _ in range(10):
+        store.plyfs("create", "--name", "web", *lowers(layers))
+        store.mount("web", at)
+        store.plyfs("umount", "tree", cwd=at.parent)
+        store.plyfs("rm", "web")
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    store.plyfs("create", "--name", "tree", *lowers(layers))
+    store.mount("web", at)
+    store.refused("umount", "tree", words="tree is not mounted")
+    store.plyfs("umount", at)
+
+
 def test_a_mount_is_renamed_while_it_is_in_use(store, layers):
     store.plyfs("create", "--name", "web", *lowers(layers))
     store.plyfs("create", "--name", "other", *lowers(layers))
