@@ -8,6 +8,7 @@
 #include "rootpath.h"
 #include "volumespec.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Whether there is a name ".." in it. */
@@ -32,7 +33,7 @@ char *covering_said(const char *path, const char *resolved)
 
 struct comparison {
     const struct covering_path *path;
-    int (*each)(void *context, const struct mount_volume_row *route, const char *rest);
+    int (*each)(void *context, const struct mount_volume_row *route, const struct covered *covered);
     void *context;
 };
 
@@ -47,35 +48,46 @@ static const char *beneath(const char *path, const char *top)
     return path[length] ? path + length + 1 : path + length;
 }
 
-enum covering covering_of(const struct covering_path *path, const char *destination,
-                          const char **rest)
+static void note_name(struct covered *covered, const char *way)
+{
+    size_t length = strcspn(way, "/");
+    covered->how = COVERING_BENEATH;
+    covered->right_there = way[length] == 0;
+    snprintf(covered->name, sizeof(covered->name), "%.*s", (int)length, way);
+}
+
+struct covered covering_of(const struct covering_path *path, const char *destination)
 {
     const char *inside = destination + 1;
     cleanup_rootpath struct rootpath at = ROOTPATH_NONE;
-    *rest = beneath(path->said, inside);
-    bool led = !*rest && rootpath_find(path->stack, inside, true, &at) == 0;
+    struct covered covered = {.rest = beneath(path->said, inside)};
+    bool led = !covered.rest && rootpath_find(path->stack, inside, true, &at) == 0;
     if (led)
-        *rest = beneath(path->resolved, at.path);
-    if (*rest)
-        return COVERING_OVER;
-    return beneath(inside, path->said) || (led && beneath(at.path, path->resolved))
-               ? COVERING_BENEATH
-               : COVERING_NONE;
+        covered.rest = beneath(path->resolved, at.path);
+    if (covered.rest) {
+        covered.how = COVERING_OVER;
+        return covered;
+    }
+    const char *way = beneath(led ? at.path : inside, led ? path->resolved : path->said);
+    if (way)
+        note_name(&covered, way);
+    else if (beneath(inside, path->said))
+        covered.how = COVERING_BENEATH;
+    return covered;
 }
 
 static int compare(void *context, const struct mount_volume_row *route)
 {
     const struct comparison *comparison = context;
-    const char *rest;
-    if (covering_of(comparison->path, route->spec.destination, &rest) == COVERING_NONE)
-        return 0;
-    return comparison->each(comparison->context, route, rest);
+    const struct covered covered = covering_of(comparison->path, route->spec.destination);
+    return covered.how == COVERING_NONE ? 0
+                                        : comparison->each(comparison->context, route, &covered);
 }
 
 int covering_each(struct store *store, const struct mount_row *row,
                   const struct covering_path *path,
                   int (*each)(void *context, const struct mount_volume_row *route,
-                              const char *rest),
+                              const struct covered *covered),
                   void *context)
 {
     struct comparison comparison = {path, each, context};

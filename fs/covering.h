@@ -8,6 +8,9 @@
 #include "named.h"
 #include "own.h"
 
+#include <limits.h>
+#include <stdbool.h>
+
 enum covering {
     COVERING_NONE,
     COVERING_OVER,    /* the route covers the path */
@@ -26,19 +29,25 @@ struct covering_path {
  * there. What ".." makes of a symlink only the union can tell. The caller's, or NULL. */
 char *covering_said(const char *path, const char *resolved);
 
-/* How a route to `destination` stands to the path. *rest, of one that covers it, is what of the
- * path lies beneath its destination ("" right at it), and a part of `path`; else NULL. */
-enum covering covering_of(const struct covering_path *path, const char *destination,
-                          const char **rest);
+/* How a route stands to the path. */
+struct covered {
+    enum covering how;
+    const char *rest; /* of one that covers it: what of the path lies beneath its destination (""
+                         right at it), a part of `path`; else NULL */
+    /* Of one that lies beneath: the name in the path by which it is reached, which is "" where
+     * only a symlink leads there; and whether that is its destination. */
+    char name[NAME_MAX + 1];
+    bool right_there;
+};
+struct covered covering_of(const struct covering_path *path, const char *destination);
 
-/* Calls `each` for every route that covers the path, with what of the path lies beneath its
- * destination, and for every route that lies beneath the path, with NULL, until it returns
- * something else than 0. Outer ones come before those inside them, so the last that covers is the
+/* Calls `each` for every route that covers the path or lies beneath it, until it returns something
+ * else than 0. Outer ones come before those inside them, so the last that covers is the
  * one that shows the path. */
 must_check int covering_each(struct store *store, const struct mount_row *row,
                              const struct covering_path *path,
                              int (*each)(void *context, const struct mount_volume_row *route,
-                                         const char *rest),
+                                         const struct covered *covered),
                              void *context);
 
 #endif

@@ -62,13 +62,17 @@ static int find(struct expectation_case *the_case, const char *path, bool under,
 static const char *place_word(char text[32], int layer)
 {
     if (layer <= 0)
-        return layer < 0 ? "a volume" : "the upper";
+        return layer == LOOK_STUB ? "no layer, for a volume lies beneath"
+               : layer < 0        ? "a volume"
+                                  : "the upper";
     snprintf(text, 32, "layer %d", layer);
     return text;
 }
 
 static int layer_of(const struct look *look)
 {
+    if (look->stub)
+        return LOOK_STUB;
     return look->host >= 0 ? -1 : (int)shadow_layer_of(look->stack, &look->found.entry);
 }
 

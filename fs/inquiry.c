@@ -225,14 +225,15 @@ struct routes_of {
     struct store *store;
 };
 
-static int take_route(void *context, const struct mount_volume_row *route, const char *rest)
+static int take_route(void *context, const struct mount_volume_row *route,
+                      const struct covered *covered)
 {
     struct routes_of *of = context;
-    if (!rest)
+    if (covered->how == COVERING_BENEATH)
         return note_beneath(of->inquiry, &route->spec);
     /* -ENXIO and -EREMOTE: it is not on the host. */
     cleanup_fd int host = routedir_open(of->store, route);
-    return note_over(of->inquiry, &route->spec, rest, host);
+    return note_over(of->inquiry, &route->spec, covered->rest, host);
 }
 
 static char *said_of(const struct inquiry *inquiry)
@@ -252,14 +253,14 @@ int inquiry_add_volumes(struct inquiry *inquiry, struct store *store, const stru
 
 int inquiry_add_volume(struct inquiry *inquiry, const struct volume_spec *spec, int host)
 {
-    const char *rest;
     cleanup_free char *said = said_of(inquiry);
     if (!said)
         return -ENOMEM;
     const struct covering_path path = {inquiry->stack, said, inquiry->path};
-    switch (covering_of(&path, spec->destination, &rest)) {
+    const struct covered covered = covering_of(&path, spec->destination);
+    switch (covered.how) {
     case COVERING_OVER:
-        return note_over(inquiry, spec, rest, host);
+        return note_over(inquiry, spec, covered.rest, host);
     case COVERING_BENEATH:
         return note_beneath(inquiry, spec);
     case COVERING_NONE:

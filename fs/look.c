@@ -28,16 +28,18 @@ struct search {
     int host;          /* or why there is none, of the deepest route so far; -ENODATA: none */
     const char *rest;  /* what of the path lies beneath it */
     char *destination; /* of it */
+    struct belows *belows;
 };
 
-static int try_route(void *context, const struct mount_volume_row *route, const char *rest)
+static int try_route(void *context, const struct mount_volume_row *route,
+                     const struct covered *covered)
 {
     struct search *search = context;
-    if (!rest)
-        return 0;
+    if (covered->how == COVERING_BENEATH)
+        return belows_add(search->belows, search->store, route, covered);
     own_close(&search->host);
     search->host = routedir_open(search->store, route);
-    search->rest = rest;
+    search->rest = covered->rest;
     free(search->destination);
     return own_copy(&search->destination, route->spec.destination);
 }
@@ -51,7 +53,7 @@ static int find_route(struct store *store, const struct mount_row *row, const ch
         return -ENOMEM;
     const struct covering_path path = {look->stack, said,
                                        look->found.path ? look->found.path : said};
-    struct search search = {.store = store, .host = -ENODATA};
+    struct search search = {.store = store, .host = -ENODATA, .belows = &look->belows};
     int err = covering_each(store, row, &path, try_route, &search);
     cleanup_fd int host = search.host;
     look->destination = search.destination;
@@ -67,15 +69,21 @@ int look_find(struct store *store, const struct mount_row *row, const struct sta
               const struct look_wish *wish, struct look *look)
 {
     cleanup_free char *absolute = NULL;
-    *look = (struct look){.stack = stack, .found = ROOTPATH_NONE, .host = -1};
+    *look =
+        (struct look){.stack = stack, .found = ROOTPATH_NONE, .host = -1, .since = row->mounted};
+    if (!look->since)
+        look->since = row->created;
     if (asprintf(&absolute, "/%s", wish->path) < 0)
         return absolute = NULL, -ENOMEM;
     int err = rootpath_find(look->stack, absolute, wish->follow, &look->found);
     /* Where the union has a file in the way, a route may have a directory. */
     int routed = wish->under ? -ENODATA : find_route(store, row, absolute, look);
     if (routed != -ENODATA)
-        return routed;
-    return err ? err : look->found.entry.present ? 0 : -ENOENT;
+        err = routed;
+    else if (!err && !look->found.entry.present)
+        err = -ENOENT;
+    look->stub = err == -ENOENT && look->belows.count > 0;
+    return look->stub ? 0 : err;
 }
 
 void look_finish(struct look *look)
@@ -83,6 +91,7 @@ void look_finish(struct look *look)
     rootpath_finish(&look->found);
     own_close(&look->host);
     free(look->destination);
+    belows_finish(&look->belows);
 }
 
 /* ---- names ---- */
@@ -114,7 +123,8 @@ static int tell_host(const struct listing *listing, const char *name)
     int err = fd_stat(listing->dir, name, &told.st);
     if (err == -ENOENT) /* gone since it was read */
         return 0;
-    return err ? err : tell(listing, &told, listing->dir, name);
+    err = err ? err : tell(listing, &told, listing->dir, name);
+    return err ? err : 1;
 }
 
 /* What a walk of the union would tell: the place of a symlink is needed to read it. */
@@ -148,7 +158,34 @@ static int tell_union(const struct listing *listing, const char *name)
                                   .was = &nothing,
                                   .upper = listing->dir,
                                   .sources = sources};
-    return tell_shown(listing, &change, name);
+    err = tell_shown(listing, &change, name);
+    return err ? err : 1;
+}
+
+/* What a route shows as a name, or a directory on the way to one. */
+static int tell_below(const struct listing *listing, const struct below *below)
+{
+    struct look_name told = {.name = below->name, .layer = below->route ? -1 : LOOK_STUB};
+    int err = below_stat(below, listing->look->since, &told.st);
+    return err ? err : tell(listing, &told, below->host, "");
+}
+
+/* 1: it was told; 0: its directory itself does not have it. */
+static int tell_own(const struct listing *listing, const char *name)
+{
+    const struct look *look = listing->look;
+    if (look->stub)
+        return 0;
+    return look->host >= 0 ? tell_host(listing, name) : tell_union(listing, name);
+}
+
+static int tell_name(const struct listing *listing, const char *name)
+{
+    const struct below *below = belows_find(&listing->look->belows, name);
+    int told = below && below->route ? 0 : tell_own(listing, name);
+    if (told)
+        return told < 0 ? told : 0;
+    return below ? tell_below(listing, below) : 0;
 }
 
 static int take_name(void *context, const struct content *content)
@@ -197,6 +234,17 @@ static int read_union(struct listing *listing)
                           listing);
 }
 
+static int add_belows(struct listing *listing)
+{
+    uint32_t index;
+    bool fresh;
+    const struct belows *belows = &listing->look->belows;
+    int err = 0;
+    for (unsigned i = 0; i < belows->count && !err; i++)
+        err = nameset_add(&listing->names, belows->at[i].name, &index, &fresh);
+    return err;
+}
+
 static int by_name(const void *left, const void *right, void *names)
 {
     return strcmp(nameset_name(names, *(const uint32_t *)left),
@@ -214,10 +262,8 @@ static int tell_in_order(struct listing *listing)
     if (count > 1)
         qsort_r(order, count, sizeof(*order), by_name, &listing->names);
     int err = 0;
-    for (uint32_t i = 0; !err && i < count; i++) {
-        const char *name = nameset_name(&listing->names, order[i]);
-        err = listing->look->host >= 0 ? tell_host(listing, name) : tell_union(listing, name);
-    }
+    for (uint32_t i = 0; !err && i < count; i++)
+        err = tell_name(listing, nameset_name(&listing->names, order[i]));
     return err;
 }
 
@@ -235,7 +281,7 @@ static int tell_itself(const struct listing *listing)
 
 static int stat_of(const struct look *look, struct stat *st)
 {
-    *st = look->found.entry.st;
+    *st = look->stub ? below_stub(look->since, 0755) : look->found.entry.st;
     return look->host < 0 ? 0 : fd_stat(look->host, "", st);
 }
 
@@ -247,8 +293,10 @@ int look_each(const struct look *look, int (*each)(void *context, const struct l
     int err = stat_of(look, &st);
     if (!err && !S_ISDIR(st.st_mode))
         return tell_itself(&listing);
-    if (!err)
+    if (!err && !look->stub)
         err = look->host < 0 ? read_union(&listing) : read_host(&listing);
+    if (!err)
+        err = add_belows(&listing);
     if (!err)
         err = tell_in_order(&listing);
     own_close(&listing.dir);

@@ -7,6 +7,7 @@
 #ifndef PLYFS_LOOK_H
 #define PLYFS_LOOK_H
 
+#include "below.h"
 #include "named.h"
 #include "own.h"
 #include "rootpath.h"
@@ -19,6 +20,9 @@ struct look {
     struct rootpath found;     /* in the union */
     int host;                  /* what a route shows there, O_PATH; -1: no route covers the path */
     char *destination;         /* of that route, or NULL; owned */
+    bool stub;                 /* nothing has it: it is there because routes lie beneath */
+    struct belows belows;      /* of a directory: the names that lead to these */
+    int64_t since;             /* when the mount was made: such directories are of that time */
 };
 
 /* What to look at. */
@@ -43,12 +47,15 @@ must_check int look_find(struct store *store, const struct mount_row *row,
 void look_finish(struct look *look);
 #define cleanup_look cleanup(look_finish)
 
+/* The layer of a directory that nothing has. */
+enum { LOOK_STUB = -2 };
+
 /* One name, lasting for the call that is told of it. */
 struct look_name {
     const char *name;
     struct stat st;
     const char *target; /* of a symlink; else NULL */
-    int layer;          /* as shadow.h counts them; -1: on the host */
+    int layer;          /* as shadow.h counts them; -1: of a volume; LOOK_STUB */
 };
 
 /* Calls `each` for what is there, and where that is a directory for each name in it, in the order

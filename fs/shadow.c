@@ -166,7 +166,8 @@ char *shadow_words(const struct shadow_count *count)
 
 json_t *shadow_layer_word(int layer)
 {
-    return layer < 0    ? json_string("host")
+    return layer < -1   ? json_string("none")
+           : layer < 0  ? json_string("host")
            : layer == 0 ? json_string("upper")
                         : json_sprintf("%d", layer);
 }

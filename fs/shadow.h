@@ -19,7 +19,8 @@
 /* Whose content an entry shows, counted so. */
 unsigned shadow_layer_of(const struct stack *stack, const struct entry *entry);
 
-/* A number as columns show it: "3", "upper" for 0, and "host" for -1, which is no layer. */
+/* A number as columns show it: "3", "upper" for 0, and "host" for -1, which is no layer; "none"
+ * for what nothing has. */
 json_t *shadow_layer_word(int layer);
 
 /* One thing that is hidden; lasts for the call that is told of it. */

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import stat
 import subprocess
 
 import pytest
@@ -180,7 +181,7 @@ def test_the_deepest_route_covers(store, web, host, sandbox):
     store.plyfs("attach", web, f"{inner}:/site/sub")
     store.plyfs("attach", web, f"{host}:/site")
     assert names(store, web, "/site/sub") == ["file"]
-    assert names(store, web, "/site") == ["index", "new", "same"]
+    assert names(store, web, "/site") == ["index", "new", "same", "sub"]
     store.refused("ls", web, "/sites", words="there is no such file")
 
 
@@ -347,3 +348,49 @@ def test_a_tmpfs_comes_and_goes(store, web):
     assert not (at / "scratch").exists()
     store.plyfs("umount", web)
     assert store.diff(web) == []
+
+
+# ---- what no layer has --------------------------------------------------------------------------
+
+def listed_alike(store, web, at, *paths):
+    """ls tells of each directory what the mount shows: names, modes, owners and links."""
+    for path in paths:
+        told = {row["Name"]: (row["Mode"], row["Uid"], row["Gid"], row["Target"]) for row in rows(store, "ls", web, path)}
+        seen = {}
+        for name in os.listdir(f"{at}{path}"):
+            status = os.lstat(f"{at}{path}/{name}")
+            seen[name] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid,
+                          os.readlink(f"{at}{path}/{name}") if stat.S_ISLNK(status.st_mode) else None)
+        assert told == seen, path
+
+
+def test_mountpoints_that_no_layer_has_are_listed_as_the_mount_shows_them(store, web, host, sandbox):
+    inner = sandbox.directory("inner")
+    os.chmod(inner, 0o2750)
+    (host / "sub").mkdir()
+    for volume in (f"{host}:/srv/new/data", f"{inner}:/site/fresh", f"{inner}:/srv/new/data/in/ner",
+                   "type=tmpfs,target=/scratch,tmpfs-mode=1770", f"{host}/same:/etc/added", "data:/www/sub/vol"):
+        store.plyfs("attach", web, volume)
+    at = store.mount(web)
+    listed_alike(store, web, at, "/", "/srv", "/srv/new", "/srv/new/data", "/srv/new/data/in", "/site", "/site/sub",
+                 "/etc", "/site/fresh")
+    layer = {row["Name"]: row["Layer"] for row in rows(store, "ls", web, "/")}
+    assert (layer["etc"], layer["srv"], layer["scratch"]) == ("1", "none", "host")
+    assert names(store, "--under", web, "/") == ["etc", "site", "www"]
+    store.refused("ls", "--under", web, "/srv", words="there is no such file")
+    store.refused("cat", web, "/srv/new", words="Is a directory")
+    store.refused("ls", web, "/srv/none", words="there is no such file")
+    store.plyfs("expect", web, "present", "/srv/new", "from-layer", "host", "/srv/new/data", "absent", "/srv/none")
+    assert store.plyfs("explain", "--format", "{{.Verdict.State}}", web, "/srv/new").stdout.strip() == "visible"
+
+
+def test_a_mountpoint_that_a_layer_has_is_listed_as_what_lies_over_it(store, web, host):
+    os.chmod(host, 0o711)
+    store.plyfs("attach", web, f"{host}:/site")
+    store.plyfs("attach", web, f"{host}/index:/etc/conf")
+    listed_alike(store, web, store.mount(web), "/", "/etc", "/site")
+    site, = (row for row in rows(store, "ls", web, "/") if row["Name"] == "site")
+    conf, = rows(store, "ls", web, "/etc")
+    assert (site["Mode"], site["Layer"], conf["Size"], conf["Layer"]) == ("drwx--x--x", "host", 10, "host")
+    under, = (row for row in rows(store, "ls", "--under", web, "/") if row["Name"] == "site")
+    assert under["Layer"] == "2"
