@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <limits.h>
+#include <locale.h>
+#include <pthread.h>
 #include <string.h>
 
 /* A name between slashes. */
@@ -36,6 +38,26 @@ static bool ends_here(const char *text)
     return text[strspn(text, "/")] == 0;
 }
 
+static locale_t characters; /* 0 where the system has no such locale: then bytes count */
+
+static void find_characters(void)
+{
+    characters = newlocale(LC_CTYPE_MASK, "C.UTF-8", 0);
+}
+
+/* As fnmatch(3) and find(1) do it where UTF-8 is spoken, in whatever locale a daemon was started.
+ * What is no UTF-8 they compare byte by byte. */
+static bool fits(const char *pattern, const char *text)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, find_characters);
+    locale_t before = characters ? uselocale(characters) : 0;
+    bool does = fnmatch(pattern, text, 0) == 0;
+    if (before)
+        uselocale(before);
+    return does;
+}
+
 static bool part_fits(const struct part *glob, const struct part *name)
 {
     char pattern[PATH_MAX], text[PATH_MAX];
@@ -45,7 +67,7 @@ static bool part_fits(const struct part *glob, const struct part *name)
     pattern[glob->length] = 0;
     memcpy(text, name->at, name->length);
     text[name->length] = 0;
-    return fnmatch(pattern, text, 0) == 0;
+    return fits(pattern, text);
 }
 
 /* Where a `**` began: the glob behind it, and what of the path it has not taken yet. */

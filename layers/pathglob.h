@@ -4,9 +4,9 @@
  *
  * A glob names paths from the root of the mount. Without a slash but at its end it is a name, in
  * whatever directory; otherwise it is the whole path, with or without the first slash. `*`, `?` and
- * `[...]` stand for what is in one name; `**` for any number of names, none too, and at the end for
- * everything beneath. A slash at the end: directories only. Whatever names a directory names all
- * that is beneath it.
+ * `[...]` stand for characters (UTF-8; bytes of a name that is none) in one name; `**` for any
+ * number of names, none too, and at the end for everything beneath. A slash at the end: directories
+ * only. Whatever names a directory names all that is beneath it.
  */
 #ifndef PLYFS_PATHGLOB_H
 #define PLYFS_PATHGLOB_H

@@ -70,8 +70,17 @@ static const struct line LINES[] = {
     {"cache/", "/srv/cache", false, false},
     {"cache/", "/srv/cache/x", false, true},
     {"/**/cache/", "/srv/cache", false, false},
-    /* Bytes are bytes. */
+    /* A character of several bytes is one, in any locale. */
+    {"/?rger", "/Ärger", false, true},
+    {"/[äö]l", "/öl", false, true},
+    {"/[!äö]l", "/ül", false, true},
+    {"/[!äö]l", "/öl", false, false},
+    {"/[а-я]*", "/мир", false, true},
+    {"*ß.txt", "/srv/Fuß.txt", false, true},
+    /* Of what is no UTF-8 bytes are bytes. */
     {"/\xff*", "/\xff\xfe", false, true},
+    {"/?.txt", "/\xff.txt", false, true},
+    {"/a?", "/a\xe4", false, true},
     /* What has lost its name is named by nothing. */
     {"**", "", false, false},
     {"/", "", false, false},
