@@ -129,6 +129,18 @@ static int take_size(const struct syntax *syntax, const struct argument *argumen
     return err ? -EINVAL : 0;
 }
 
+static int take_count(const struct syntax *syntax, const struct argument *argument,
+                      const char *value, uint64_t *count)
+{
+    char *end;
+    errno = 0;
+    *count = strtoull(value, &end, 10);
+    if (isdigit((unsigned char)*value) && !*end && errno == 0)
+        return 0;
+    log_error("%s: --%s: '%s' is not a number; write 10", syntax->command, argument->name, value);
+    return -EINVAL;
+}
+
 static int take_choice(const struct syntax *syntax, const struct argument *argument,
                        const char *value, int *choice)
 {
@@ -161,6 +173,8 @@ static int take_value(const struct syntax *syntax, const struct argument *argume
         return sayings_add(member, argument->name, value);
     case ARGUMENT_SIZE:
         return take_size(syntax, argument, value, member);
+    case ARGUMENT_COUNT:
+        return take_count(syntax, argument, value, member);
     case ARGUMENT_CHOICE:
         return take_choice(syntax, argument, value, member);
     }

@@ -36,6 +36,7 @@ enum argument_kind {
     ARGUMENT_LIST,   /* struct words; every one said counts */
     ARGUMENT_SAYING, /* struct sayings, of all options that have it in common */
     ARGUMENT_SIZE,   /* uint64_t, bytes: 512, 64k, 1.5G (of 1024), 10GB (of 1000) */
+    ARGUMENT_COUNT,  /* uint64_t, digits alone */
     ARGUMENT_CHOICE, /* int: which of `choices` */
 };
 

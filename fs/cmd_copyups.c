@@ -15,14 +15,26 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const KINDS[] = {"copyup", "whiteout", "opaque", "redirect",
+                                    "warned", "denied",   NULL};
+static const char *const MEANS[] = {
+    "none", "reflink", "copy_file_range", "read and write", "metacopy", "link", NULL};
+
 static const struct column EVENTS[] = {
-    {"Time", "WHEN", COLUMN_TIME},    {"Event", NULL, COLUMN_WORD}, /* of --all it has a title */
-    {"Cause", "CAUSE", COLUMN_WORD},  {"Caller", "CALLER", COLUMN_TEXT},
-    {"Layer", "LAYER", COLUMN_COUNT}, {"Size", "SIZE", COLUMN_SIZE},
-    {"Moved", "MOVED", COLUMN_SIZE},  {"Means", "MEANS", COLUMN_WORD},
-    {"Took", "TOOK", COLUMN_TEXT},    {"Path", "PATH", COLUMN_TEXT},
-    {"Type", NULL, COLUMN_WORD},      {"Pid", NULL, COLUMN_COUNT},
-    {"Command", NULL, COLUMN_TEXT},   {"Uid", NULL, COLUMN_COUNT},
+    {"Time", "WHEN", COLUMN_TIME},
+    {"Event", NULL, COLUMN_WORD, KINDS}, /* of --all it has a title */
+    {"Cause", "CAUSE", COLUMN_WORD},
+    {"Caller", "CALLER", COLUMN_TEXT},
+    {"Layer", "LAYER", COLUMN_COUNT},
+    {"Size", "SIZE", COLUMN_SIZE},
+    {"Moved", "MOVED", COLUMN_SIZE},
+    {"Means", "MEANS", COLUMN_WORD, MEANS},
+    {"Took", "TOOK", COLUMN_TEXT},
+    {"Path", "PATH", COLUMN_TEXT},
+    {"Type", NULL, COLUMN_WORD},
+    {"Pid", NULL, COLUMN_COUNT},
+    {"Command", NULL, COLUMN_TEXT},
+    {"Uid", NULL, COLUMN_COUNT},
     {"Duration", NULL, COLUMN_COUNT},
 };
 
@@ -65,7 +77,7 @@ static const struct argument TABLE[] = {
      .value = "WHEN",
      .help = "only what happened since: 10m (ago; s, m, h, d), or 2026-01-31T12:00:00"},
     {.name = "top",
-     .kind = ARGUMENT_SIZE,
+     .kind = ARGUMENT_COUNT,
      .at = offsetof(struct wishes, report.most),
      .value = "N",
      .help = "only those N that moved most"},

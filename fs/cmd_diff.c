@@ -14,8 +14,10 @@
 
 #include <string.h>
 
+static const char *const KINDS[] = {"A", "C", "D", NULL};
+
 static const struct column COLUMNS[] = {
-    {"Kind", "KIND", COLUMN_WORD},
+    {"Kind", "KIND", COLUMN_WORD, KINDS},
     {"Path", "PATH", COLUMN_TEXT},
 };
 

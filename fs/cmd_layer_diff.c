@@ -16,8 +16,10 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const KINDS[] = {"A", "C", "D", NULL};
+
 static const struct column COLUMNS[] = {
-    {"Kind", "KIND", COLUMN_WORD},
+    {"Kind", "KIND", COLUMN_WORD, KINDS},
     {"Path", "PATH", COLUMN_TEXT},
 };
 

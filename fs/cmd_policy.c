@@ -14,11 +14,14 @@
 #include "policy.h"
 #include "report.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
+static const char *const RULES[] = {"allow", "warn", "deny", "budget", NULL};
+
 static const struct column COLUMNS[] = {
-    {"Number", "NUMBER", COLUMN_COUNT}, {"Rule", "RULE", COLUMN_WORD},
+    {"Number", "NUMBER", COLUMN_COUNT}, {"Rule", "RULE", COLUMN_WORD, RULES},
     {"Glob", "GLOB", COLUMN_TEXT},      {"Size", "SIZE", COLUMN_SIZE},
     {"Moved", "MOVED", COLUMN_SIZE},
 };
@@ -148,7 +151,8 @@ static int remove_rules(struct policy *policy, const struct words *numbers)
     for (unsigned i = 0; i < numbers->count; i++) {
         char *end;
         order[i] = strtoull(numbers->at[i], &end, 10);
-        if (*end || order[i] < 1 || order[i] > policy->count)
+        if (!isdigit((unsigned char)*numbers->at[i]) || *end || order[i] < 1 ||
+            order[i] > policy->count)
             return refuse("remove", numbers->at[i], "there is no rule of that number");
     }
     qsort(order, numbers->count, sizeof(*order), by_number_downwards);

@@ -9,16 +9,18 @@
 #include "named.h"
 #include "report.h"
 
+static const char *const STATES[] = {"created", "mounted", "unmounted", "dead", NULL};
+
 static const struct column COLUMNS[] = {
     {"Id", "ID", COLUMN_ID},
     {"Name", "NAME", COLUMN_TEXT},
     {"Image", "IMAGE", COLUMN_TEXT},
-    {"State", "STATE", COLUMN_WORD},
+    {"State", "STATE", COLUMN_WORD, STATES},
     {"Mountpoint", "MOUNTPOINT", COLUMN_TEXT},
     {"MountedAt", "SINCE", COLUMN_TIME},
     {"CreatedAt", NULL, COLUMN_TIME},
     {"Size", "SIZE", COLUMN_SIZE},
-    {"Ephemeral", NULL, COLUMN_TEXT},
+    {"Ephemeral", NULL, COLUMN_TRUTH},
 };
 
 struct wishes {

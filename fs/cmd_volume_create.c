@@ -10,6 +10,7 @@
 #include "volume.h"
 #include "volumeword.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -76,7 +77,7 @@ static int read_number(const char *option, const char *text, int base, int64_t m
         return 0;
     errno = 0;
     long long value = strtoll(text, &end, base);
-    if (!errno && end != text && !*end && value >= 0 && value <= most) {
+    if (!errno && isdigit((unsigned char)*text) && !*end && value <= most) {
         *number = value;
         return 0;
     }

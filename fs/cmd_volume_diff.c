@@ -14,9 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const KINDS[] = {"A", "C", "D", NULL};
+static const char *const WHO[] = {"volume", "image", "both", NULL};
+
 static const struct column COLUMNS[] = {
-    {"Kind", "KIND", COLUMN_WORD},
-    {"By", "BY", COLUMN_WORD},
+    {"Kind", "KIND", COLUMN_WORD, KINDS},
+    {"By", "BY", COLUMN_WORD, WHO},
     {"Path", "PATH", COLUMN_TEXT},
 };
 

@@ -36,7 +36,7 @@ struct wishes {
 
 static const struct argument TABLE[] = {
     {.name = "top",
-     .kind = ARGUMENT_SIZE,
+     .kind = ARGUMENT_COUNT,
      .at = offsetof(struct wishes, top),
      .value = "N",
      .help = "only those N that waste most (20, and in JSON all)"},

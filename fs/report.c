@@ -12,6 +12,7 @@
 #include "moment.h"
 #include "template.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -337,15 +338,39 @@ static const struct column *filter_column(const struct report *report, const cha
     return NULL;
 }
 
-static bool value_is(const json_t *value, const char *wanted)
+/* What a filter says of a number: digits, and of a size a unit (1.2kB). Whether it is one. */
+static bool read_number(enum column_kind kind, const char *wanted, uint64_t *number)
 {
-    char number[24];
+    char *end;
+    if (kind == COLUMN_SIZE)
+        return arguments_size(wanted, number) == 0;
+    errno = 0;
+    *number = strtoull(wanted, &end, 10);
+    return isdigit((unsigned char)*wanted) && !*end && errno == 0;
+}
+
+static bool read_truth(const char *wanted, bool *truth)
+{
+    *truth = strcmp(wanted, "true") == 0 || strcmp(wanted, "1") == 0;
+    return *truth || strcmp(wanted, "false") == 0 || strcmp(wanted, "0") == 0;
+}
+
+static bool number_is(enum column_kind kind, uint64_t value, const char *wanted)
+{
+    char shown[16];
+    uint64_t number;
+    return (kind == COLUMN_SIZE && strcmp(report_size(shown, value), wanted) == 0) ||
+           (read_number(kind, wanted, &number) && value == number);
+}
+
+static bool value_is(enum column_kind kind, const json_t *value, const char *wanted)
+{
+    bool truth;
     if (json_is_string(value))
         return strcmp(json_string_value(value), wanted) == 0;
     if (json_is_boolean(value))
-        return strcmp(json_is_true(value) ? "true" : "false", wanted) == 0;
-    snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    return json_is_integer(value) && strcmp(number, wanted) == 0;
+        return read_truth(wanted, &truth) && truth == json_is_true(value);
+    return json_is_integer(value) && number_is(kind, (uint64_t)json_integer_value(value), wanted);
 }
 
 static bool value_passes(enum column_kind kind, const json_t *value, const char *wanted)
@@ -357,7 +382,7 @@ static bool value_passes(enum column_kind kind, const json_t *value, const char 
     }
     if (kind == COLUMN_LIST) {
         for (size_t i = 0; i < json_array_size(value); i++) {
-            if (value_is(json_array_get(value, i), wanted))
+            if (value_is(COLUMN_TEXT, json_array_get(value, i), wanted))
                 return true;
         }
         return false;
@@ -365,7 +390,7 @@ static bool value_passes(enum column_kind kind, const json_t *value, const char 
     /* "mounted" is a part of "unmounted", and "link" of "unlink". */
     if (kind != COLUMN_WORD && json_is_string(value))
         return strstr(json_string_value(value), wanted) != NULL;
-    return value_is(value, wanted);
+    return value_is(kind, value, wanted);
 }
 
 /* Whether one of the filters on the column passes the row, or there is none. */
@@ -406,13 +431,56 @@ static const char *name_fields(const struct report *report, char text[512])
     return text;
 }
 
+static bool is_word(const char *const *words, const char *wanted)
+{
+    while (*words && strcmp(*words, wanted) != 0)
+        words++;
+    return *words;
+}
+
+/* Whether some row could have that value. */
+static bool may_be(const struct column *column, const char *wanted)
+{
+    bool truth;
+    uint64_t number;
+    switch (column->kind) {
+    case COLUMN_COUNT:
+    case COLUMN_SIZE:
+        return read_number(column->kind, wanted, &number);
+    case COLUMN_TRUTH:
+        return read_truth(wanted, &truth);
+    case COLUMN_WORD:
+        return !column->words || is_word(column->words, wanted);
+    default:
+        return true;
+    }
+}
+
+static int refuse_value(const struct column *column, const char *wanted)
+{
+    char allowed[256] = "a size: 512, 64k, 1.2kB";
+    size_t used = 0;
+    if (column->kind == COLUMN_COUNT)
+        strcpy(allowed, "a number");
+    if (column->kind == COLUMN_TRUTH)
+        strcpy(allowed, "true or false");
+    for (unsigned i = 0; column->words && column->words[i] && used < sizeof(allowed); i++)
+        used += (size_t)snprintf(allowed + used, sizeof(allowed) - used, "%s%s", i ? ", " : "",
+                                 column->words[i]);
+    log_error("--filter %s='%s': write %s", column->field, wanted, allowed);
+    return -EINVAL;
+}
+
 static int check_filters(const struct report *report)
 {
     const char *value;
     char fields[512];
     for (unsigned i = 0; i < report->filters.count; i++) {
         const char *filter = report->filters.at[i];
-        if (filter_column(report, filter, &value))
+        const struct column *column = filter_column(report, filter, &value);
+        if (column && !may_be(column, value))
+            return refuse_value(column, value);
+        if (column)
             continue;
         log_error("--filter: '%s' is not KEY=VALUE with a key that there is: %s", filter,
                   name_fields(report, fields));

@@ -23,13 +23,15 @@ enum column_kind {
     COLUMN_SIZE, /* bytes, shown in decimal units: 36B, 1.2kB, 3.45MB */
     COLUMN_TIME, /* RFC 3339 in JSON, shown as how long ago */
     COLUMN_COUNT,
-    COLUMN_LIST, /* an array, shown with commas */
+    COLUMN_TRUTH, /* true or false */
+    COLUMN_LIST,  /* an array, shown with commas */
 };
 
 struct column {
     const char *field; /* the JSON field, and the name in a template: "CreatedAt" */
     const char *title; /* "CREATED"; NULL: in JSON and templates only */
     enum column_kind kind;
+    const char *const *words; /* of COLUMN_WORD: all that there are, with a NULL; or NULL */
 };
 
 /* A listing as it was asked for. A command has one in its options struct, sets `columns` and
@@ -71,8 +73,9 @@ struct report {
 
 /* Whether --format and --filter make sense for these columns: 0, or -EINVAL with a message. To be
  * called before the work that fills the rows. A filter's key is a field, in upper or lower case;
- * its value is what a text contains, an id begins with, a number or truth value is, an element of a
- * list is. Filters of one key are alternatives; those of several keys must all be met. */
+ * its value is what a text contains, an id begins with, a number or truth value is (and no other
+ * text), a size is or is shown as, an element of a list is. Filters of one key are alternatives;
+ * those of several keys must all be met. */
 must_check int report_check(const struct report *report);
 
 /* Puts rows in order; `compare` is given pointers to json_t pointers, as qsort(3) does. */

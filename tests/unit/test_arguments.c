@@ -10,7 +10,7 @@ struct wish {
     bool all;
     const char *name, *root;
     struct words filters, words;
-    uint64_t size;
+    uint64_t size, count;
     int way;
     struct sayings rules;
 };
@@ -31,6 +31,7 @@ static const struct argument TABLE[] = {
      .at = offsetof(struct wish, filters),
      .value = "KEY=VALUE"},
     {.name = "max-size", .kind = ARGUMENT_SIZE, .at = offsetof(struct wish, size), .value = "SIZE"},
+    {.name = "top", .kind = ARGUMENT_COUNT, .at = offsetof(struct wish, count), .value = "N"},
     {.name = "compress",
      .kind = ARGUMENT_CHOICE,
      .at = offsetof(struct wish, way),
@@ -213,6 +214,13 @@ static void what_is_wrong_is_named_with_what_to_do(void **state)
     assert_refused("make s --compress lz4", "--compress: 'lz4' is not a value it takes; there are "
                                             "none, gzip, zstd");
     assert_refused("make s --max-size ten", "--max-size: 'ten' is not a size");
+    for (const char *const *word = (const char *const[]){"ten", "10k", "1.5", "-1", "+1", "0x10",
+                                                         "99999999999999999999", NULL};
+         *word; word++) {
+        char line[64];
+        snprintf(line, sizeof(line), "make s --top %s", *word);
+        assert_refused(line, "is not a number; write 10");
+    }
     assert_refused("make s --max-size 20000P", "more than can be counted");
     assert_refused("make", "SOURCE [TARGET] is missing; write plyfs thing make SOURCE [TARGET]");
     assert_refused("make a b c", "'c' is one word too many");

@@ -8,10 +8,18 @@
 #include <string.h>
 #include <time.h>
 
+static const char *const STATES[] = {"mounted", "dead", NULL};
+
 static const struct column COLUMNS[] = {
-    {"Id", "ID", COLUMN_ID},       {"Name", "NAME", COLUMN_TEXT},    {"Created", NULL, COLUMN_TIME},
-    {"Size", "SIZE", COLUMN_SIZE}, {"Files", "FILES", COLUMN_COUNT}, {"Tags", "TAGS", COLUMN_LIST},
-    {"Labels", NULL, COLUMN_TEXT}, {"Mounted", NULL, COLUMN_TEXT},
+    {"Id", "ID", COLUMN_ID},
+    {"Name", "NAME", COLUMN_TEXT},
+    {"Created", NULL, COLUMN_TIME},
+    {"Size", "SIZE", COLUMN_SIZE},
+    {"Files", "FILES", COLUMN_COUNT},
+    {"Tags", "TAGS", COLUMN_LIST},
+    {"Labels", NULL, COLUMN_TEXT},
+    {"Mounted", NULL, COLUMN_TRUTH},
+    {"State", NULL, COLUMN_WORD, STATES},
 };
 
 static const struct report PLAIN = {REPORT_COLUMNS(COLUMNS)};
@@ -26,9 +34,11 @@ static json_t *two_rows(void)
         "[{\"Id\": \"" ID_A
         "\", \"Name\": \"web\", \"Created\": \"2026-01-02T03:04:05.000000006Z\","
         "  \"Size\": 1234, \"Files\": 7, \"Tags\": [\"one\", \"two\"],"
-        "  \"Labels\": {\"a\": \"x\", \"n\": {\"m\": 3}}, \"Mounted\": true},"
+        "  \"Labels\": {\"a\": \"x\", \"n\": {\"m\": 3}}, \"Mounted\": true,"
+        "  \"State\": \"mounted\"},"
         " {\"Id\": \"" ID_B "\", \"Name\": null, \"Created\": null, \"Size\": 36, \"Files\": 12,"
-        "  \"Tags\": [], \"Labels\": {}, \"Mounted\": false}]",
+        "  \"Tags\": [], \"Labels\": {}, \"Mounted\": false,"
+        "  \"State\": \"dead\"}]",
         0, &error);
     assert_non_null(rows);
     return rows;
@@ -140,12 +150,13 @@ static void quiet_is_the_first_column_alone(void **state)
 static void json_is_one_whole_object_in_a_line(void **state)
 {
     (void)state;
-    assert_format("json", "{\"Id\":\"" ID_A "\",\"Name\":\"web\","
-                          "\"Created\":\"2026-01-02T03:04:05.000000006Z\",\"Size\":1234,"
-                          "\"Files\":7,\"Tags\":[\"one\",\"two\"],"
-                          "\"Labels\":{\"a\":\"x\",\"n\":{\"m\":3}},\"Mounted\":true}\n"
-                          "{\"Id\":\"" ID_B "\",\"Name\":null,\"Created\":null,\"Size\":36,"
-                          "\"Files\":12,\"Tags\":[],\"Labels\":{},\"Mounted\":false}\n");
+    assert_format(
+        "json", "{\"Id\":\"" ID_A "\",\"Name\":\"web\","
+                "\"Created\":\"2026-01-02T03:04:05.000000006Z\",\"Size\":1234,"
+                "\"Files\":7,\"Tags\":[\"one\",\"two\"],"
+                "\"Labels\":{\"a\":\"x\",\"n\":{\"m\":3}},\"Mounted\":true,\"State\":\"mounted\"}\n"
+                "{\"Id\":\"" ID_B "\",\"Name\":null,\"Created\":null,\"Size\":36,"
+                "\"Files\":12,\"Tags\":[],\"Labels\":{},\"Mounted\":false,\"State\":\"dead\"}\n");
 }
 
 static void a_template_shows_what_the_table_shows(void **state)
@@ -248,6 +259,39 @@ static void a_filter_that_makes_no_sense_is_told(void **state)
         report.filters = (struct words){filters, 1};
         assert_refused(&report, "is not KEY=VALUE with a key that there is: Id, Name");
     }
+}
+
+static void a_value_that_no_row_can_have_is_told_with_those_that_there_are(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *filter, *words;
+    } WRONG[] = {
+        {"files=x", "--filter Files='x': write a number"},
+        {"files=7x", "write a number"},
+        {"files= 7", "write a number"},
+        {"files=-7", "write a number"},
+        {"files=", "write a number"},
+        {"files=99999999999999999999", "write a number"},
+        {"size=big", "--filter Size='big': write a size: 512, 64k, 1.2kB"},
+        {"size=1.2kBx", "write a size"},
+        {"mounted=xyz", "--filter Mounted='xyz': write true or false"},
+        {"mounted=TRUE", "write true or false"},
+        {"state=running", "--filter State='running': write mounted, dead"},
+        {"state=", "write mounted, dead"},
+    };
+    for (size_t i = 0; i < sizeof(WRONG) / sizeof(WRONG[0]); i++) {
+        const char *filters[] = {WRONG[i].filter};
+        struct report report = PLAIN;
+        report.filters = (struct words){filters, 1};
+        assert_refused(&report, WRONG[i].words);
+    }
+    assert_filtered("mounted=0", NULL, "12\n");
+    assert_filtered("state=dead", NULL, "12\n");
+    assert_filtered("size=36", NULL, "12\n");
+    assert_filtered("size=1234", NULL, "7\n");
+    assert_filtered("size=1.23kB", NULL, "7\n");
+    assert_filtered("size=36B", NULL, "12\n");
 }
 
 /* ---- inspect ---- */
@@ -413,6 +457,7 @@ int main(void)
         cmocka_unit_test(a_filter_keeps_the_rows_that_have_the_value),
         cmocka_unit_test(filters_of_one_key_are_alternatives_and_those_of_several_conditions),
         cmocka_unit_test(a_filter_that_makes_no_sense_is_told),
+        cmocka_unit_test(a_value_that_no_row_can_have_is_told_with_those_that_there_are),
         cmocka_unit_test(inspect_shows_whole_values),
         cmocka_unit_test(inspect_without_a_format_is_an_indented_array),
         cmocka_unit_test(inspect_names_the_fields_of_what_it_has),
