@@ -236,9 +236,14 @@ static void tell_users(const struct store *store, const char *word, const struct
 static int remove_image(struct store *store, const char *word, const struct image_row *row)
 {
     struct image_removed removed;
+    cleanup_image_row struct image_row again = {0};
+    const char *name;
     int err = image_remove(store, row, &removed);
     if (err == -EBUSY)
         tell_users(store, word, row);
+    /* Where somebody was faster, that it is not there is all there is to tell. */
+    else if (err == -ENOENT && imageword_find(store, word, &again, &name) == -ENOENT)
+        return err;
     else if (err)
         log_error("cannot remove all of %s: %s; plyfs doctor --repair clears what is left", word,
                   strerror(-err));

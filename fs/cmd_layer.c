@@ -178,13 +178,16 @@ static void tell_users(const struct store *store, const char *word, const struct
 
 static int remove_one(struct store *store, const char *word)
 {
-    cleanup_layer_row struct layer_row row;
+    cleanup_layer_row struct layer_row row, again = {0};
     int err = layerword_find(store, word, &row);
     if (err)
         return err;
     err = catalog_remove_layer(store->catalog, row.id);
     if (err == -EBUSY)
         tell_users(store, word, &row);
+    /* Where somebody was faster, that it is not there is all there is to tell. */
+    else if (err == -ENOENT && layerword_find(store, word, &again) == -ENOENT)
+        return err;
     else if (err)
         log_error("cannot remove %s from the catalog: %s", word, strerror(-err));
     if (err)

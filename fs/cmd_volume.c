@@ -94,10 +94,13 @@ static int remove_one(struct store *store, const char *word, bool force)
 {
     cleanup_volume_row struct volume_row row = {0};
     int err = volume_find(store, word, force, &row);
-    if (!err)
-        err = volume_remove(store, &row);
-    else if (err == -ENOENT && force)
+    bool found = !err;
+    if (found)
+        err = volume_remove(store, &row, false);
+    if (err == -ENOENT && force)
         err = 0;
+    else if (err == -ENOENT && found)
+        log_error("get %s: no such volume", word);
     return !err && printf("%s\n", word) < 0 ? -EIO : err;
 }
 

@@ -148,18 +148,13 @@ static int remove_volume(struct pruning *pruning, const char *name)
 {
     cleanup_volume_row struct volume_row row = {0};
     uint64_t bytes = 0, names = 0;
-    unsigned users = 0;
     int err = volume_find(pruning->store, name, true, &row);
-    if (!err)
-        err = volumeword_users(pruning->store, &row, &users);
-    if (err == -ENOENT || (!err && users))
-        return 0; /* somebody was faster */
     if (!err) {
         volume_usage(pruning->store, &row, &bytes, &names);
-        err = volume_remove(pruning->store, &row);
+        err = volume_remove(pruning->store, &row, true);
     }
-    if (err)
-        return err;
+    if (err) /* somebody who removed it, or needs it now, was faster */
+        return err == -ENOENT || err == -EBUSY ? 0 : err;
     pruning->done += bytes;
     progress_at(pruning->progress, pruning->done);
     printf("%s%s\n", pruning->removed ? "" : "Deleted Volumes:\n", name);

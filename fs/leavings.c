@@ -55,6 +55,6 @@ void leavings_remove(const struct leavings *leavings, struct store *store)
         const char *name = leavings->names[i];
         if (catalog_each_volume_user(store->catalog, name, find_user, NULL) == 0 &&
             volume_find(store, name, true, &volume) == 0)
-            (void)!volume_remove(store, &volume);
+            (void)!volume_remove(store, &volume, false);
     }
 }

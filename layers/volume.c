@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 
 #define ANONYMOUS_LABEL "com.docker.volume.anonymous"
 
@@ -305,8 +306,8 @@ static int note_user(void *context, const char *mount)
     return 0;
 }
 
-/* -EBUSY, told with the names of those who have it. */
-static int check_unused(struct store *store, const char *name)
+/* -EBUSY, told with the names of those who have it, but for `quietly`. */
+static int check_unused(struct store *store, const char *name, bool quietly)
 {
     cleanup_free char *users = NULL;
     size_t size = 0;
@@ -318,14 +319,22 @@ static int check_unused(struct store *store, const char *name)
         err = -ENOMEM;
     if (err || size == 0)
         return err;
-    log_error("remove %s: volume is in use - [%s]", name, users);
+    if (!quietly)
+        log_error("remove %s: volume is in use - [%s]", name, users);
     return -EBUSY;
 }
 
-/* So that nobody else serves, fills or renames it: its lock, or -1 where its directory is lost. */
+/* So that nobody else serves, fills or renames it: its lock, or -1 where its directory is lost. Of
+ * several who remove it at once each waits for the first. */
 static int lock_alone(struct store *store, const char *name, int *lock)
 {
+    enum { PATIENCE = 200 };
+    const struct timespec pause = {.tv_nsec = 10000000};
     int taken = store_lock_volume(store, name, LOCK_EX);
+    for (int i = 0; taken == -EWOULDBLOCK && i < PATIENCE; i++) {
+        nanosleep(&pause, NULL);
+        taken = store_lock_volume(store, name, LOCK_EX);
+    }
     *lock = taken < 0 ? -1 : taken;
     if (taken >= 0 || taken == -ENOENT)
         return 0;
@@ -333,46 +342,50 @@ static int lock_alone(struct store *store, const char *name, int *lock)
 }
 
 /* Its lock is held meanwhile. */
-static int remove_locked(struct store *store, const struct volume_row *row, bool at_driver)
+static int remove_locked(struct store *store, const struct volume_row *row, bool at_driver,
+                         bool quietly)
 {
-    int err = check_unused(store, row->name);
+    int err = check_unused(store, row->name, quietly);
+    if (!err && catalog_volume_taken(store->catalog, row->name) == 0)
+        err = -ENOENT;
     if (!err && at_driver)
         err = volumedriver_remove(store, row);
     if (err)
         return err;
     err = catalog_remove_volume(store->catalog, row->name);
     if (err == -EBUSY)
-        return check_unused(store, row->name) ? -EBUSY : err;
+        return check_unused(store, row->name, quietly) ? -EBUSY : err;
     if (!err)
         err = store_discard(store, store->volumes, row->name);
-    if (err)
+    if (err && err != -ENOENT)
         log_error("remove %s: %s", row->name, strerror(-err));
     return err;
 }
 
-static int remove_it(struct store *store, const struct volume_row *row, bool at_driver)
+static int remove_it(struct store *store, const struct volume_row *row, bool at_driver,
+                     bool quietly)
 {
     cleanup_fd int lock = -1;
-    int err = check_unused(store, row->name);
+    int err = check_unused(store, row->name, quietly);
     if (err)
         return err;
     err = lock_alone(store, row->name, &lock);
-    if (err == -EBUSY)
+    if (err == -EBUSY && !quietly)
         log_error("remove %s: volume is in use - [it is being used at this moment]", row->name);
-    else if (err)
+    else if (err && err != -EBUSY)
         log_error("remove %s: %s", row->name, strerror(-err));
-    return err ? err : remove_locked(store, row, at_driver);
+    return err ? err : remove_locked(store, row, at_driver, quietly);
 }
 
-int volume_remove(struct store *store, const struct volume_row *row)
+int volume_remove(struct store *store, const struct volume_row *row, bool quietly)
 {
-    return remove_it(store, row, true);
+    return remove_it(store, row, true, quietly);
 }
 
 int volume_unpublish(struct store *store, const struct volume_staged *staged)
 {
     bool at_driver = staged->made || strcmp(staged->row.driver, "local") == 0;
-    return remove_it(store, &staged->row, at_driver);
+    return remove_it(store, &staged->row, at_driver, false);
 }
 
 /* ---- another name ---- */

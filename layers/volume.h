@@ -81,9 +81,10 @@ must_check int volume_fill(struct store *store, const struct volume_row *row,
 must_check int volume_find(struct store *store, const char *name, bool quietly,
                            struct volume_row *row);
 
-/* Removes it: -EBUSY when a mount refers to it ("remove N: volume is in use - [mounts]"). A plug-in
- * is told first. */
-must_check int volume_remove(struct store *store, const struct volume_row *row);
+/* Removes it: -EBUSY when a mount refers to it ("remove N: volume is in use - [mounts]"), which is
+ * not told for `quietly`; -ENOENT, never told, when somebody was faster. A plug-in is told first.
+ */
+must_check int volume_remove(struct store *store, const struct volume_row *row, bool quietly);
 
 /* -EEXIST: the new name is taken; -EBUSY: it is mounted now; -EOPNOTSUPP: a plug-in's. Whatever
  * refers to it follows. A crash leaves the old name or the new one. */

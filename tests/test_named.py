@@ -210,6 +210,21 @@ def test_a_directory_that_is_said_without_a_slash_is_unmounted_with_its_daemon(s
     store.plyfs("umount", at)
 
 
+@pytest.mark.parametrize("kind", ["layer", "image"])
+def test_of_what_somebody_else_removes_first_it_is_told_that_it_is_not_there(store, sandbox, kind):
+    for number in range(24):
+        content = sandbox.directory(f"content{number}")
+        (content / "file").write_text(f"{kind} {number}")
+        archive = sandbox.path / f"{number}.tar"
+        run("tar", "cf", archive, "-C", content, ".")
+        words = ("--name", f"n{number}", archive) if kind == "layer" else (f"n{number}", archive)
+        store.plyfs(kind, "import", *words)
+    done = store.at_once(kind, "rm", *(f"n{number}" for number in range(24)))
+    missing = {f"plyfs: n{number}: no such {kind}; plyfs {kind} ls lists those there are" for number in range(24)}
+    assert {line for _, said, _ in done for line in said.splitlines()} <= missing
+    assert store.plyfs(kind, "ls", "-q").stdout == "" and not list((store.path / "layers").iterdir())
+
+
 def test_a_mount_is_renamed_while_it_is_in_use(store, layers):
     store.plyfs("create", "--name", "web", *lowers(layers))
     store.plyfs("create", "--name", "other", *lowers(layers))

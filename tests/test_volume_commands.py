@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The commands of `plyfs volume`, each rule by name. What a mounted volume shows is test_volume's."""
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -809,3 +810,36 @@ def test_a_clone_that_fails_leaves_nothing(volumes):
     shutil.rmtree(volumes.data("data"))
     volumes.refuse("clone", "data", "copy", says="data")
     assert volumes.names() == ["data"] and volumes.staged() == []
+
+
+# ---- several at once ----------------------------------------------------------------------------
+
+def test_of_several_prunes_at_once_none_fails_and_each_volume_is_told_once(volumes):
+    for _ in range(3):
+        made = [volumes.create(f"v{number}") for number in range(20)]
+        done = volumes.at_once("volume", "prune", "-af")
+        assert [(said, status) for _, said, status in done] == [("", 0)] * 3
+        told = [line for out, _, _ in done for line in out.splitlines() if re.fullmatch(r"v\d+", line)]
+        assert sorted(told) == sorted(made) and volumes.names() == []
+
+
+def test_a_volume_that_somebody_else_removes_first_is_gone_for_who_forces_it_and_missing_for_others(volumes):
+    for _ in range(3):
+        made = [volumes.create(f"v{number}") for number in range(20)]
+        assert [(said, status) for _, said, status in volumes.at_once("volume", "rm", "-f", *made)] == [("", 0)] * 3
+        for name in made:
+            volumes.create(name)
+        done = volumes.at_once("volume", "rm", *made)
+        assert sorted(line for out, _, _ in done for line in out.splitlines()) == sorted(made)
+        assert {line for _, said, _ in done for line in said.splitlines()} <= {
+            f"plyfs: get {name}: no such volume" for name in made}
+
+
+def test_a_volume_that_is_filled_for_long_is_not_pruned_and_no_error(volumes):
+    volumes.create("busy")
+    lock = os.open(volumes.path / "volumes" / "busy" / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    done = volumes("prune", "-af")
+    assert (done.stdout, done.stderr) == ("Total reclaimed space: 0B\n", "") and volumes.names() == ["busy"]
+    volumes.refuse("rm", "busy", says="volume is in use - [it is being used at this moment]")
+    os.close(lock)

@@ -207,7 +207,7 @@ static void where_the_image_has_no_directory_the_volume_is_empty(void **state)
         assert_null(row.copied);
         assert_int_equal(kit_entries(DATA), 0);
         assert_int_equal(kit_stat(DATA).st_mode & 07777, 0755);
-        assert_int_equal(volume_remove(store, &row), 0);
+        assert_int_equal(volume_remove(store, &row, false), 0);
     }
 }
 
@@ -410,7 +410,7 @@ static void a_volume_that_a_mount_has_is_not_removed(void **state)
     create(store, &(struct volume_wish){.name = "data"}, &row);
     kit_file(DATA "/file", "text");
     use_it(store, "data");
-    assert_int_equal(volume_remove(store, &row), -EBUSY);
+    assert_int_equal(volume_remove(store, &row, false), -EBUSY);
     kit_assert_text(DATA "/file", "text");
     assert_sound(store);
 }
@@ -423,9 +423,9 @@ static void a_removed_volume_is_gone(void **state)
     create(store, &(struct volume_wish){.name = "data"}, &row);
     kit_file(DATA "/file", "text");
     cleanup_fd int user = store_lock_volume(store, "data", LOCK_SH);
-    assert_int_equal(volume_remove(store, &row), -EBUSY);
+    assert_int_equal(volume_remove(store, &row, false), -EBUSY);
     close(steal_fd(&user));
-    assert_int_equal(volume_remove(store, &row), 0);
+    assert_int_equal(volume_remove(store, &row, false), 0);
     assert_int_equal(kit_entries("store/volumes"), 0);
     assert_sound(store);
 }
@@ -449,7 +449,7 @@ static void a_renamed_volume_keeps_all_that_it_has(void **state)
     kit_assert_text("store/volumes/new/_data/file", "text");
     assert_int_equal(volume_find(store, "data", true, &renamed), -ENOENT);
     assert_int_equal(volume_find(store, "new", true, &renamed), 0);
-    assert_int_equal(volume_remove(store, &renamed), -EBUSY);
+    assert_int_equal(volume_remove(store, &renamed, false), -EBUSY);
     assert_sound(store);
 }
 
@@ -649,7 +649,7 @@ static void an_empty_directory_of_the_host_is_filled(void **state)
     assert_int_equal(kit_stat("host").st_mtim.tv_sec, 500);
     assert_int_equal(kit_entries("host"), 3);
     assert_string_equal(row.copied, "copied");
-    assert_int_equal(volume_remove(store, &row), 0);
+    assert_int_equal(volume_remove(store, &row, false), 0);
     kit_assert_text("host/file", "text");
 }
 

@@ -293,9 +293,14 @@ static int rename_it(struct store *store)
     return with_volume(store, rename_row);
 }
 
+static int remove_row(struct store *store, const struct volume_row *row)
+{
+    return volume_remove(store, row, false);
+}
+
 static int remove_it(struct store *store)
 {
-    return with_volume(store, volume_remove);
+    return with_volume(store, remove_row);
 }
 
 static int clone_row(struct store *store, const struct volume_row *row)
