@@ -39,10 +39,12 @@ static const struct syntax SYNTAX = {
     .example = "plyfs export web | tar t",
 };
 
-static int pack(const struct stack *stack, int fd)
+static int pack(const struct stack *stack, const struct outfile *out)
 {
-    cleanup_tar_writer struct tar_writer *writer = tar_writer_open(fd, TAR_PLAIN);
+    cleanup_tar_writer struct tar_writer *writer = tar_writer_open(out->fd, TAR_PLAIN);
     struct progress *progress = progress_start("exporting", 0);
+    if (writer)
+        tar_writer_own(writer, outfile_name(out));
     int err = writer ? changeset_pack(stack, true, writer, progress_at, progress) : -ENOMEM;
     if (!err)
         err = tar_writer_finish(writer, NULL);
@@ -59,7 +61,7 @@ static int export(struct store *store, const struct mount_row *row, const char *
         return err;
     err = outfile_open(&out, output);
     if (!err) {
-        err = pack(&view.stack, out.fd);
+        err = pack(&view.stack, &out);
         if (err)
             log_error("cannot export %s: %s", row->name,
                       err == -EAGAIN ? "it is being changed; try again, or unmount it"

@@ -83,6 +83,7 @@ static int export_volume(struct store *store, const struct wishes *wishes)
         tar_writer_open(out.fd, (enum tar_filter)wishes->compress);
     if (!writer)
         return -ENOMEM;
+    tar_writer_own(writer, outfile_name(&out));
     err = pack(store, &row, view.tree, writer);
     return err ? err : outfile_publish(&out);
 }

@@ -49,6 +49,12 @@ int outfile_open(struct outfile *file, const char *path)
     return tell(file, file->fd < 0 ? -errno : 0);
 }
 
+const char *outfile_name(const struct outfile *file)
+{
+    const char *slash = file->partial ? strrchr(file->partial, '/') : NULL;
+    return slash ? slash + 1 : file->partial;
+}
+
 int outfile_publish(struct outfile *file)
 {
     if (!file->partial)

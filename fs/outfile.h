@@ -18,6 +18,10 @@ struct outfile {
  * beside its place; what is no regular file (a pipe, a device) is written as it is. */
 must_check int outfile_open(struct outfile *file, const char *path);
 
+/* The name that the file has until then, without its directory, which is no other file's; NULL:
+ * none. Borrowed. */
+const char *outfile_name(const struct outfile *file);
+
 /* Gives the file its name. Not called, nothing of it stays. */
 must_check int outfile_publish(struct outfile *file);
 void outfile_finish(struct outfile *file);

@@ -145,6 +145,8 @@ static int add_change(void *context, const struct change *change)
     struct packing *packing = context;
     if (!change->entry->present)
         return add_whiteout(packing, change);
+    if (tar_writer_is_own(packing->writer, change->name))
+        return 0;
     if (!packing->all && whiteout_is_name(change->name))
         return refuse_name(change);
     struct place place;

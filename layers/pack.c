@@ -80,9 +80,17 @@ static int add_link(struct packing *packing, const struct layer_entry *entry)
     return tar_writer_add(packing->writer, &link);
 }
 
+static bool is_own(const struct packing *packing, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return tar_writer_is_own(packing->writer, slash ? slash + 1 : path);
+}
+
 static int add_entry(struct packing *packing, struct layertree *layer,
                      const struct layer_entry *entry)
 {
+    if (is_own(packing, entry->shown.path))
+        return 0;
     if (entry->type == 'w')
         return add_whiteout(packing, entry->shown.path);
     if (S_ISDIR(entry->shown.mode))

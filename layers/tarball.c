@@ -681,10 +681,21 @@ struct tar_writer {
     locale_t bytes; /* in which names are bytes */
     struct digest *plain, *blob;
     uint64_t tar_size, blob_size;
-    off_t left; /* content that the entry at hand still wants */
-    bool raw;   /* the tar comes ready made */
-    int err;    /* of the descriptor */
+    off_t left;      /* content that the entry at hand still wants */
+    bool raw;        /* the tar comes ready made */
+    int err;         /* of the descriptor */
+    const char *own; /* borrowed; or NULL */
 };
+
+void tar_writer_own(struct tar_writer *writer, const char *name)
+{
+    writer->own = name;
+}
+
+bool tar_writer_is_own(const struct tar_writer *writer, const char *name)
+{
+    return writer->own && strcmp(name, writer->own) == 0;
+}
 
 /* Bytes as they go out. */
 static void writer_put(struct tar_writer *writer, const void *data, size_t size)

@@ -105,6 +105,11 @@ static inline void own_tar_writer(struct tar_writer **writer)
 }
 #define cleanup_tar_writer cleanup(own_tar_writer)
 
+/* The name, without a directory, that the tar has while it is written, and no other file has:
+ * borrowed. A tar that is written into what it is made of leaves itself out by that. */
+void tar_writer_own(struct tar_writer *writer, const char *name);
+bool tar_writer_is_own(const struct tar_writer *writer, const char *name);
+
 /* Begins an entry; in the name of an attribute a "=", "%", blank or byte beyond ASCII goes out as
  * %XX, because PAX has no other place for a "=". entry->size bytes of content follow through
  * tar_writer_data(). -EOPNOTSUPP: PAX has no such thing (a socket). -EINVAL: the entry before got

@@ -460,6 +460,17 @@ def test_export_is_the_whole_tree(store, layers):
     assert (store.sandbox.path / "later.tar").read_bytes() == (store.sandbox.path / "web.tar").read_bytes()
 
 
+def test_an_export_into_the_mount_itself_leaves_itself_out(store, layers):
+    store.plyfs("create", "--name", "web", *lowers(layers))
+    at = store.mount("web")
+    store.plyfs("export", "-o", store.sandbox.path / "before.tar", "web")
+    for _ in range(2):
+        store.plyfs("export", "-o", at / "etc/web.tar", "web")
+        expected = run("tar", "tf", store.sandbox.path / "before.tar").stdout.splitlines()
+        assert run("tar", "tf", at / "etc/web.tar").stdout.splitlines() == expected
+        os.unlink(at / "etc/web.tar")
+
+
 def test_export_that_fails_leaves_no_file(store, layers):
     store.plyfs("create", "--name", "web", *lowers(layers))
     target = store.sandbox.path / "missing" / "web.tar"

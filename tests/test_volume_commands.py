@@ -505,6 +505,19 @@ def test_an_export_goes_to_a_file_or_a_pipe_but_not_to_a_terminal(volumes, sandb
     volumes.refuse("export", "gone", says="get gone: no such volume")
 
 
+def test_an_export_into_the_volume_itself_leaves_itself_out(volumes, sandbox):
+    """As it lies in the store, and through a mount."""
+    volumes.create("data")
+    (volumes.data("data") / "file").write_bytes(os.urandom(3000000))
+    volumes.used_by("web", "data")
+    at = volumes.mount("web")
+    for out in (volumes.data("data") / "data.tar", at / "data/data.tar"):
+        volumes("export", "-o", out, "data")
+        with tarfile.open(out) as tar:
+            assert [member.name for member in tar] == [".", "file"]
+        out.unlink()
+
+
 def test_an_import_makes_the_volume_or_fills_an_empty_one(volumes, sandbox):
     tar = archive(("file", "text"))
     volumes.feed(tar, "new")
