@@ -255,15 +255,21 @@ static int default_work(struct options *options)
     return err;
 }
 
-/* The first range of users of this namespace; how many are read of it. */
-static int read_uid_map(unsigned long *inside, unsigned long *outside, unsigned long *count)
+/* The first range of a map of this namespace; how many are read of it. */
+static int read_map(const char *path, unsigned long *inside, unsigned long *outside,
+                    unsigned long *count)
 {
-    FILE *map = fopen("/proc/self/uid_map", "re");
+    FILE *map = fopen(path, "re");
     if (!map)
         return 0;
     int read = fscanf(map, "%lu %lu %lu", inside, outside, count);
     fclose(map);
     return read;
+}
+
+static int read_uid_map(unsigned long *inside, unsigned long *outside, unsigned long *count)
+{
+    return read_map("/proc/self/uid_map", inside, outside, count);
 }
 
 static bool in_first_user_namespace(void)
@@ -418,6 +424,24 @@ static int settle_recording(const struct options *options, struct stack *stack)
     return 0;
 }
 
+/* In a namespace of one id the kernel has no word for any other: who is shown as another could be
+ * neither written to nor changed. What is recorded stays. */
+static void squash_to_the_only(struct idtable *table, const char *map)
+{
+    unsigned long inside, outside, count = 0;
+    if (!table->squashed && table->count == 0 && read_map(map, &inside, &outside, &count) == 3 &&
+        count == 1)
+        idtable_squash(table, (uint32_t)inside);
+}
+
+static void settle_owners(struct options *options, const struct stack *stack)
+{
+    if (!stack->recorded)
+        return;
+    squash_to_the_only(&options->map.users, "/proc/self/uid_map");
+    squash_to_the_only(&options->map.groups, "/proc/self/gid_map");
+}
+
 static int open_tree(struct options *options, struct mount *mount, struct tree *tree,
                      int lock_fds[2])
 {
@@ -435,6 +459,8 @@ static int open_tree(struct options *options, struct mount *mount, struct tree *
         err = open_upper(options, &tree->stack, lock_fds);
     if (!err)
         err = settle_recording(options, &tree->stack);
+    if (!err)
+        settle_owners(options, &tree->stack);
     if (!err)
         err = mount_make_root(mount);
     if (!err)
@@ -462,9 +488,9 @@ int plan_open(struct options *options, struct mount *mount, int lock_fds[2])
         return err;
     err = mount_init(mount);
     mount->at = options->mountpoint;
-    mount->map = idmap_is_plain(&options->map) ? NULL : &options->map;
     if (!err)
         err = open_tree(options, mount, mount->trees[0], lock_fds);
+    mount->map = idmap_is_plain(&options->map) ? NULL : &options->map;
     if (!err)
         err = open_routes(options, mount);
     if (err) {

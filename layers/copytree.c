@@ -28,6 +28,7 @@ struct copying {
     struct copytree *job;
     struct treewalk *walk;
     struct linkset *links;
+    bool recorded;    /* of some object its owner, mode or device */
     struct stat home; /* of the copy's root */
     /* The directory of the copy that was needed last, and its path. */
     int parent;
@@ -123,7 +124,7 @@ static int copy_attributes(enum treekind kind, const struct walk_step *step, int
 }
 
 /* Makes (dir, name) look like what the step found. */
-static int make_alike(enum treekind kind, const struct walk_step *step, int dir, const char *name)
+static int make_alike(struct copying *copy, const struct walk_step *step, int dir, const char *name)
 {
     struct stat now;
     mode_t mode;
@@ -134,8 +135,9 @@ static int make_alike(enum treekind kind, const struct walk_step *step, int dir,
     int err = fd_stat(dir, name, &now);
     if (!err)
         err = dress_owner(dir, name, &owner, now.st_mode & S_IFMT, &mode);
-    if (!err)
-        err = copy_attributes(kind, step, dir, name);
+    copy->recorded = copy->recorded || err > 0;
+    if (err >= 0)
+        err = copy_attributes(copy->job->kind, step, dir, name);
     if (!err && !S_ISLNK(now.st_mode))
         err = fd_chmod(dir, name, mode);
     return err ? err : copymeta_times(dir, name, &step->st);
@@ -231,7 +233,7 @@ static int copy_object(struct copying *copy, const struct walk_step *step)
     if (err || first)
         return err ? err : copy_link(copy, step, first);
     err = make_object(copy, step);
-    return err ? err : make_alike(copy->job->kind, step, copy->parent, step->leaf);
+    return err ? err : make_alike(copy, step, copy->parent, step->leaf);
 }
 
 static int enter_directory(struct copying *copy, const struct walk_step *step)
@@ -246,8 +248,7 @@ static int enter_directory(struct copying *copy, const struct walk_step *step)
 static int leave_directory(struct copying *copy, const struct walk_step *step)
 {
     bool root = strcmp(step->path, ".") == 0;
-    return make_alike(copy->job->kind, step, root ? copy->job->to : copy->parent,
-                      root ? "" : step->leaf);
+    return make_alike(copy, step, root ? copy->job->to : copy->parent, root ? "" : step->leaf);
 }
 
 static int copy_step(struct copying *copy, const struct walk_step *step)
@@ -274,6 +275,8 @@ static int copy_all(struct copying *copy)
     while (!err && (more = treewalk_next(copy->walk, &step)) == 1)
         err = copy_step(copy, &step);
     err = err ? err : more;
+    if (!err && copy->recorded && copy->job->kind == TREEKIND_LAYER)
+        err = dress_mark(copy->job->to);
     if (err && !copy->job->words[0])
         snprintf(copy->job->words, sizeof(copy->job->words), "%.400s: %s",
                  treewalk_path(copy->walk),

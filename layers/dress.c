@@ -114,7 +114,20 @@ int dress_owner(int dir, const char *name, const struct tar_entry *entry, mode_t
     *mode = disk_mode(type, entry->mode, owned);
     bool same = owned && *mode == (entry->mode & 07777) && type == (entry->mode & S_IFMT);
     /* Only files and directories can have attributes of users. */
-    return same || (!S_ISREG(type) && !S_ISDIR(type)) ? 0 : record(dir, name, entry);
+    if (same || (!S_ISREG(type) && !S_ISDIR(type)))
+        return 0;
+    int err = record(dir, name, entry);
+    return err ? err : 1;
+}
+
+int dress_mark(int tree)
+{
+    struct stat st;
+    if (xattr_get(tree, "", OVERRIDE_ATTR, NULL, 0) >= 0)
+        return 0;
+    int err = fd_stat(tree, "", &st);
+    const struct tar_entry root = {.mode = st.st_mode, .uid = st.st_uid, .gid = st.st_gid};
+    return err ? err : record(tree, "", &root);
 }
 
 int dress_time(int dir, const char *name, struct timespec mtime)

@@ -19,7 +19,7 @@
  * is writable yet takes attributes. */
 
 /* The owner. `type` is what stands on disk (S_IFREG for a device that could not be made); *mode is
- * what it may have there, for dress_mode(). */
+ * what it may have there, for dress_mode(). 1: something of it is recorded. */
 must_check int dress_owner(int dir, const char *name, const struct tar_entry *entry, mode_t type,
                            mode_t *mode);
 
@@ -32,6 +32,10 @@ must_check int dress_mode(int dir, const char *name, mode_t mode, struct timespe
 
 /* Takes away every attribute that is not of a layer's books: another entry comes over it. */
 must_check int dress_strip(enum treekind kind, int dir, const char *name);
+
+/* Records what the root of a layer is on disk, where nothing is recorded of it: without a record
+ * there, none in the layer counts (record.h). */
+must_check int dress_mark(int tree);
 
 /* Time alone: of whiteouts and symlinks. */
 must_check int dress_time(int dir, const char *name, struct timespec mtime);

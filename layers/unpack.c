@@ -44,6 +44,7 @@ struct unpacking {
     struct finery *finery; /* beside dirs */
     size_t finery_room;
     struct nameset hidden; /* what lower layers have there is; a directory must be opaque */
+    bool recorded;         /* of some object its owner, mode or device */
     int parent; /* the directory of the last entry, or -1; what goes away lies below it */
     char parent_path[TARNAME_MAX];
     struct tarname name; /* of the entry at hand */
@@ -140,11 +141,20 @@ static int remember_dir(struct unpacking *u, const char *path, mode_t mode, stru
     return 0;
 }
 
+/* Whose it is; a layer in which something is recorded is marked in the end. */
+static int give_owner(struct unpacking *u, int dir, const char *name, const struct tar_entry *entry,
+                      mode_t type, mode_t *mode)
+{
+    int err = dress_owner(dir, name, entry, type, mode);
+    u->recorded = u->recorded || err > 0;
+    return err < 0 ? err : 0;
+}
+
 static int dress_dir(struct unpacking *u, int dir, const char *name, const char *path,
                      const struct tar_entry *entry)
 {
     mode_t mode;
-    int err = dress_owner(dir, name, entry, S_IFDIR, &mode);
+    int err = give_owner(u, dir, name, entry, S_IFDIR, &mode);
     if (!err)
         err = dress_xattrs(u->job->kind, dir, name, entry);
     return err ? err : remember_dir(u, path, mode, entry->mtime);
@@ -394,7 +404,7 @@ static int unpack_file(struct unpacking *u, struct place at, const struct tar_en
         return fd;
     err = write_content(u, fd, at, entry);
     if (!err)
-        err = dress_owner(fd, "", entry, S_IFREG, &mode);
+        err = give_owner(u, fd, "", entry, S_IFREG, &mode);
     if (!err)
         err = dress_xattrs(u->job->kind, fd, "", entry);
     return err ? err : dress_mode(fd, "", mode, entry->mtime);
@@ -409,7 +419,7 @@ static int unpack_symlink(struct unpacking *u, struct place at, const struct tar
     if (!err && symlinkat(entry->target, at.dir, at.name) < 0)
         err = -errno;
     if (!err)
-        err = dress_owner(at.dir, at.name, entry, S_IFLNK, &mode);
+        err = give_owner(u, at.dir, at.name, entry, S_IFLNK, &mode);
     if (!err)
         err = dress_xattrs(u->job->kind, at.dir, at.name, entry);
     return err ? err : dress_time(at.dir, at.name, entry->mtime);
@@ -447,7 +457,7 @@ static int unpack_node(struct unpacking *u, struct place at, const struct tar_en
     if (!err)
         err = make_node(u->job->kind, at, entry, &type);
     if (!err)
-        err = dress_owner(at.dir, at.name, entry, type, &mode);
+        err = give_owner(u, at.dir, at.name, entry, type, &mode);
     if (!err)
         err = dress_xattrs(u->job->kind, at.dir, at.name, entry);
     return err ? err : dress_mode(at.dir, at.name, mode, entry->mtime);
@@ -643,7 +653,9 @@ static int unpack_all(struct unpacking *u, struct tar_sums *sums)
         err = unpack_entries(u);
     if (!err)
         err = unpack_end(u, sums);
-    return err ? err : finish_dirs(u);
+    if (!err)
+        err = finish_dirs(u);
+    return !err && u->recorded && u->job->kind == TREEKIND_LAYER ? dress_mark(u->job->tree) : err;
 }
 
 int unpack_tree(struct unpack *unpack, struct tar_reader *reader, struct tar_sums *sums)

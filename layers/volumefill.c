@@ -78,7 +78,7 @@ static int give_look(const struct look *look, int dir, const char *name)
     int err = fd_stat(dir, name, &now);
     if (!err)
         err = dress_owner(dir, name, &entry, now.st_mode & S_IFMT, &mode);
-    if (!err)
+    if (err >= 0)
         err = dress_xattrs(TREEKIND_PLAIN, dir, name, &entry);
     if (!err && !S_ISLNK(now.st_mode))
         err = fd_chmod(dir, name, mode);

@@ -15,7 +15,8 @@ import tarfile
 
 import pytest
 
-from harness import (PLYFS, assert_same, listing, need_fuse, need_root, need_tool, run, umount)
+from harness import (PLYFS, assert_same, listing, need, need_fuse, need_root, need_tool, run, umount)
+from layers_kit import namespaces_allowed
 from storekit import wait_for
 from test_cli import NOBODY, as_guest, guest  # noqa: F401  (a fixture)
 from worlds import as_user, attempt, get, put
@@ -539,3 +540,65 @@ def test_where_others_are_let_in_the_kernel_checks_the_recorded_owners(bench):
         assert as_user(get, f"{mount.at}/f") == "EACCES"
         assert as_user(get, f"{mount.at}/f", uid=33, gid=33) == b"lower"
         assert as_user(os.chown, f"{mount.at}/f", 1234, -1) == "EPERM"
+
+
+# ---- a namespace of one id ----------------------------------------------------------------------
+
+def in_a_namespace_of_one_id(home, script):
+    """What the script prints, by root of a new user namespace that has no other user."""
+    need(namespaces_allowed(), "needs user namespaces")
+    env = {**os.environ, "PLYFS_ROOT": str(home / "store"), "PLYFS": str(PLYFS)}
+    return run("unshare", "-Urm", "sh", "-ec", script, cwd=home, env=env).stdout
+
+
+@pytest.fixture
+def alone(sandbox):
+    need_fuse()
+    home = sandbox.directory("home")
+    put(home / "image.tar", image_tar())
+    os.mkdir(home / "at")
+    return home
+
+
+def test_in_a_namespace_of_one_id_an_image_of_many_owners_can_be_worked_in_and_keeps_them(alone):
+    before = members(image_tar())
+    said = in_a_namespace_of_one_id(alone, """
+        $PLYFS image import many:1 image.tar > id; $PLYFS create --name web many:1 >> id
+        $PLYFS export -o fresh.tar web
+        $PLYFS mount web at
+        find at -printf '%U:%G\\n' | sort -u
+        echo more >> at/var/www; chmod 600 at/etc/shadow; touch at/var/mail/new; mv at/var/pipe at/etc/pipe; rm at/var/su
+        ls -l at/dev/null | cut -c1
+        $PLYFS export -o live.tar web
+        $PLYFS umount web
+        $PLYFS export -o later.tar web
+        $PLYFS commit web many:2 >> id
+        $PLYFS image export --format docker-archive -o many.tar many:2 >> id""").split()
+    assert said[:2] == ["0:0", "c"]
+    fresh = members(get(alone / "fresh.tar"))
+    assert {name: facts[1:4] for name, facts in fresh.items()} == {name: facts[1:4] for name, facts in before.items()}
+    changed = members(get(alone / "live.tar"))
+    assert changed == members(get(alone / "later.tar"))
+    assert {name: changed[name][1:4] for name in ("var/www", "etc/shadow", "etc/pipe", "var/mail", "var/mail/new")} == {
+        "var/www": (0o600, 33, 33), "etc/shadow": (0o600, 0, 42), "etc/pipe": (0o622, 9, 10),
+        "var/mail": (0o2775, 0, 8), "var/mail/new": (0o644, 0, 8)}
+    assert changed["dev/null"] == before["dev/null"]
+    with tarfile.open(alone / "many.tar") as tar:
+        layer, added = json.load(tar.extractfile("manifest.json"))[0]["Layers"]
+        assert members(tar.extractfile(layer).read()) == before
+        assert members(tar.extractfile(added).read())["var/mail"][1:4] == (0o2775, 0, 8)
+
+
+def test_what_was_imported_in_a_namespace_of_one_id_shows_its_owners_outside_of_it(alone):
+    in_a_namespace_of_one_id(alone, "$PLYFS image import many:1 image.tar")
+    run(PLYFS, "create", "--root", alone / "store", "--name", "web", "many:1")
+    told = run(PLYFS, "ls", "--root", alone / "store", "--format", "{{.Name}} {{.Mode}} {{.Uid}}:{{.Gid}}", "web", "dev")
+    assert told.stdout.splitlines() == ["null crw-rw-rw- 0:5", "sda brw-rw---- 0:6"]
+
+
+def test_a_directory_that_is_imported_in_a_namespace_of_one_id_is_marked_as_recorded(alone):
+    os.mkdir(alone / "tree")
+    os.mknod(alone / "tree/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    in_a_namespace_of_one_id(alone, "$PLYFS layer import tree")
+    made, = (alone / "store/layers").glob("*/tree")
+    assert os.getxattr(made / "null", RECORD) == b"0:0:0644:char-1-3" and os.getxattr(made, RECORD) == b"0:0:0755:dir"
