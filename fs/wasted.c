@@ -167,7 +167,16 @@ struct search {
     struct wasted *wasted;
     struct linkset *links;
     struct link_tallies link_tallies;
+    struct nameset several_names; /* of inodes of several names the first, and by its index: */
+    struct several *several;
+    size_t several_room;
     struct sameness_watch watch;
+};
+
+/* What is known of such an inode so far. */
+struct several {
+    size_t file; /* in wasted.files, and one more; 0: not yet */
+    bool needed; /* it has a name that the layers do not have, which only the upper can show */
 };
 
 /* Of a path without a slash in front; NULL: the ledger does not have it. */
@@ -228,7 +237,8 @@ static int add_file(const struct search *search, const struct change *change,
         wasted->room = room;
     }
     struct wasted_file *file = &wasted->files[wasted->count];
-    int err = find_tally(search, change, file);
+    *file = (struct wasted_file){0};
+    int err = state == WASTED_CHANGED ? 0 : find_tally(search, change, file);
     if (err || asprintf(&file->path, "/%s", change->path) < 0)
         return err ? err : -ENOMEM;
     file->state = state;
@@ -249,29 +259,81 @@ static int take_link(struct search *search, const struct change *change)
     return err || !tally ? err : add_link_tally(&search->link_tallies, was->st.st_ino, tally);
 }
 
+static int judge(struct search *search, const struct change *change, enum wasted_state *state)
+{
+    unsigned differs = 0;
+    int err = sameness_find(search->stack, change, &differs, &search->watch);
+    if (err)
+        log_error("cannot compare /%s with its layer: %s", change->path, strerror(-err));
+    *state = state_of(differs);
+    return err;
+}
+
+static int take_file(struct search *search, const struct change *change)
+{
+    enum wasted_state state;
+    int err = judge(search, change, &state);
+    return err ? err : add_file(search, change, state);
+}
+
+static int find_several(struct search *search, const struct change *change, struct several **found)
+{
+    const char *first = NULL;
+    uint32_t index;
+    bool fresh;
+    int err = linkset_first(search->links, &change->entry->st, change->path, &first);
+    if (!err)
+        err = nameset_add(&search->several_names, first ? first : change->path, &index, &fresh);
+    if (err)
+        return err;
+    if (index >= search->several_room) {
+        size_t room = search->several_room ? 2 * search->several_room : 64;
+        struct several *more = reallocarray(search->several, room, sizeof(*more));
+        if (!more)
+            return -ENOMEM;
+        search->several = more;
+        search->several_room = room;
+    }
+    *found = &search->several[index];
+    if (fresh)
+        **found = (struct several){0};
+    return 0;
+}
+
+/* Its bytes are in vain only where each of its names shows what the layers have there. */
+static int take_one_of_several(struct search *search, const struct change *change)
+{
+    struct several *several;
+    enum wasted_state state;
+    int err = find_several(search, change, &several);
+    if (err)
+        return err;
+    if (change->kind != CHANGE_CHANGED) {
+        several->needed = true;
+        return 0;
+    }
+    if (!several->file) {
+        err = take_file(search, change);
+        several->file = search->wasted->count;
+        return err;
+    }
+    struct wasted_file *file = &search->wasted->files[several->file - 1];
+    err = file->state == WASTED_CHANGED ? 0 : judge(search, change, &state);
+    if (!err && file->state != WASTED_CHANGED && state > file->state)
+        file->state = state;
+    return err;
+}
+
 static int take_change(void *context, const struct change *change)
 {
     struct search *search = context;
     const struct entry *entry = change->entry;
-    const char *first = NULL;
-    unsigned differs;
     int err = take_link(search, change);
-    if (err)
+    if (err || !entry->present || S_ISDIR(entry->st.st_mode) || entry->layer != 0)
         return err;
-    if (change->kind != CHANGE_CHANGED || S_ISDIR(entry->st.st_mode) || entry->layer != 0)
-        return 0;
-    err = linkset_first(search->links, &entry->st, change->path, &first);
-    if (err || first)
-        return err;
-    err = sameness_find(search->stack, change, &differs, &search->watch);
-    if (err) {
-        log_error("cannot compare /%s with its layer: %s", change->path, strerror(-err));
-        return err;
-    }
-    enum wasted_state state = state_of(differs);
-    search->wasted->of[state].files++;
-    search->wasted->of[state].bytes += bytes_held(entry);
-    return state == WASTED_CHANGED ? 0 : add_file(search, change, state);
+    if (entry->st.st_nlink > 1)
+        return take_one_of_several(search, change);
+    return change->kind == CHANGE_CHANGED ? take_file(search, change) : 0;
 }
 
 static int by_waste(const void *left, const void *right)
@@ -280,6 +342,28 @@ static int by_waste(const void *left, const void *right)
     if (a->wasted != b->wasted)
         return a->wasted > b->wasted ? -1 : 1;
     return strcmp(a->path, b->path);
+}
+
+/* Counts the files, of which those that are changed are counted alone. */
+static void count_files(struct search *search)
+{
+    size_t kept = 0;
+    struct wasted *wasted = search->wasted;
+    for (uint32_t i = 0; i < search->several_names.used; i++) {
+        const struct several *several = &search->several[i];
+        if (several->needed && several->file)
+            wasted->files[several->file - 1].state = WASTED_CHANGED;
+    }
+    for (size_t i = 0; i < wasted->count; i++) {
+        struct wasted_file *file = &wasted->files[i];
+        wasted->of[file->state].files++;
+        wasted->of[file->state].bytes += file->wasted;
+        if (file->state == WASTED_CHANGED)
+            free(file->path);
+        else
+            wasted->files[kept++] = *file;
+    }
+    wasted->count = kept;
 }
 
 /* Who brought what has several names, and with that what metacopy would have saved. */
@@ -304,9 +388,13 @@ static int walk(const struct stack *stack, struct wasted *wasted)
                             .links = links,
                             .watch = {.seen = progress_at, .context = progress}};
     int err = links ? changes_walk(stack, take_change, &search) : -ENOMEM;
-    if (!err)
+    if (!err) {
+        count_files(&search);
         settle_tallies(&search);
+    }
     free(search.link_tallies.at);
+    free(search.several);
+    nameset_finish(&search.several_names);
     return err;
 }
 

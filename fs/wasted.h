@@ -36,7 +36,8 @@ struct wasted_tally {
     char process[EVENT_COMMAND_SIZE + 24]; /* the command, or why it is not known */
 };
 
-/* One that is not changed. Hard links are one, at the first of their names. */
+/* One that is not changed. Hard links are one, at the first of their names that the layers have: it
+ * is as much changed as the most changed of them, and changed where a name is new. */
 struct wasted_file {
     char *path; /* absolute in the mount */
     enum wasted_state state;

@@ -125,6 +125,29 @@ def test_hard_links_are_one_file(full):
     assert full.waste()["Totals"]["Metadata"] == {"Files": 1, "Bytes": 70_000}
 
 
+def test_a_hard_link_is_as_changed_as_the_most_changed_of_its_names(full):
+    """What /same and /mode show is as before, and what is their inode's other name could not be shown without it."""
+    keep_times(full / "same", rewrite)
+    os.unlink(full / "touched")
+    os.link(full / "same", full / "touched")
+    os.utime(full / "mode", (1, 1))
+    os.unlink(full / "longer")
+    os.link(full / "mode", full / "longer")
+    os.unlink(full / "written")
+    (full / "written").write_bytes((full.lower / "written").read_bytes())
+    os.chmod(full / "written", 0o600)
+    assert full.files() == {"/written": ("metadata", 10_000)}
+    assert full.waste()["Totals"]["Changed"] == {"Files": 2, "Bytes": 130_000}
+
+
+@pytest.mark.parametrize("name", ["0-before-it", "zz-behind-it"])
+def test_what_was_brought_up_for_a_new_hard_link_is_not_in_vain(full, name):
+    os.link(full / "same", full / name)
+    assert full.files() == {} and full.waste()["Totals"]["Changed"] == {"Files": 1, "Bytes": 100_000}
+    os.unlink(full / name)
+    assert full.files() == {"/same": ("identical", 100_000)}
+
+
 @pytest.mark.parametrize("act", [lambda web: None, lambda web: os.unlink(web / "other")],
                          ids=["both there", "the one that it came up by gone"])
 def test_whoever_brought_a_hard_link_by_any_of_its_names_is_told(full, act):
