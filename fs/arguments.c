@@ -18,7 +18,7 @@ enum { MOST_ARGUMENTS = 32, LONG_BASE = 256, HELP = LONG_BASE + MOST_ARGUMENTS }
  * whichever way it was written, except that its letter comes back as itself. */
 struct getopt_form {
     struct option options[MOST_ARGUMENTS + 2];
-    char letters[2 * MOST_ARGUMENTS + 3];
+    char letters[2 * MOST_ARGUMENTS + 4];
 };
 
 static void make_form(const struct syntax *syntax, struct getopt_form *form)
@@ -41,6 +41,8 @@ static void make_form(const struct syntax *syntax, struct getopt_form *form)
         }
     }
     *letter = 0;
+    if (!strchr(form->letters, 'h'))
+        strcpy(letter, "h");
     form->options[count] = (struct option){.name = "help", .val = HELP};
     form->options[count + 1] = (struct option){0};
 }
@@ -203,7 +205,7 @@ static void tell_help(const struct syntax *syntax)
            words, syntax->about);
     for (unsigned i = 0; i < syntax->count; i++)
         tell_argument(&syntax->arguments[i]);
-    printf("%-26s %s\n", "      --help", "this text");
+    printf("%-26s %s\n", "  -h, --help", "this text");
     if (syntax->example)
         printf("\nexample: %s\n", syntax->example);
 }
@@ -255,7 +257,7 @@ int arguments_parse(const struct syntax *syntax, int argc, char **argv, void *op
     opterr = 0;
     int option, err = 0;
     while (!err && (option = getopt_long(argc, argv, form.letters, form.options, NULL)) != -1) {
-        if (option == HELP)
+        if (option == HELP || (option == 'h' && !find_argument(syntax, option)))
             return tell_help(syntax), ARGUMENTS_HELPED;
         err = option == '?' || option == ':'
                   ? tell_refused(syntax, option, argv[optind - 1])

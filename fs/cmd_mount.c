@@ -198,8 +198,8 @@ static int take_arguments(struct request *request, int argc, char **argv, const 
 {
     int option, err = 0;
     optind = 1;
-    while (!err && (option = getopt_long(argc, argv, ":o:v:fd", LONG_OPTIONS, NULL)) != -1) {
-        if (option == OPT_HELP) {
+    while (!err && (option = getopt_long(argc, argv, ":o:v:fdh", LONG_OPTIONS, NULL)) != -1) {
+        if (option == OPT_HELP || option == 'h') {
             fputs(usage, stdout);
             request->helped = true;
             return 0;

@@ -367,6 +367,7 @@ def test_help_is_told_on_stdout_and_names_everything(argv, words):
     done = plyfs(*argv)
     assert done.returncode == 0 and not done.stderr
     assert [w for w in words if w not in done.stdout] == []
+    assert plyfs(*argv[:-1], "-h").stdout == done.stdout
 
 
 # ---- coming, living, going ----------------------------------------------------------------------

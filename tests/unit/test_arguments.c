@@ -226,6 +226,18 @@ static void what_is_wrong_is_named_with_what_to_do(void **state)
     assert_refused("make a b c", "'c' is one word too many");
 }
 
+static void the_letter_asks_for_help_as_the_word_does(void **state)
+{
+    (void)state;
+    for (const char *const *line =
+             (const char *const[]){"make -h", "make -ah s", "make s -h -x", NULL};
+         *line; line++) {
+        char *text = told(*line, STDOUT_FILENO, ARGUMENTS_HELPED);
+        assert_non_null(strstr(text, "usage: plyfs thing make "));
+        free(text);
+    }
+}
+
 static void help_is_made_from_the_table(void **state)
 {
     (void)state;
@@ -235,7 +247,7 @@ static void help_is_made_from_the_table(void **state)
     assert_non_null(strstr(text, "  -n, --name NAME          what to call it\n"));
     assert_non_null(strstr(text, "      --compress WAY       how: none, gzip, zstd\n"));
     assert_non_null(strstr(text, "      --root DIR "));
-    assert_non_null(strstr(text, "      --help "));
+    assert_non_null(strstr(text, "  -h, --help "));
     assert_non_null(strstr(text, "\nexample: plyfs thing make --name a b\n"));
     free(text);
 }
@@ -286,6 +298,7 @@ int main(void)
         cmocka_unit_test(a_command_within_keeps_its_options),
         cmocka_unit_test(what_is_wrong_is_named_with_what_to_do),
         cmocka_unit_test(help_is_made_from_the_table),
+        cmocka_unit_test(the_letter_asks_for_help_as_the_word_does),
         cmocka_unit_test(sizes_count_in_1024_and_with_a_b_in_1000),
         cmocka_unit_test(what_is_no_size_is_refused),
     };
