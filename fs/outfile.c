@@ -8,11 +8,32 @@
 #include "log.h"
 
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
-static int open_beside(struct outfile *file)
+#define OWN_FILES "/proc/self/fd"
+
+/* A file without a name is gone whenever we are, by whatever signal. Where the filesystem has none
+ * it has one beside its place. */
+static int open_unnamed(const struct outfile *file)
+{
+    cleanup_free char *path = strdup(file->path);
+    if (!path)
+        return -ENOMEM;
+    /* What cannot be named in the end is to fail before all the work. */
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    if (access(OWN_FILES, X_OK) < 0 || !*name || strlen(name) + 9 > NAME_MAX)
+        return -EOPNOTSUPP;
+    int fd = open(dirname(path), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    return fd < 0 ? -errno : fd;
+}
+
+static int open_named(struct outfile *file)
 {
     if (asprintf(&file->partial, "%s.XXXXXX", file->path) < 0)
         return file->partial = NULL, -ENOMEM;
@@ -25,6 +46,13 @@ static int open_beside(struct outfile *file)
     mode_t mask = umask(0);
     umask(mask);
     return fchmod(file->fd, 0666 & ~mask) < 0 ? -errno : 0;
+}
+
+static int open_beside(struct outfile *file)
+{
+    file->fd = open_unnamed(file);
+    file->unnamed = file->fd >= 0;
+    return file->unnamed ? 0 : open_named(file);
 }
 
 static int tell(const struct outfile *file, int err)
@@ -55,12 +83,36 @@ const char *outfile_name(const struct outfile *file)
     return slash ? slash + 1 : file->partial;
 }
 
+/* Gives a file without one a name beside its place, by which it can replace what is there. */
+static int name_it(struct outfile *file)
+{
+    enum { TRIES = 100 };
+    char own[64];
+    int err = -EEXIST;
+    snprintf(own, sizeof(own), OWN_FILES "/%d", file->fd);
+    for (int i = 0; err == -EEXIST && i < TRIES; i++) {
+        uint32_t number = 0;
+        if (getrandom(&number, sizeof(number), 0) < 0)
+            return -errno;
+        free(steal_ptr(&file->partial));
+        if (asprintf(&file->partial, "%s.%08x", file->path, number) < 0)
+            return file->partial = NULL, -ENOMEM;
+        err = linkat(AT_FDCWD, own, AT_FDCWD, file->partial, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+    }
+    if (err)
+        free(steal_ptr(&file->partial));
+    return err;
+}
+
 int outfile_publish(struct outfile *file)
 {
-    if (!file->partial)
+    if (!file->partial && !file->unnamed)
         return 0;
-    if (fsync(file->fd) < 0 || rename(file->partial, file->path) < 0)
-        return tell(file, -errno);
+    int err = fsync(file->fd) < 0 ? -errno : file->unnamed ? name_it(file) : 0;
+    if (!err && rename(file->partial, file->path) < 0)
+        err = -errno;
+    if (err)
+        return tell(file, err);
     free(steal_ptr(&file->partial));
     return tell(file, fd_sync_name(file->path));
 }

@@ -7,15 +7,19 @@
 
 #include "own.h"
 
+#include <stdbool.h>
+
 /* Failures are told on stderr. */
 struct outfile {
     const char *path; /* NULL: standard output */
-    char *partial;    /* what becomes `path`; NULL: it is written directly */
+    char *partial;    /* what becomes `path`; NULL: it is written directly, or is unnamed */
+    bool unnamed;     /* it gets its first name when it is whole */
     int fd;
 };
 
 /* Opens `path`, or standard output where it is NULL; that must not be a terminal. A file is written
- * beside its place; what is no regular file (a pipe, a device) is written as it is. */
+ * without a name, or beside its place where the filesystem has no such files; what is no regular
+ * file (a pipe, a device) is written as it is. */
 must_check int outfile_open(struct outfile *file, const char *path);
 
 /* The name that the file has until then, without its directory, which is no other file's; NULL:

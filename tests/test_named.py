@@ -471,6 +471,21 @@ def test_an_export_into_the_mount_itself_leaves_itself_out(store, layers):
         os.unlink(at / "etc/web.tar")
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_export_that_is_interrupted_leaves_nothing(store, sandbox, how):
+    big, out = sandbox.directory("big"), sandbox.directory("out")
+    with open(big / "file", "wb") as file:
+        file.truncate(1 << 36)
+    store.plyfs("create", "--name", "big", "--lower", big)
+    with subprocess.Popen([PLYFS, "export", "-o", out / "big.tar", "big"],
+                          env={**os.environ, "PLYFS_ROOT": str(store.path)}) as running:
+        files = pathlib.Path(f"/proc/{running.pid}/fd")
+        wait_for(lambda: any(os.readlink(fd).startswith(f"{out}/") for fd in files.iterdir()), "it writes")
+        running.send_signal(how)
+        assert running.wait(60) == -how
+    assert os.listdir(out) == []
+
+
 def test_export_that_fails_leaves_no_file(store, layers):
     store.plyfs("create", "--name", "web", *lowers(layers))
     target = store.sandbox.path / "missing" / "web.tar"
