@@ -56,40 +56,62 @@ static void note_name(struct covered *covered, const char *way)
     snprintf(covered->name, sizeof(covered->name), "%.*s", (int)length, way);
 }
 
-struct covered covering_of(const struct covering_path *path, const char *destination)
+static bool is_within_another(const struct covering_path *path, const char *inside)
+{
+    for (uint32_t i = 0; i < path->places->used; i++) {
+        if (beneath(inside, nameset_name(path->places, i)))
+            return true;
+    }
+    return false;
+}
+
+/* A destination is resolved in the union, unless it is said as beneath another route's: it lies in
+ * that, whatever links the union has there. */
+int covering_of(const struct covering_path *path, const char *destination, struct covered *covered)
 {
     const char *inside = destination + 1;
+    uint32_t index;
+    bool fresh;
     cleanup_rootpath struct rootpath at = ROOTPATH_NONE;
-    struct covered covered = {.rest = beneath(path->said, inside)};
-    bool led = !covered.rest && rootpath_find(path->stack, inside, true, &at) == 0;
-    if (led)
-        covered.rest = beneath(path->resolved, at.path);
-    if (covered.rest) {
-        covered.how = COVERING_OVER;
-        return covered;
+    *covered = (struct covered){.rest = beneath(path->said, inside)};
+    bool led =
+        !is_within_another(path, inside) && rootpath_find(path->stack, inside, true, &at) == 0;
+    int err = nameset_add(path->places, led ? at.path : inside, &index, &fresh);
+    if (err)
+        return err;
+    if (!covered->rest && led)
+        covered->rest = beneath(path->resolved, at.path);
+    if (covered->rest) {
+        covered->how = COVERING_OVER;
+        return 0;
     }
     const char *way = beneath(led ? at.path : inside, led ? path->resolved : path->said);
     if (way)
-        note_name(&covered, way);
+        note_name(covered, way);
     else if (beneath(inside, path->said))
-        covered.how = COVERING_BENEATH;
-    return covered;
+        covered->how = COVERING_BENEATH;
+    return 0;
 }
 
 static int compare(void *context, const struct mount_volume_row *route)
 {
     const struct comparison *comparison = context;
-    const struct covered covered = covering_of(comparison->path, route->spec.destination);
-    return covered.how == COVERING_NONE ? 0
-                                        : comparison->each(comparison->context, route, &covered);
+    struct covered covered;
+    int err = covering_of(comparison->path, route->spec.destination, &covered);
+    if (err || covered.how == COVERING_NONE)
+        return err;
+    return comparison->each(comparison->context, route, &covered);
 }
 
-int covering_each(struct store *store, const struct mount_row *row,
-                  const struct covering_path *path,
+int covering_each(struct store *store, const struct mount_row *row, struct covering_path path,
                   int (*each)(void *context, const struct mount_volume_row *route,
                               const struct covered *covered),
                   void *context)
 {
-    struct comparison comparison = {path, each, context};
-    return catalog_each_mount_volume(store->catalog, row->id, compare, &comparison);
+    struct nameset places = {0};
+    struct comparison comparison = {&path, each, context};
+    path.places = &places;
+    int err = catalog_each_mount_volume(store->catalog, row->id, compare, &comparison);
+    nameset_finish(&places);
+    return err;
 }

@@ -6,6 +6,7 @@
 #define PLYFS_COVERING_H
 
 #include "named.h"
+#include "nameset.h"
 #include "own.h"
 
 #include <limits.h>
@@ -23,6 +24,7 @@ struct covering_path {
     const struct stack *stack; /* the union */
     const char *said;          /* cleaned: volume_path_clean() */
     const char *resolved;
+    struct nameset *places; /* where the routes lie that were compared before, outer ones first */
 };
 
 /* `path`, absolute, cleaned for `said`, where it is `resolved` in the union; NULL: it leads nowhere
@@ -39,13 +41,14 @@ struct covered {
     char name[NAME_MAX + 1];
     bool right_there;
 };
-struct covered covering_of(const struct covering_path *path, const char *destination);
+must_check int covering_of(const struct covering_path *path, const char *destination,
+                           struct covered *covered);
 
 /* Calls `each` for every route that covers the path or lies beneath it, until it returns something
  * else than 0. Outer ones come before those inside them, so the last that covers is the
  * one that shows the path. */
 must_check int covering_each(struct store *store, const struct mount_row *row,
-                             const struct covering_path *path,
+                             struct covering_path path,
                              int (*each)(void *context, const struct mount_volume_row *route,
                                          const struct covered *covered),
                              void *context);

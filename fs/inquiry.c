@@ -36,6 +36,7 @@ void inquiry_finish(struct inquiry *inquiry)
     free(inquiry->said);
     free(inquiry->path);
     free(inquiry->beneath);
+    nameset_finish(&inquiry->places);
     explain_finish(&inquiry->explain);
     *inquiry = (struct inquiry){0};
 }
@@ -247,8 +248,8 @@ int inquiry_add_volumes(struct inquiry *inquiry, struct store *store, const stru
     cleanup_free char *said = said_of(inquiry);
     if (!said)
         return -ENOMEM;
-    const struct covering_path path = {inquiry->stack, said, inquiry->path};
-    return covering_each(store, row, &path, take_route, &of);
+    const struct covering_path path = {inquiry->stack, said, inquiry->path, NULL};
+    return covering_each(store, row, path, take_route, &of);
 }
 
 int inquiry_add_volume(struct inquiry *inquiry, const struct volume_spec *spec, int host)
@@ -256,8 +257,11 @@ int inquiry_add_volume(struct inquiry *inquiry, const struct volume_spec *spec, 
     cleanup_free char *said = said_of(inquiry);
     if (!said)
         return -ENOMEM;
-    const struct covering_path path = {inquiry->stack, said, inquiry->path};
-    const struct covered covered = covering_of(&path, spec->destination);
+    const struct covering_path path = {inquiry->stack, said, inquiry->path, &inquiry->places};
+    struct covered covered;
+    int err = covering_of(&path, spec->destination, &covered);
+    if (err)
+        return err;
     switch (covered.how) {
     case COVERING_OVER:
         return note_over(inquiry, spec, covered.rest, host);

@@ -9,6 +9,7 @@
 #include "copied.h"
 #include "explain.h"
 #include "named.h"
+#include "nameset.h"
 #include "own.h"
 #include "volumespec.h"
 
@@ -44,7 +45,8 @@ struct inquiry {
     enum copied copied;             /* of what the upper has there, where it is shown */
     struct inquiry_volume *volumes; /* outer ones first: the last shows the path */
     unsigned volume_count;
-    char *beneath; /* the destination of a volume that lies beneath the path; or NULL */
+    char *beneath;         /* the destination of a volume that lies beneath the path; or NULL */
+    struct nameset places; /* of the volumes that were asked about: covering.h */
 };
 void inquiry_finish(struct inquiry *inquiry);
 #define cleanup_inquiry cleanup(inquiry_finish)

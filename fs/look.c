@@ -52,9 +52,9 @@ static int find_route(struct store *store, const struct mount_row *row, const ch
     if (!said)
         return -ENOMEM;
     const struct covering_path path = {look->stack, said,
-                                       look->found.path ? look->found.path : said};
+                                       look->found.path ? look->found.path : said, NULL};
     struct search search = {.store = store, .host = -ENODATA, .belows = &look->belows};
-    int err = covering_each(store, row, &path, try_route, &search);
+    int err = covering_each(store, row, path, try_route, &search);
     cleanup_fd int host = search.host;
     look->destination = search.destination;
     if (err || host < 0)

@@ -384,6 +384,22 @@ def test_mountpoints_that_no_layer_has_are_listed_as_the_mount_shows_them(store,
     assert store.plyfs("explain", "--format", "{{.Verdict.State}}", web, "/srv/new").stdout.strip() == "visible"
 
 
+def test_a_volume_in_a_volume_is_where_it_is_said_whatever_link_the_layers_have_there(store, web, host, sandbox):
+    top, inner = sandbox.directory("more"), sandbox.directory("inner")
+    (top / "site").mkdir()
+    (top / "site/way").symlink_to("/etc")
+    (inner / "file").write_text("inner")
+    (host / "way").mkdir()
+    store.plyfs("create", "--name", "links", "--lower", top, "--lower", sandbox.path / "base")
+    store.plyfs("attach", "links", f"{host}:/site")
+    store.plyfs("attach", "links", f"{inner}:/site/way")
+    listed_alike(store, "links", store.mount("links"), "/", "/etc", "/site", "/site/way")
+    assert store.plyfs("cat", "links", "/etc/conf", "/site/way/file").stdout == "confinner"
+    assert store.plyfs("explain", "--format", "{{.Verdict.State}}", "links", "/etc/conf").stdout == "visible\n"
+    store.plyfs("expect", "links", "from-layer", "1", "/etc/conf", "from-layer", "host", "/site/way/file")
+    store.refused("expect", "links", "shadowed", "/etc/conf", words="no volume covers it")
+
+
 def test_a_mountpoint_that_a_layer_has_is_listed_as_what_lies_over_it(store, web, host):
     os.chmod(host, 0o711)
     store.plyfs("attach", web, f"{host}:/site")
