@@ -155,10 +155,8 @@ static int follow(const struct wishes *wishes, struct control_stream *stream, in
         {.fd = signals, .events = POLLIN},
         {.fd = STDOUT_FILENO},
     };
-    if (!wishes->json) {
+    if (!wishes->json)
         traceline_print_titles(stdout);
-        fflush(stdout);
-    }
     /* What came with the answer is here, and nothing need follow it. */
     int err = print_lines(wishes, stream);
     while (err == GOES_ON) {

@@ -485,6 +485,13 @@ def test_requests_go_on_while_readers_come_and_go(store, web):
     assert last.end(None) == 0 and last.lines[-1]["Event"] == "unmounted"
 
 
+def test_a_trace_that_cannot_be_written_ends_at_once(store, web):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([PLYFS, "trace", "web"], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
+                              env={**os.environ, "PLYFS_ROOT": str(store.path)}, text=True, check=False, timeout=30)
+    assert done.returncode == 1 and "could not be written to stdout" in done.stderr
+
+
 def test_a_reader_whose_own_reader_goes_ends_too(store, web):
     trace = subprocess.Popen([PLYFS, "trace", "web"], stdout=subprocess.PIPE,
                              env={**os.environ, "PLYFS_ROOT": str(store.path)})
