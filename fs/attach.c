@@ -59,6 +59,17 @@ static const char *destination_of(const struct addition *addition)
     return addition->rows.at[0].spec.destination;
 }
 
+/* A mount that is not mounted now would not be any more. */
+static int check_room(const struct addition *addition)
+{
+    struct volume_rows there = {0};
+    int err = volume_rows_load(addition->store, addition->mount->id, &there);
+    if (!err)
+        err = newvolumes_check_count(there.count + 1);
+    volume_rows_finish(&there);
+    return err;
+}
+
 /* Of the image's own volumes there is nothing to add: the mount has them, or did not want them. */
 static int resolve(struct addition *addition, struct volume_specs *specs)
 {
@@ -68,7 +79,7 @@ static int resolve(struct addition *addition, struct volume_specs *specs)
         err = -EINVAL;
     if (!err)
         addition->rows.at[0].origin = VOLUME_ORIGIN_ATTACHED;
-    return err;
+    return err ? err : check_room(addition);
 }
 
 static int add_row(struct addition *addition, struct stage *stage)

@@ -7,6 +7,7 @@
 #include "fd.h"
 #include "imageword.h"
 #include "log.h"
+#include "mount.h"
 #include "progress.h"
 #include "rootfs.h"
 #include "rootpath.h"
@@ -15,6 +16,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Each is a tree of the mount, which has one itself. */
+int newvolumes_check_count(unsigned count)
+{
+    if (count < TREES_MAX)
+        return 0;
+    log_error("%u volumes are too many: a mount has room for %d", count, TREES_MAX - 1);
+    return -EINVAL;
+}
 
 /* ---- what the layers have there ---- */
 
@@ -136,7 +146,9 @@ static int check_rows(const struct newvolumes *volumes)
         if (!err)
             err = check_destination(volumes, spec, &places[i]);
     }
-    return err ? err : settle_places(rows, places);
+    if (!err)
+        err = settle_places(rows, places);
+    return err ? err : newvolumes_check_count(rows->count);
 }
 
 /* ---- making ---- */

@@ -30,6 +30,9 @@ struct newvolumes {
     bool told;        /* a failure of these functions was told */
 };
 
+/* -EINVAL, told on stderr, where a mount cannot show so many volumes. */
+must_check int newvolumes_check_count(unsigned count);
+
 must_check int newvolumes_stage(struct newvolumes *volumes, struct stage *stage);
 /* -EEXIST: somebody made one of these volumes meanwhile. */
 must_check int newvolumes_publish(struct newvolumes *volumes, struct stage *stage);

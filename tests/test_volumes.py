@@ -151,9 +151,22 @@ def test_a_path_of_the_host_is_meant_from_where_one_is(store, base, sandbox):
     (["-v", "db:/etc/conf/in"], "a file is in the way"),
     (["-v", "fine:/fine", "-v", "db:/etc/conf"], "cannot mount volume over existing file"),
     (["--mount", "src=db,dst=/x,volume-opt=foo=bar"], 'invalid option: "foo"'),
-], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+    ([word for i in range(128) for word in ("-v", f"v{i}:/x{i}")], "128 volumes are too many: a mount has room for 127"),
+], ids=lambda value: " ".join(value[:6]) if isinstance(value, list) else "")
 def test_what_makes_no_sense_is_refused_with_its_words_and_makes_nothing(store, base, argv, words):
     refused(store, *argv, words=words)
+
+
+def test_a_mount_is_made_with_as_many_volumes_as_it_can_show(store, base):
+    create(store, *(word for i in range(127) for word in ("--tmpfs", f"/x/{i}")))
+    store.refused("attach", "web", "more:/more", words="128 volumes are too many")
+    at = store.mount("web")
+    assert len(os.listdir(at / "x")) == 127
+    store.refused("attach", "web", "more:/more", words="128 volumes are too many: a mount has room for 127")
+    assert volumes(store) == []
+    store.plyfs("detach", "web", "/x/5")
+    store.plyfs("attach", "web", "more:/more")
+    assert "more" in os.listdir(at)
 
 
 def test_the_status_is_125_for_volumes_alone(store, base, sandbox):
