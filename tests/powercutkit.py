@@ -66,7 +66,7 @@ class Disk:
         need_disks(kind)
         self.kind, self.at = kind, sandbox.directory("disk")
         self.images = sandbox.directory("images")
-        self.blank, self.image = self.images / "blank", self.images / "now"
+        self.blank, self.image, self.begun = self.images / "blank", None, 0
         megabytes, make = KINDS[kind]
         with open(self.blank, "wb") as file:
             file.truncate(megabytes * MIB)
@@ -74,7 +74,11 @@ class Disk:
         harness.run("fallocate", "--dig-holes", self.blank)
 
     def begin(self, image=None):
-        """Mounts a copy of an image (a blank one), so that the image stays as it is."""
+        """Mounts a copy of an image (a blank one), so that the image stays as it is. Each is a file of its own: a
+        loop device that somebody looks at (losetup(8)) is kept a moment longer, and mount(8) takes it again for the
+        same file, with the pages that it has of the one before."""
+        self.begun += 1
+        self.image = self.images / f"now{self.begun}"
         copy_of(image or self.blank, self.image)
         harness.run("mount", "-t", self.kind, "-o", "loop", self.image, self.at)
         self.counts = self.device() / "stat"
@@ -89,7 +93,14 @@ class Disk:
                 if error.errno != errno.EBUSY or time.monotonic() > until:
                     raise
                 time.sleep(0.002)
+        if self.image:
+            self.image.unlink(missing_ok=True)
 
+    def end_as(self, name):
+        """The image as it is after the unmount, by a name of its own: what copies can begin with."""
+        os.link(self.image, self.images / name)
+        self.end()
+        return self.images / name
     def device(self):
         with open("/proc/self/mountinfo", encoding="utf-8") as table:
             (source,) = [line.rsplit(" - ")[1].split()[1] for line in table

@@ -50,9 +50,7 @@ class Cut(crashkit.Bench):
         disk.begin()
         words = crashkit.at_once(["cp", "-a", self.template, self.home])
         assert words is None, words
-        disk.end()
-        self.start = disk.images / "start"
-        os.rename(disk.image, self.start)
+        self.start = disk.end_as("start")
         self.done = multiprocessing.Value("i", 0)
 
     def act(self):

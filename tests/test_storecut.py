@@ -17,7 +17,7 @@ from storekit import facts
 from test_storecrash import COMMANDS, IMAGE, USE, Command, Matrix, words  # noqa: F401  (a fixture)
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
-STEPS = 6
+STEPS = 4
 HOST = ("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", "device={host}", "data")
 DATA = ("volume", "import", "data", "{tar}")
 
@@ -57,9 +57,7 @@ class Cuts(Matrix):
             else:
                 store.plyfs(*(word.format(**told) for word in argv))
         self.old = self.seen()
-        disk.end()
-        self.start = disk.images / "start"
-        os.rename(disk.image, self.start)
+        self.start = disk.end_as("start")
         disk.begin(self.start)
         self.steps = self.run(0)
         self.new = self.seen()
@@ -98,7 +96,10 @@ class Cuts(Matrix):
         mended = self.store.plyfs("doctor", "--repair", check=False)
         assert mended.returncode == 0 and "its directory is gone" not in mended.stdout, f"{where}: {mended}"
         found = self.seen()
-        assert (self.is_allowed(found) if call else self.is_done(found)), \
+        if call and not self.is_allowed(found) and self.command.before == (HOST,):
+            found = self.again()
+            call = None
+        assert (self.is_allowed(found) if call else found == self.new), \
             f"{where}:\nfound {found}\nold   {self.old}\nnew   {self.new}"
         left = [path.name for path in (self.store.path / "stage").iterdir()]
         assert not left, f"{where}: left in the stage: {left}"
@@ -111,8 +112,10 @@ class Cuts(Matrix):
         found = {**found, "out": {name: fact for name, fact in found["out"].items() if "." not in name.split("/")[0]}}
         return super().is_allowed(found)
 
-    def is_done(self, found):
-        return found == self.new
+    def again(self):
+        """A directory of the host is filled name by name; whoever is to fill it next takes away what is there of it."""
+        self.run(0)
+        return self.seen()
 
 
 @pytest.fixture(scope="session")
