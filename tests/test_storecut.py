@@ -138,3 +138,38 @@ def test_a_cut_leaves_all_of_a_command_or_nothing(store, killer, words, kind, co
             cuts.judge(image, known["call"])
     finally:
         disk.end()
+
+
+def synced(path, data):
+    with open(path, "wb", buffering=0) as file:
+        file.write(data)
+        os.fsync(file.fileno())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_synced_in_a_mount_and_in_its_volume_is_there_after_a_cut(store, words, kind):     # noqa: F811
+    disk = Disk(store.sandbox, kind)
+    store.path = disk.at / "store"
+    try:
+        disk.begin()
+        store.plyfs("create", "--name", "box", "--lower", words["lower"], "-v", "fresh:/d")
+        at = store.mount("box")
+        synced(at / "d/new", b"new" * 2000)
+        synced(at / "d/beside", b"other" * 2000)
+        os.rename(at / "d/beside", at / "d/replaced")
+        folder = os.open(at / "d", os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+        synced(at / "data/d0/f1", b"up" * 2000)
+        disk.keep()
+        store.plyfs("umount", "box")
+        disk.end()
+        disk.begin(disk.kept()[0][0])
+        store.plyfs("doctor", "--repair")
+        at = store.mount("box", at)
+        assert {path.name: path.read_bytes() for path in (at / "d").iterdir()} == \
+            {"new": b"new" * 2000, "replaced": b"other" * 2000}
+        assert (at / "data/d0/f1").read_bytes() == b"up" * 2000
+        store.plyfs("umount", "box")
+    finally:
+        disk.end()
