@@ -378,12 +378,15 @@ static bool is_alone(const struct duty *duty, const struct beat *beat)
     return rhythm_is_alone(&duty->rhythm) && !beat->large && beat->client != 0;
 }
 
-/* An INTERRUPT needs no answer (kernel document fuse.rst), and no operation here looks for one;
- * libfuse would keep it for a request that may have been answered already. */
+/* An INTERRUPT needs no answer (kernel document fuse.rst); where libfuse cannot refuse it (op_init)
+ * it would keep it for a request that may have been answered already. */
 static void answer(struct duty *duty, struct parcel *parcel)
 {
-    if (header_of(parcel)->opcode != FUSE_INTERRUPT)
-        fuse_session_process_buf(duty->plan.fuse, &parcel->buf);
+#ifndef HAVE_NO_INTERRUPT
+    if (header_of(parcel)->opcode == FUSE_INTERRUPT)
+        return;
+#endif
+    fuse_session_process_buf(duty->plan.fuse, &parcel->buf);
 }
 
 static void process(struct duty *duty, struct parcel *parcel)

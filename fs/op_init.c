@@ -86,6 +86,11 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
     /* Locks are the kernel's own business. */
     offer(conn, FUSE_CAP_POSIX_LOCKS, false);
     offer(conn, FUSE_CAP_FLOCK_LOCKS, false);
+#ifdef HAVE_NO_INTERRUPT
+    /* No operation looks for an INTERRUPT: the first is refused, and the kernel sends no more. Nor
+     * does libfuse take a lock twice for each request then, to find what it is about. */
+    conn->no_interrupt = 1;
+#endif
     conn->time_gran = 1;
     conn->max_background = 64;
     log_debug("profile %s, writeback %s, passthrough %s, io_uring %s, ACLs %s",
