@@ -32,7 +32,7 @@
 
 enum { THREADS_MAX = 64, SPIN_NS = 50000, SLOW_NS = 2000000, SPARES_MAX = 8 };
 enum { LATE_NS = 1000000, LONG_NS = 50000, CROWD_MS = 2 };
-enum { NOBODY_NS = 1500, ALONE = 48, NAP_NS = 20000 };
+enum { NOBODY_NS = 1500, ALONE = 48, NAP_NS = 20000, SHORTAGE_NS = 1000000 };
 enum deputy { DEPUTY_NONE, DEPUTY_WANTED, DEPUTY_SERVES };
 
 /* A request read and not yet served. */
@@ -99,7 +99,20 @@ static void parcels_free(struct parcel *parcel)
     }
 }
 
-/* A buffer that held a large write is a MiB of memory: no more of them are kept than serve well. */
+/* For whoever takes one next. A buffer that held a large write is a MiB of memory: no more of them
+ * are kept than serve well. The lock is held. */
+static void make_spare(struct duty *duty, struct parcel *parcel)
+{
+    parcel->next = NULL;
+    if (duty->spares == SPARES_MAX) {
+        parcels_free(parcel);
+        return;
+    }
+    parcel->next = duty->spare;
+    duty->spare = parcel;
+    duty->spares++;
+}
+
 static void parcel_give(struct duty *duty, struct parcel *parcel)
 {
     parcel->next = NULL;
@@ -108,15 +121,30 @@ static void parcel_give(struct duty *duty, struct parcel *parcel)
         return;
     }
     pthread_mutex_lock(&duty->lock);
-    bool keep = duty->spares < SPARES_MAX;
-    if (keep) {
-        parcel->next = duty->spare;
-        duty->spare = parcel;
-        duty->spares++;
+    make_spare(duty, parcel);
+    pthread_mutex_unlock(&duty->lock);
+}
+
+/* Of a thread that goes to wait: where there is no memory, who leads now can have no other. The
+ * lock is held. */
+static void lay_down(struct duty *duty)
+{
+    if (at_hand)
+        make_spare(duty, steal_ptr(&at_hand));
+}
+
+/* There was no memory for its buffer: it gets that of a spare one, in a moment. */
+static void borrow_buffer(struct duty *duty, struct parcel *parcel)
+{
+    const struct timespec moment = {.tv_nsec = SHORTAGE_NS};
+    nanosleep(&moment, NULL);
+    pthread_mutex_lock(&duty->lock);
+    struct parcel *spare = duty->spare;
+    if (spare && !parcel->buf.mem) {
+        parcel->buf = spare->buf;
+        spare->buf = (struct fuse_buf){0};
     }
     pthread_mutex_unlock(&duty->lock);
-    if (!keep)
-        parcels_free(parcel);
 }
 
 /* ---- leading ---- */
@@ -136,6 +164,8 @@ static const struct fuse_in_header *header_of(const struct parcel *parcel)
 static int receive(struct duty *duty, struct parcel *parcel)
 {
     const int size = fuse_session_receive_buf(duty->plan.fuse, &parcel->buf);
+    if (size == -ENOMEM)
+        borrow_buffer(duty, parcel);
     return size == -EINTR || size == -ENOMEM ? -EAGAIN : size;
 }
 
@@ -343,8 +373,10 @@ static struct parcel *next_parcel(struct duty *duty)
     duty->kept = NULL;
     if (parcel)
         return parcel;
+    /* Without memory the thread that has one gives it back when it has served. */
+    const struct timespec moment = {.tv_nsec = SHORTAGE_NS};
     while (!(parcel = parcel_take(duty)))
-        ; /* no memory: some thread will give one back */
+        nanosleep(&moment, NULL);
     if (receive_next(duty, parcel) > 0)
         return parcel;
     parcel_give(duty, parcel);
@@ -538,6 +570,7 @@ static void take_over(struct duty *duty)
 /* Waits for a turn. True when the lead has been taken over. The lock is held. */
 static bool wait_or_watch(struct duty *duty)
 {
+    lay_down(duty);
     if (duty->watched) {
         pthread_cond_wait(&duty->turn, &duty->lock);
         return false;

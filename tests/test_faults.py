@@ -13,12 +13,16 @@ import os
 import pathlib
 import stat
 import struct
+import threading
 
 import pytest
 
 import harness
+import procfs
 from faultkit import MEMORY, STRIKES, faults, need_plain_allocations, no_hang  # noqa: F401
-from harness import LIBC, listing
+from harness import LIBC, listing, need_tool
+from storekit import wait_for
+from strace_kit import Strace
 
 FULL = os.environ.get("PLYFS_FULL") == "1"
 # Each errno is told apart by the calls that may give it. EIO meets every call.
@@ -607,3 +611,43 @@ def test_each_call_that_fails_leaves_the_old_state_or_the_new_one(sandbox, fault
 def test_each_allocation_that_fails_leaves_the_old_state_or_the_new_one(sandbox, faults, operation):
     need_plain_allocations("allocations are not ours to fail")
     hold(sandbox, faults, "tracked", operation, ["ENOMEM"], MEMORY, starved=True)
+
+
+def sync(file):
+    """As far as there is memory for it."""
+    with contextlib.suppress(OSError):
+        os.fsync(file.fileno())
+
+
+def in_fsync(daemon):
+    """How many threads of it are."""
+    number = b"74 "    # of fsync(2) on x86-64
+    return sum(task.read_bytes().startswith(number) for task in pathlib.Path(f"/proc/{daemon}/task").glob("*/syscall"))
+
+
+def test_who_leads_without_memory_gets_the_buffer_of_who_was_slow(sandbox, faults):
+    """Four threads wait for a disk when all memory is gone, and the fifth gets no buffer of its own."""
+    need_plain_allocations("allocations are not ours to fail")
+    need_tool("strace")
+    harness.need(os.uname().machine == "x86_64", "the number of a system call is known of one machine")
+    lower, upper, work = (sandbox.directory(name) for name in ("lower", "upper", "work"))
+    mount = faults.mounted(sandbox, [lower], upper, work, profile="stateless", starved=True).mount()
+    at = pathlib.Path(mount.at)
+    daemon, = procfs.daemons(at)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open(at / f"file{i}", "wb", buffering=0)) for i in range(4)]
+        syncing = [threading.Thread(target=sync, args=(file,)) for file in files]
+        stack.enter_context(no_hang(at, 20))
+        stack.enter_context(Strace(daemon, os.devnull, "inject=fsync:delay_enter=1000000"))  # us
+        for number, thread in enumerate(syncing[:3]):
+            thread.start()
+            wait_for(lambda number=number: in_fsync(daemon) == number + 1, "a thread to wait for the disk")
+        with faults.strike("ENOMEM", 2, lasting=True, classes=MEMORY) as control:
+            syncing[3].start()
+            wait_for(lambda: control.failed, "the fifth thread to want a buffer")
+            with pytest.raises(OSError) as refused:
+                os.stat(at / "absent")
+            assert refused.value.errno in (errno.ENOENT, errno.ENOMEM)
+            for thread in syncing:
+                thread.join()
+    mount.unmount()
