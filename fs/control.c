@@ -407,16 +407,32 @@ static json_t *answer_to(const struct control *control, int client, json_t **req
     return control->host.answer(control->host.context, *request);
 }
 
-static void serve_client(const struct control *control, int *client)
+/* Whether the client is somebody else's now. Where he should be and cannot, *answer is a refusal.
+ */
+static bool begin_stream(const struct control *control, const json_t *request, json_t **answer,
+                         int *client)
 {
     const struct control_host *host = &control->host;
+    if (!host->stream || !json_is_true(json_object_get(*answer, "stream")))
+        return false;
+    int err = host->stream(host->context, request, *answer, *client);
+    if (!err) {
+        (void)steal_fd(client);
+        return true;
+    }
+    json_decref(*answer);
+    *answer = control_refusal(err, strerror(-err));
+    return false;
+}
+
+static void serve_client(const struct control *control, int *client)
+{
     json_t *request = NULL, *answer = answer_to(control, *client, &request);
     const struct talk talk = talk_for(*client, control->stop, ANSWER_MS);
-    int err = answer ? send_json(&talk, answer) : 0;
+    int err =
+        begin_stream(control, request, &answer, client) || !answer ? 0 : send_json(&talk, answer);
     if (err)
         log_debug("a client of the control socket took no answer: %s", strerror(-err));
-    else if (host->stream && json_is_true(json_object_get(answer, "stream")))
-        host->stream(host->context, request, steal_fd(client));
     json_decref(answer);
     json_decref(request);
 }

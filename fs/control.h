@@ -86,8 +86,10 @@ struct control;
 struct control_host {
     /* What it returns, if not NULL, is sent. */
     json_t *(*answer)(void *context, const json_t *request);
-    /* Takes over the client whose request was answered with a stream; NULL: none ever is. */
-    void (*stream)(void *context, const json_t *request, int client);
+    /* Takes over a client whose request is answered with a stream, and sends him that answer first,
+     * when it does not miss what happens after it any more. Where it fails the client is not taken,
+     * and is refused. NULL: nothing is ever answered so. */
+    int (*stream)(void *context, const json_t *request, const json_t *answer, int client);
     void *context;
 };
 

@@ -250,18 +250,17 @@ static json_t *begin_trace(struct live *live, const json_t *request)
     return json_pack("{s:b, s:b}", "ok", 1, "stream", 1);
 }
 
-static void stream(void *context, const json_t *request, int client)
+static int stream(void *context, const json_t *request, const json_t *answer, int client)
 {
     char why[256];
     struct live *live = context;
     struct tracefilter *filter = NULL;
     int err = parse_filter(request, &filter, why);
-    if (err)
-        close(client);
-    else
-        err = tracer_add(live->tracer, client, filter);
+    if (!err)
+        err = tracer_add(live->tracer, client, filter, answer);
     if (err)
         log_debug("a reader of the trace was not taken in: %s", strerror(-err));
+    return err;
 }
 
 /* What only a named mount is asked. */

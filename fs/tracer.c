@@ -49,7 +49,7 @@ struct tracer {
 
 static void reader_free(struct reader *reader)
 {
-    close(reader->fd);
+    own_close(&reader->fd);
     tracefilter_destroy(reader->filter);
     free(reader->bytes);
     free(reader);
@@ -282,18 +282,18 @@ struct tracer *tracer_create(struct tracequeue *queue)
     return tracer;
 }
 
-static struct reader *reader_of(int client, struct tracefilter *filter)
+static struct reader *reader_of(int client, struct tracefilter *filter, const json_t *greeting)
 {
     struct ucred who = {0};
     socklen_t size = sizeof(who);
     struct reader *reader = calloc(1, sizeof(*reader));
     if (!reader) {
-        close(client);
         tracefilter_destroy(filter);
         return NULL;
     }
     (void)!getsockopt(client, SOL_SOCKET, SO_PEERCRED, &who, &size);
     *reader = (struct reader){.fd = client, .pid = who.pid, .filter = filter};
+    append_always(reader, json_copy((json_t *)(uintptr_t)greeting));
     return reader;
 }
 
@@ -307,9 +307,10 @@ static int start_again(struct tracer *tracer)
     return err;
 }
 
-int tracer_add(struct tracer *tracer, int client, struct tracefilter *filter)
+int tracer_add(struct tracer *tracer, int client, struct tracefilter *filter,
+               const json_t *greeting)
 {
-    struct reader *reader = reader_of(client, filter);
+    struct reader *reader = reader_of(client, filter, greeting);
     if (!reader)
         return -ENOMEM;
     pthread_mutex_lock(&tracer->lock);
@@ -328,8 +329,10 @@ int tracer_add(struct tracer *tracer, int client, struct tracefilter *filter)
         tracequeue_wake(tracer->queue);
     }
     pthread_mutex_unlock(&tracer->lock);
-    if (err)
+    if (err) {
+        reader->fd = -1;
         reader_free(reader);
+    }
     return err;
 }
 

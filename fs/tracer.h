@@ -12,6 +12,8 @@
 #include "tracefilter.h"
 #include "tracequeue.h"
 
+#include <jansson.h>
+
 enum { TRACER_READERS = 16 };
 
 struct tracer;
@@ -19,9 +21,11 @@ struct tracer;
 /* Of a queue, which is the caller's. NULL when out of memory. */
 struct tracer *tracer_create(struct tracequeue *queue);
 
-/* One more reader: his socket and his filter are taken over in every case. -EUSERS: there are
- * TRACER_READERS of them. What happens from the return on is told. */
-must_check int tracer_add(struct tracer *tracer, int client, struct tracefilter *filter);
+/* One more reader: his filter is taken over in every case, his socket if this succeeds. -EUSERS:
+ * there are TRACER_READERS of them. His first line is `greeting`; what happens from when he has it
+ * is told. */
+must_check int tracer_add(struct tracer *tracer, int client, struct tracefilter *filter,
+                          const json_t *greeting);
 
 unsigned tracer_readers(struct tracer *tracer);
 

@@ -20,8 +20,10 @@ import time
 
 import pytest
 
+import procfs
 from harness import PLYFS, need_root, need_tool, refusal, run, umount
 from storekit import wait_for
+from strace_kit import Strace
 from test_layer import complete
 
 
@@ -414,6 +416,18 @@ def test_a_reader_is_told_of_what_happens_as_soon_as_it_was_let_in(store, web):
     finally:
         maker.stdin.close()
         assert maker.wait(30) == 0
+
+
+def test_nothing_is_missed_between_the_answer_and_the_first_line(store, web):
+    """The daemon is slow behind each thing that it sends."""
+    need_tool("strace")
+    daemon, = procfs.daemons(web)
+    client = control_of(store)
+    with Strace(daemon, os.devnull, "inject=sendto:delay_exit=300000"):  # us
+        assert say(client, '{"do": "trace", "all": true, "filters": ["op=mkdir"]}')["ok"]
+        sh("mkdir made", web)
+        assert b'"/made"' in client.recv(65536)
+    client.close()
 
 
 def test_there_is_a_last_reader(store, web):

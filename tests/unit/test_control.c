@@ -141,15 +141,23 @@ static int ask_rude(const struct store *store, int listener, const char *text, j
     return err;
 }
 
-/* Sends three lines, in pieces that end elsewhere, and goes. */
-static void send_lines(void *context, const json_t *request, int client)
+/* Sends the answer and three lines, in pieces that end elsewhere, and goes. */
+static int send_lines(void *context, const json_t *request, const json_t *answer, int client)
 {
-    static const char *const PIECES[] = {"{\"n\": 1}\n{\"n\"", ": 2}", "\n{\"n\": 3}\n"};
+    static const char *const PIECES[] = {"\n{\"n\": 1}\n{\"n\"", ": 2}", "\n{\"n\": 3}\n"};
     (void)context;
     (void)request;
+    assert_int_equal(json_dumpfd(answer, client, JSON_COMPACT), 0);
     for (size_t i = 0; i < sizeof(PIECES) / sizeof(PIECES[0]); i++)
         (void)!send(client, PIECES[i], strlen(PIECES[i]), MSG_NOSIGNAL);
     close(client);
+    return 0;
+}
+
+static int take_nobody(void *context, const json_t *request, const json_t *answer, int client)
+{
+    (void)context, (void)request, (void)answer, (void)client;
+    return -EUSERS;
 }
 
 static json_t *promise_stream(void *context, const json_t *request)
@@ -182,6 +190,21 @@ static void a_stream_comes_line_by_line_to_its_end(void **state)
     assert_int_equal(got, -ECONNRESET);
     assert_int_equal(count, 3);
     control_stream_close(stream);
+    control_stop(control);
+}
+
+static void who_cannot_be_taken_in_is_refused(void **state)
+{
+    (void)state;
+    json_t *answer;
+    struct control_stream *stream;
+    cleanup_store struct store *store = open_store("store");
+    struct control *control = control_serve(
+        store, id, &(struct control_host){.answer = promise_stream, .stream = take_nobody});
+    int fd = control_connect(store, &row, 10);
+    assert_int_equal(control_follow(fd, json_object(), 10, &stream, &answer), -EUSERS);
+    assert_string_equal(json_string_value(json_object_get(answer, "errno")), "EUSERS");
+    json_decref(answer);
     control_stop(control);
 }
 
@@ -471,6 +494,7 @@ int main(void)
         kit_test(a_refusal_brings_its_error_and_its_words),
         kit_test(who_says_nothing_ends_the_conversation),
         kit_test(a_stream_comes_line_by_line_to_its_end),
+        kit_test(who_cannot_be_taken_in_is_refused),
         kit_test(who_is_promised_no_stream_gets_none),
         kit_test(where_nobody_serves_is_not_connected),
         kit_test(what_a_dead_daemon_left_is_replaced),
