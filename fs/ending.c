@@ -104,8 +104,10 @@ static void take_signal(struct ending *ending)
 /* A daemon in the foreground is looked after by who started it. */
 int ending_neighbour(const struct options *options)
 {
-    bool counts = !options->foreground && inhabitant_counts(options->mountpoint);
-    return counts ? inhabitant_watch() : -ESRCH;
+    if (options->foreground || !inhabitant_counts(options->mountpoint))
+        return -ESRCH;
+    int watched = inhabitant_watch();
+    return watched == -ESRCH ? inhabitant_watch_parent() : watched;
 }
 
 void ending_wait(const struct options *options, int done, int signals, int neighbour)

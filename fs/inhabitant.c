@@ -15,6 +15,7 @@
 #include <linux/nsfs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -156,4 +157,25 @@ int inhabitant_watch(void)
     if (watched <= 0)
         watched = fd_each_name(proc, watch_each, &(struct search){&census, proc});
     return watched == 0 ? -ESRCH : watched;
+}
+
+static bool is_here(int proc, pid_t process)
+{
+    char path[32], here[64], there[64];
+    snprintf(path, sizeof(path), "%d/ns/mnt", (int)process);
+    return read_link(proc, "self/ns/mnt", here, sizeof(here)) == 0 &&
+           read_link(proc, path, there, sizeof(there)) == 0 && strcmp(here, there) == 0;
+}
+
+int inhabitant_watch_parent(void)
+{
+    const pid_t parent = getppid();
+    cleanup_fd int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (proc < 0)
+        return -errno;
+    cleanup_fd int watched = (int)syscall(SYS_pidfd_open, parent, 0);
+    if (watched >= 0 && is_here(proc, parent))
+        return steal_fd(&watched);
+    int gone = eventfd(1, EFD_CLOEXEC);
+    return gone < 0 ? -errno : gone;
 }

@@ -21,4 +21,9 @@ bool inhabitant_counts(const char *mountpoint);
  * daemon of a mount. -ESRCH: there is nobody; another -errno: it cannot be told. */
 must_check int inhabitant_watch(void);
 
+/* The same of the parent, which waits for the mount and is not counted: where nobody else is here
+ * any more when the mount is made, who asked for it has just gone. Readable at once where the
+ * parent has gone too. */
+must_check int inhabitant_watch_parent(void);
+
 #endif

@@ -220,6 +220,14 @@ def test_an_ordinary_user_runs_it_as_root_of_a_user_namespace(guests):
     assert guests("run", "--rm", "box", "id -u; id -g").stdout.split() == ["1000", "1001"]
 
 
+def test_nothing_serves_on_where_nobody_but_the_command_was_when_the_mount_was_made(sandbox):
+    """Whoever asked for it has gone by then, and with the command the last one goes."""
+    need_root()
+    lower, at = sandbox.directory("lower"), sandbox.directory("at")
+    run("unshare", "--mount", "--propagation", "private", PLYFS, "mount", "--lower", lower, at)
+    assert ended(processes_of(sandbox.path)) == []
+
+
 def test_nothing_serves_on_of_one_that_is_killed_as_it_starts(place):
     """Its mount is in a namespace that nobody else can come to. bubblewrap itself may leave a process when it is
     killed as it starts, so that another program stands for it."""
