@@ -103,7 +103,6 @@ static void parcels_free(struct parcel *parcel)
  * are kept than serve well. The lock is held. */
 static void make_spare(struct duty *duty, struct parcel *parcel)
 {
-    parcel->next = NULL;
     if (duty->spares == SPARES_MAX) {
         parcels_free(parcel);
         return;
@@ -133,11 +132,16 @@ static void lay_down(struct duty *duty)
         make_spare(duty, steal_ptr(&at_hand));
 }
 
-/* There was no memory for its buffer: it gets that of a spare one, in a moment. */
-static void borrow_buffer(struct duty *duty, struct parcel *parcel)
+static void wait_for_memory(void)
 {
     const struct timespec moment = {.tv_nsec = SHORTAGE_NS};
     nanosleep(&moment, NULL);
+}
+
+/* There was no memory for its buffer: it gets that of a spare one, in a moment. */
+static void borrow_buffer(struct duty *duty, struct parcel *parcel)
+{
+    wait_for_memory();
     pthread_mutex_lock(&duty->lock);
     struct parcel *spare = duty->spare;
     if (spare && !parcel->buf.mem) {
@@ -374,9 +378,8 @@ static struct parcel *next_parcel(struct duty *duty)
     if (parcel)
         return parcel;
     /* Without memory the thread that has one gives it back when it has served. */
-    const struct timespec moment = {.tv_nsec = SHORTAGE_NS};
     while (!(parcel = parcel_take(duty)))
-        nanosleep(&moment, NULL);
+        wait_for_memory();
     if (receive_next(duty, parcel) > 0)
         return parcel;
     parcel_give(duty, parcel);
@@ -509,11 +512,7 @@ static void lead(struct duty *duty)
 
 static void wait_a_while(struct duty *duty)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += SLOW_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = moment_ahead(SLOW_NS);
     pthread_cond_timedwait(&duty->watch, &duty->lock, &until);
 }
 

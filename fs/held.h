@@ -14,6 +14,13 @@
 #include <errno.h>
 #include <fcntl.h>
 
+/* HELD_* (entry.h) of the flags of a node. */
+static inline uint8_t held_of(unsigned flags)
+{
+    return (uint8_t)((flags & NODE_IMMUTABLE ? HELD_IMMUTABLE : 0) |
+                     (flags & NODE_APPEND ? HELD_APPEND : 0));
+}
+
 /* Metadata, one more name, a cut. */
 static inline int held_from_change(const struct node_view *view)
 {

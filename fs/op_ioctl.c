@@ -7,6 +7,7 @@
 
 #include "fd.h"
 #include "find.h"
+#include "held.h"
 #include "promote.h"
 #include "reply.h"
 
@@ -72,10 +73,10 @@ static bool keeps_held(struct mount *mount, const struct node_view *view)
 static int remember_held(struct mount *mount, const struct node_view *view, int fd, unsigned held)
 {
     const enum ovlspace space = mount_stack(mount, view)->able.space;
-    const char *letters = held & NODE_APPEND ? "ai" : "i";
-    const size_t count = held & NODE_IMMUTABLE ? strlen(letters) : strlen(letters) - 1;
+    char letters[2];
+    const size_t count = held_write(held_of(held), letters);
     int err = 0;
-    if (held)
+    if (count > 0)
         err = ovlattr_set(space, fd, "", OVLATTR_PROTATTR, letters, count);
     else if (node_is(view, NODE_IMMUTABLE | NODE_APPEND))
         err = ovlattr_remove(space, fd, "", OVLATTR_PROTATTR);

@@ -12,6 +12,7 @@
 #include "edit.h"
 #include "fd.h"
 #include "find.h"
+#include "held.h"
 #include "ledger.h"
 #include "linkindex.h"
 #include "log.h"
@@ -142,8 +143,7 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
         job->src_dir = spot.ref->fd;
         job->src_name = spot.name;
         job->src_layer = view->layer;
-        job->held = (node_is(view, NODE_IMMUTABLE) ? HELD_IMMUTABLE : 0) |
-                    (node_is(view, NODE_APPEND) ? HELD_APPEND : 0);
+        job->held = held_of(view->flags);
         job->dst_dir = place->fd;
         job->dst_name = view->name;
         job->turn = turn_of(mount, view->tree, view->parent);

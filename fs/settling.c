@@ -5,6 +5,7 @@
  */
 #include "settling.h"
 
+#include "moment.h"
 #include "quietthread.h"
 
 #include <pthread.h>
@@ -27,11 +28,7 @@ struct settling {
 /* For one turn, or until the end. */
 static void wait_a_turn(struct settling *settling)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += TURN_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = moment_ahead(TURN_NS);
     int err = 0;
     while (!settling->over && !err)
         err = pthread_cond_timedwait(&settling->wake, &settling->lock, &until);

@@ -202,11 +202,7 @@ static int set_origin(const struct copyup *job, const struct staged *staged)
 static int set_held(const struct copyup *job, const struct staged *staged)
 {
     char letters[2];
-    size_t count = 0;
-    if (job->held & HELD_APPEND)
-        letters[count++] = 'a';
-    if (job->held & HELD_IMMUTABLE)
-        letters[count++] = 'i';
+    size_t count = held_write(job->held, letters);
     return count ? set_if_possible(job, staged, OVLATTR_PROTATTR, letters, count) : 0;
 }
 

@@ -16,6 +16,17 @@
 /* What chattr(1) keeps from being changed. */
 enum { HELD_IMMUTABLE = 1, HELD_APPEND = 2 };
 
+/* As OVLATTR_PROTATTR has it: how many letters. */
+static inline size_t held_write(unsigned held, char letters[2])
+{
+    size_t count = 0;
+    if (held & HELD_APPEND)
+        letters[count++] = 'a';
+    if (held & HELD_IMMUTABLE)
+        letters[count++] = 'i';
+    return count;
+}
+
 /* Where the data of a metacopy file lies. */
 struct datasite {
     uint16_t layer;

@@ -31,4 +31,11 @@ static inline int64_t moment_steady(void)
     return moment_of(time);
 }
 
+/* The same clock so many nanoseconds from now, for who waits until then. */
+static inline struct timespec moment_ahead(int64_t nanoseconds)
+{
+    const int64_t then = moment_steady() + nanoseconds;
+    return (struct timespec){.tv_sec = then / MOMENT_SECOND, .tv_nsec = then % MOMENT_SECOND};
+}
+
 #endif
