@@ -196,6 +196,12 @@ def test_no_file_has_a_makeshift_name():
     no_findings([rel(path) for path in tree_files() if MAKESHIFT_NAMES.search(path.name)])
 
 
+def test_names_of_files_are_plain():
+    """Whatever else a name holds was made by a slip of the shell."""
+    no_findings([f"{str(path.relative_to(ROOT))!a}" for path in tree_files()
+                 if not re.fullmatch(r"[A-Za-z0-9._-]+", path.name)])
+
+
 def test_no_mirror_and_no_path_of_one_machine_is_written_down():
     """The mirror is the one that the machine is set up with; nothing depends on where the tree lies."""
     host = re.compile(r"\b[\w-]+\.(?:debian\.(?:org|net)|ubuntu\.com|fedoraproject\.org)\b", re.I)
