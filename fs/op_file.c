@@ -9,6 +9,7 @@
 #include "asker.h"
 #include "databuffer.h"
 #include "datapipe.h"
+#include "execution.h"
 #include "fd.h"
 #include "find.h"
 #include "growth.h"
@@ -221,6 +222,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     node_lock(mount->nodes, index);
     node_view_finish(&view);
     err = node_view(mount->nodes, ino, &view);
+    if (!err && execution_is_meant(fi->flags) && mount_is_plain(mount, &view))
+        err = execution_check(mount, &view, fuse_req_ctx(req)->uid, fuse_req_ctx(req)->gid);
     if (!err)
         err = ask_backing(mount, &view, fi->flags);
     if (!err && was_below)

@@ -15,6 +15,7 @@ void route_wish_finish(struct route_wish *wish)
     free(wish->source);
     free(wish->subpath);
     free(wish->usage);
+    volume_pairs_finish(&wish->options);
     store_paths_free(wish->layers);
     *wish = (struct route_wish){0};
 }
@@ -49,6 +50,8 @@ int route_wish_of(const struct volume_spec *spec, struct route_wish *wish)
         err = own_copy(&wish->subpath, spec->subpath);
     if (!err && spec->kind == VOLUME_KIND_BIND)
         err = own_copy(&wish->source, spec->source);
+    if (!err && spec->kind == VOLUME_KIND_TMPFS)
+        err = volume_pairs_copy(&spec->options, &wish->options);
     if (err)
         route_wish_finish(wish);
     return err;

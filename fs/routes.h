@@ -25,6 +25,7 @@ struct route_wish {
     uint64_t limit;      /* bytes that it may hold; 0: no limit. Of a tmpfs its size */
     char *usage;         /* the file that counts them for all who share it (quota.h); or NULL */
     mode_t perm;         /* of a tmpfs's root */
+    struct volume_pairs options; /* what else a tmpfs is made with: scratch.h */
 };
 void route_wish_finish(struct route_wish *wish);
 

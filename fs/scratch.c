@@ -21,20 +21,49 @@ static int set_parameter(int fs, const char *key, const char *value)
     return syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0) < 0 ? -errno : 0;
 }
 
-static int make_tmpfs(const char *size, const char *mode)
+/* What it is made with; nothing is owned. */
+struct making {
+    char size[32], mode[16];
+    const struct volume_pairs *options;
+};
+
+static bool may(const struct making *making, const char *what, bool unsaid)
+{
+    const char *said = volume_pairs_get(making->options, what);
+    return said ? strcmp(said, "yes") == 0 : unsaid;
+}
+
+static unsigned flags_of(const struct making *making)
+{
+    return (may(making, "dev", false) ? 0 : MOUNT_ATTR_NODEV) |
+           (may(making, "suid", false) ? 0 : MOUNT_ATTR_NOSUID) |
+           (may(making, "exec", true) ? 0 : MOUNT_ATTR_NOEXEC);
+}
+
+static int set_parameters(int fs, const struct making *making)
+{
+    static const char *const PASSED_ON[] = {"uid", "gid", "nr_inodes", "nr_blocks"};
+    int err = *making->size ? set_parameter(fs, "size", making->size) : 0;
+    if (!err)
+        err = set_parameter(fs, "mode", making->mode);
+    for (unsigned i = 0; !err && i < sizeof(PASSED_ON) / sizeof(PASSED_ON[0]); i++) {
+        const char *value = volume_pairs_get(making->options, PASSED_ON[i]);
+        err = value ? set_parameter(fs, PASSED_ON[i], value) : 0;
+    }
+    return err;
+}
+
+static int make_tmpfs(const struct making *making)
 {
     cleanup_fd int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
     if (fs < 0)
         return -errno;
-    int err = *size ? set_parameter(fs, "size", size) : 0;
-    if (!err)
-        err = set_parameter(fs, "mode", mode);
+    int err = set_parameters(fs, making);
     if (!err && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         err = -errno;
     if (err)
         return err;
-    cleanup_fd int mount =
-        (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
+    cleanup_fd int mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, flags_of(making));
     return mount < 0 ? -errno : fd_open_name(mount, ".", O_RDONLY | O_DIRECTORY, 0);
 }
 
@@ -100,15 +129,15 @@ static int receive_fd(int socket)
     return fd;
 }
 
-static void child(int socket, const struct maps *maps, const char *size, const char *mode)
+static void child(int socket, const struct maps *maps, const struct making *making)
 {
     int fd = enter_namespace(maps);
     if (fd == 0)
-        fd = make_tmpfs(size, mode);
-    _exit(fd < 0 || send_fd(socket, fd) != 0);
+        fd = make_tmpfs(making);
+    _exit(fd < 0 ? -fd : -send_fd(socket, fd));
 }
 
-static int make_in_namespace(const char *size, const char *mode)
+static int make_in_namespace(const struct making *making)
 {
     struct maps maps;
     int pair[2];
@@ -118,21 +147,22 @@ static int make_in_namespace(const char *size, const char *mode)
         return -errno;
     pid_t pid = fork();
     if (pid == 0)
-        child(pair[1], &maps, size, mode);
+        child(pair[1], &maps, making);
     close(pair[1]);
     int fd = pid < 0 ? -errno : receive_fd(pair[0]);
     close(pair[0]);
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+    int status = 0;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    return fd;
+    return fd < 0 && WIFEXITED(status) && WEXITSTATUS(status) == EINVAL ? -EINVAL : fd;
 }
 
-int scratch_open(uint64_t bytes, mode_t perm)
+int scratch_open(uint64_t size, mode_t perm, const struct volume_pairs *options)
 {
-    char size[32] = "", mode[16];
-    if (bytes > 0)
-        snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes);
-    snprintf(mode, sizeof(mode), "%o", perm & 07777);
-    int fd = make_tmpfs(size, mode);
-    return fd == -EPERM ? make_in_namespace(size, mode) : fd;
+    struct making making = {.options = options};
+    if (size > 0)
+        snprintf(making.size, sizeof(making.size), "%llu", (unsigned long long)size);
+    snprintf(making.mode, sizeof(making.mode), "%o", perm & 07777);
+    int fd = make_tmpfs(&making);
+    return fd == -EPERM ? make_in_namespace(&making) : fd;
 }

@@ -60,17 +60,24 @@ static int check_recursion(const struct mount *mount, const struct route_wish *w
     return 0;
 }
 
+static int open_tmpfs(const struct route_wish *wish, struct route_fault *fault)
+{
+    int fd = scratch_open(wish->limit, wish->perm, &wish->options);
+    if (fd >= 0)
+        return fd;
+    return route_wish_refuse(
+        wish, fd,
+        fd == -EINVAL ? "the kernel refuses its options; without root, uid= and gid= can be the "
+                        "caller's own alone"
+                      : "a tmpfs needs root, or a kernel that lets users make user namespaces",
+        fault);
+}
+
 static int open_root(const struct mount *mount, const struct route_wish *wish,
                      struct route_fault *fault)
 {
-    if (!wish->source) {
-        int fd = scratch_open(wish->limit, wish->perm);
-        return fd < 0 ? route_wish_refuse(wish, fd,
-                                          "a tmpfs needs root, or a kernel that lets users make "
-                                          "user namespaces",
-                                          fault)
-                      : fd;
-    }
+    if (!wish->source)
+        return open_tmpfs(wish, fault);
     cleanup_fd int fd = open_source(wish);
     if (fd < 0)
         return route_wish_refuse(wish, fd, strerror(-fd), fault);
@@ -148,7 +155,7 @@ int tree_root(const struct tree *tree, struct entry *entry)
     const struct stack *stack = &tree->stack;
     *entry = (struct entry){0};
     if (stack->plain) {
-        int err = fd_stat(stack->layers[0].root, "", &entry->st);
+        int err = stack_stat(stack, 0, stack->layers[0].root, "", &entry->st);
         entry->present = !err;
         entry->ino = err ? 0 : stack_upper_ino(stack, &entry->st);
         return err;

@@ -778,7 +778,7 @@ static int settle_upper(const struct stack *stack, int upper, const struct sourc
 /* What is there is what is shown. */
 static int resolve_plain(const struct stack *stack, int dir, const char *name, struct entry *entry)
 {
-    int err = fd_stat(dir, name, &entry->st);
+    int err = stack_stat(stack, 0, dir, name, &entry->st);
     if (err)
         return err == -ENOENT ? 0 : err;
     entry->present = entry->linked = true;

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 
 /* The index of the filesystem `dev`, added when it is new. */
 static int stack_backing(struct stack *stack, int dir, dev_t dev)
@@ -233,10 +234,20 @@ void stack_record_upper(struct stack *stack, const char *attr)
         stack->recorded = stack->recorded || stack->layers[i].record;
 }
 
+/* What `dir` lies on may be mounted nodev, and so may what is mounted deeper in a plain tree. */
+static void hide_device(int dir, struct stat *st)
+{
+    struct statvfs on;
+    if (fstatvfs(dir, &on) < 0 || (on.f_flag & ST_NODEV))
+        st->st_rdev = 0;
+}
+
 int stack_stat(const struct stack *stack, unsigned layer, int dir, const char *name,
                struct stat *st)
 {
     int err = fd_stat(dir, name, st);
+    if (!err && stack->plain && (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)))
+        hide_device(dir, st);
     return err ? err : record_read(stack->layers[layer].record, dir, name, st);
 }
 

@@ -116,7 +116,9 @@ must_check int stack_open_plain(struct stack *stack, int root, const char *path,
 /* Where owners of the upper are recorded from now on; NULL: nowhere. */
 void stack_record_upper(struct stack *stack, const char *attr);
 
-/* What (dir, name) of that layer is meant to be: fd_stat(), and its record. */
+/* What (dir, name) of that layer is meant to be: fd_stat(), and its record. Of a plain stack a
+ * device that lies on what is mounted nodev is one that there is no driver for (0:0): a bind mount
+ * keeps to that (mount(2)), and so does this. */
 must_check int stack_stat(const struct stack *stack, unsigned layer, int dir, const char *name,
                           struct stat *st);
 

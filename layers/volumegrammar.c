@@ -7,6 +7,7 @@
 #include "volumespec.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -609,16 +610,70 @@ int volume_spec_parse_long(const char *text, const char *cwd, struct volume_spec
 
 /* ---- --tmpfs ---- */
 
+static bool is_user(const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    return isdigit((unsigned char)*text) && *end == 0 && errno == 0 && number < UINT32_MAX;
+}
+
+/* As the kernel reads it: lib/cmdline.c, memparse(). */
+static bool is_count(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    const char *end = text + digits;
+    return digits > 0 && digits < 19 && (!*end || (strchr("kKmMgG", *end) && !end[1]));
+}
+
+static int keep_option(struct volume_spec *spec, const char *key, const char *value,
+                       struct volume_fault *fault)
+{
+    return volume_pairs_set(&spec->options, key, value) == 0 ? 0 : no_memory(fault);
+}
+
+/* What it may do that a directory of the host may, as mount(8) says it; the last word counts. 1:
+ * it is no such word. */
+static int take_tmpfs_flag(struct volume_spec *spec, const char *option, struct volume_fault *fault)
+{
+    static const char *const FLAGS[] = {"dev", "suid", "exec"};
+    const bool is_not = strncmp(option, "no", 2) == 0;
+    for (unsigned i = 0; i < sizeof(FLAGS) / sizeof(FLAGS[0]); i++) {
+        if (strcmp(option + (is_not ? 2 : 0), FLAGS[i]) == 0)
+            return keep_option(spec, FLAGS[i], is_not ? "no" : "yes", fault);
+    }
+    return 1;
+}
+
+/* What only the kernel that makes it has to know. 1: it is no such option. */
+static int take_tmpfs_value(struct volume_spec *spec, const char *option,
+                            struct volume_fault *fault)
+{
+    static const struct {
+        const char *key;
+        bool (*fine)(const char *value);
+    } VALUES[] = {
+        {"uid", is_user}, {"gid", is_user}, {"nr_inodes", is_count}, {"nr_blocks", is_count}};
+    for (unsigned i = 0; i < sizeof(VALUES) / sizeof(VALUES[0]); i++) {
+        const size_t length = strlen(VALUES[i].key);
+        if (strncmp(option, VALUES[i].key, length) != 0 || option[length] != '=')
+            continue;
+        const char *value = option + length + 1;
+        return VALUES[i].fine(value) ? keep_option(spec, VALUES[i].key, value, fault) : 1;
+    }
+    return 1;
+}
+
 static int take_tmpfs_option(struct volume_spec *spec, const char *option,
                              struct volume_fault *fault)
 {
-    static const char *const IDLE[] = {"rw", "nosuid", "nodev", "noexec"};
-    for (unsigned i = 0; i < sizeof(IDLE) / sizeof(IDLE[0]); i++) {
-        if (strcmp(option, IDLE[i]) == 0)
-            return 0;
-    }
-    if (strcmp(option, "ro") == 0)
-        return spec->read_only = true, 0;
+    if (strcmp(option, "rw") == 0 || strcmp(option, "ro") == 0)
+        return spec->read_only = option[1] == 'o', 0;
+    int err = take_tmpfs_flag(spec, option, fault);
+    if (err == 1)
+        err = take_tmpfs_value(spec, option, fault);
+    if (err != 1)
+        return err;
     bool fine = strncmp(option, "size=", 5) == 0   ? volume_size_parse(option + 5, &spec->size) == 0
                 : strncmp(option, "mode=", 5) == 0 ? read_perm(option + 5, &spec->perm)
                                                    : false;

@@ -48,7 +48,7 @@ struct volume_spec {
     char *propagation; /* "rprivate", "rshared"... */
     char *subpath;     /* volume and image: relative, cleaned, inside */
     char *driver;      /* NULL: local */
-    struct volume_pairs options, labels; /* volume-opt, volume-label */
+    struct volume_pairs options, labels; /* volume-opt, or what --tmpfs has; volume-label */
     uint64_t size;                       /* tmpfs, bytes; 0: without limit */
     mode_t perm;                         /* tmpfs; 01777 */
     bool read_only, nocopy;
@@ -69,8 +69,9 @@ must_check int volume_spec_parse_short(const char *text, const char *cwd, struct
 must_check int volume_spec_parse_long(const char *text, const char *cwd, struct volume_spec *spec,
                                       struct volume_fault *fault);
 
-/* DST[:opts], of --tmpfs: size=, mode=; what else tmpfs knows (uid=, nr_inodes=, noexec...) is
- * refused by name unless it changes nothing here (rw, nosuid, nodev, noexec are accepted). */
+/* DST[:opts], of --tmpfs: ro, rw, size=, mode=, and as options of the spec uid=, gid=, nr_inodes=
+ * and nr_blocks=, and "dev", "suid" and "exec" with the value "yes" or "no". What else tmpfs knows
+ * (huge=, mpol=...) is refused by name. */
 must_check int volume_spec_parse_tmpfs(const char *text, struct volume_spec *spec,
                                        struct volume_fault *fault);
 

@@ -837,6 +837,104 @@ def test_a_filesystem_mounted_beneath_is_seen(tree):
         umount(tree.host / "sub", lazy=True)
 
 
+NOBODY = 65534
+
+
+def who_runs_as(program):
+    """The effective user that a program is run with by an ordinary one, or the error's name."""
+    done = subprocess.run([program, "-u"], user=NOBODY, group=NOBODY, extra_groups=[], text=True,
+                          stdout=subprocess.PIPE, check=False)
+    return int(done.stdout)
+
+
+@contextlib.contextmanager
+def on_a_filesystem(world, sandbox, options):
+    """The tree, whose volume lies on a tmpfs that is mounted with these options."""
+    tree = Tree(sandbox, world)
+    run("mount", "-t", "tmpfs", "-o", f"mode=755{options}", "tmpfs", tree.host)
+    try:
+        shutil.copy("/usr/bin/id", tree.host / "id")
+        os.chmod(tree.host / "id", 0o4755)
+        os.mknod(tree.host / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        with tree:
+            yield tree
+    finally:
+        umount(tree.host, lazy=True)
+
+
+ASKED = ("kernel", "tracked", "cacheless")  # in the stateless profile nobody asks before he runs a program
+
+
+@pytest.mark.parametrize("world", ASKED)
+def test_what_lies_on_an_ordinary_filesystem_may_be_run_with_its_owners_rights(sandbox, world):
+    with on_a_filesystem(world, sandbox, "") as tree:
+        assert who_runs_as(tree.data / "id") == 0
+        assert os.stat(tree.data / "null").st_rdev == os.makedev(1, 3)
+        (tree.data / "null").write_text("taken")
+
+
+@pytest.mark.parametrize("world", ASKED)
+def test_nothing_is_run_on_what_the_host_mounted_noexec(sandbox, world):
+    with on_a_filesystem(world, sandbox, ",noexec") as tree:
+        assert refusal(who_runs_as, tree.data / "id") == "EACCES"
+        assert refusal(subprocess.run, [tree.data / "id"], check=False) == "EACCES", "nor by root"
+        assert (tree.data / "id").read_bytes() == (tree.host / "id").read_bytes()
+        assert stat.S_IMODE(os.stat(tree.data / "id").st_mode) == 0o4755
+
+
+@pytest.mark.parametrize("world", ASKED)
+def test_nobody_gets_another_user_by_what_the_host_mounted_nosuid(sandbox, world):
+    """The kernel runs the program without; a filesystem can only refuse it."""
+    with on_a_filesystem(world, sandbox, ",nosuid") as tree:
+        for mode, gains in ((0o4755, True), (0o2755, True), (0o755, False)):
+            os.chmod(tree.host / "id", mode)
+            if world == "kernel" or not gains:
+                assert who_runs_as(tree.data / "id") == NOBODY
+            else:
+                assert refusal(who_runs_as, tree.data / "id") == "EACCES"
+            assert stat.S_IMODE(os.stat(tree.data / "id").st_mode) == mode, "it is shown all the same"
+            assert run(tree.data / "id", "-u").stdout == "0\n", "who has those rights may"
+
+
+@pytest.mark.parametrize("world", ASKED)
+def test_nobody_gets_capabilities_by_what_the_host_mounted_nosuid(sandbox, world):
+    need_tool("setcap")
+    with on_a_filesystem(world, sandbox, ",nosuid") as tree:
+        os.chmod(tree.host / "id", 0o755)
+        run("setcap", "cap_net_raw=ep", tree.host / "id")
+        if world == "kernel":
+            assert who_runs_as(tree.data / "id") == NOBODY
+        else:
+            assert refusal(who_runs_as, tree.data / "id") == "EACCES"
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_no_device_is_opened_on_what_the_host_mounted_nodev(sandbox, world):
+    with on_a_filesystem(world, sandbox, ",nodev") as tree:
+        refused = "EACCES" if world == "kernel" else "ENXIO"
+        for look in range(2):
+            assert refusal(os.open, tree.data / "null", os.O_RDONLY) == refused, look
+            os.stat(tree.data / "null")
+        os.mknod(tree.data / "another", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        assert refusal(os.open, tree.data / "another", os.O_RDONLY) == refused
+        assert os.stat(tree.host / "another").st_rdev == os.makedev(1, 3), "on the host it is what was made"
+
+
+@pytest.mark.parametrize("world", ("tracked", "cacheless"))
+def test_what_is_mounted_deeper_in_a_volume_forbids_for_itself(sandbox, world):
+    with on_a_filesystem(world, sandbox, "") as tree:
+        (tree.host / "deeper").mkdir()
+        run("mount", "-t", "tmpfs", "-o", "noexec,nodev,mode=755", "tmpfs", tree.host / "deeper")
+        try:
+            shutil.copy(tree.host / "id", tree.host / "deeper/id")
+            os.mknod(tree.host / "deeper/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+            assert refusal(who_runs_as, tree.data / "deeper/id") == "EACCES"
+            assert refusal(os.open, tree.data / "deeper/null", os.O_RDONLY) == "ENXIO"
+            assert who_runs_as(tree.data / "id") == 0
+        finally:
+            umount(tree.host / "deeper", lazy=True)
+
+
 @pytest.mark.parametrize("world", PLYFS_WORLDS)
 def test_a_volume_that_is_a_link_to_elsewhere_does_not_lead_out(sandbox, world):
     with Tree(sandbox, world) as tree:
@@ -870,5 +968,50 @@ def test_a_tmpfs_dies_with_its_mount(sandbox, world):
         finally:
             umount(at, lazy=True)
         assert os.listdir(upper) == []
+
+
+@contextlib.contextmanager
+def scratch(sandbox, options, *before):
+    """The tmpfs that `--tmpfs` makes with these options, of a mount that `before` runs the command for."""
+    need_root()
+    low, upper, at = (pathlib.Path(sandbox.directory(n)) for n in ("low", "upper", "merged"))
+    run(*before, PLYFS, "mount", "--lower", low, "--upper", upper, "--tmpfs", f"/scratch:{options}", at)
+    try:
+        yield at / "scratch"
+    finally:
+        umount(at, lazy=True)
+
+
+def test_a_tmpfs_is_whose_it_is_said_to_be(sandbox):
+    with scratch(sandbox, "uid=1234,gid=77,mode=700") as at:
+        st = os.stat(at)
+        assert (st.st_uid, st.st_gid, stat.S_IMODE(st.st_mode)) == (1234, 77, 0o700)
+
+
+def test_a_tmpfs_has_so_many_inodes_and_blocks(sandbox):
+    with scratch(sandbox, "nr_inodes=4,nr_blocks=1k") as at:
+        assert os.statvfs(at).f_blocks == 1024
+        assert refusal(lambda: [(at / f"f{n}").touch() for n in range(4)]) == "ENOSPC"
+
+
+def test_in_a_tmpfs_are_no_devices_and_nobody_elses_programs_unless_it_is_said(sandbox):
+    for options, user, device in (("mode=755", "EACCES", "ENXIO"), ("mode=755,suid,dev", 0, None),
+                                  ("suid,dev,nodev,nosuid,mode=755", "EACCES", "ENXIO"),
+                                  ("suid,dev,noexec,mode=755", "EACCES", None)):
+        with scratch(sandbox, options) as at:
+            shutil.copy("/usr/bin/id", at / "id")
+            os.chmod(at / "id", 0o4755)
+            os.mknod(at / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+            assert (refusal(who_runs_as, at / "id") or who_runs_as(at / "id")) == user, options
+            assert refusal(os.open, at / "null", os.O_RDONLY) == device, options
+
+
+def test_a_tmpfs_of_another_is_refused_where_he_does_not_exist(sandbox):
+    need_tool("unshare")
+    low, at = sandbox.directory("low"), sandbox.directory("merged")
+    done = run("unshare", "-Urm", PLYFS, "mount", "--lower", low, "--tmpfs", "/scratch:uid=1234", at, check=False)
+    assert done.returncode != 0
+    assert "a tmpfs cannot be shown at /scratch: the kernel refuses its options" in done.stderr
+    assert not os.path.ismount(at)
 
 

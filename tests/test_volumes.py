@@ -143,7 +143,7 @@ def test_a_path_of_the_host_is_meant_from_where_one_is(store, base, sandbox):
     (["--mount", "type=image,src=base,dst=/x,image-subpath=gone"], "cannot take gone of the image for /x"),
     (["--mount", "type=image,src=base,dst=/x,image-subpath=etc/conf"], "cannot take etc/conf of the image"),
     (["--mount", "type=image,src=base,dst=/etc/conf"], "cannot mount volume over existing file"),
-    (["--tmpfs", "/x:uid=1"], 'invalid tmpfs option "uid=1"'),
+    (["--tmpfs", "/x:huge=always"], 'invalid tmpfs option "huge=always"'),
     (["--volumes-from", "nobody"], "no such mount: nobody"),
     (["--volumes-from", "nobody:nocopy"], "invalid mode: nocopy"),
     (["--volumes-from", "nobody:rshared"], "invalid mode: rshared"),
@@ -287,6 +287,17 @@ def test_volumes_from_can_only_be_made_narrower_and_outlive_their_source(store, 
     assert mounts(store, "wide")["/anon"]["Name"] == anonymous and anonymous in volumes(store)
     create(store, "--volumes-from", "wide", name="third")
     assert set(mounts(store, "third")) == {"/rw", "/ro", "/anon", "/t"}
+
+
+def test_a_tmpfs_is_made_as_it_was_asked_for_each_time_and_for_those_who_take_it_over(store, base):
+    create(store, "--tmpfs", "/t:uid=1234,gid=77,mode=700,nr_inodes=50,size=1m", name="source")
+    create(store, "--volumes-from", "source")
+    for name in ("source", "web", "web"):
+        at = store.mount(name)
+        st, room = os.stat(at / "t"), os.statvfs(at / "t")
+        assert (st.st_uid, st.st_gid, st.st_mode & 0o7777) == (1234, 77, 0o700)
+        assert (room.f_files, room.f_blocks * room.f_frsize) == (50, 1 << 20)
+        store.plyfs("umount", name)
 
 
 def test_volumes_from_never_fill(store, base):

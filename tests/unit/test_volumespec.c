@@ -192,7 +192,7 @@ static void options_and_labels_of_a_record_are_kept_by_key(void **state)
     assert_null(volume_pairs_get(&spec.labels, "x"));
 }
 
-static void a_tmpfs_takes_size_and_mode_and_what_changes_nothing(void **state)
+static void a_tmpfs_takes_size_and_mode(void **state)
 {
     (void)state;
     static const struct row ROWS[] = {
@@ -202,6 +202,33 @@ static void a_tmpfs_takes_size_and_mode_and_what_changes_nothing(void **state)
         {TMPFS, "/t:ro,size=4096", {TMP, TO("/t"), .size = 4096, .read_only = true}},
     };
     CHECK_ROWS(ROWS);
+}
+
+static void a_tmpfs_takes_what_only_the_kernel_has_to_know(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *key, *value;
+    } ROWS[] = {
+        {"/t:uid=0", "uid", "0"},
+        {"/t:uid=4294967294,gid=7", "uid", "4294967294"},
+        {"/t:uid=1,uid=2", "uid", "2"},
+        {"/t:nr_inodes=5k", "nr_inodes", "5k"},
+        {"/t:nr_blocks=0", "nr_blocks", "0"},
+        {"/t:suid", "suid", "yes"},
+        {"/t:dev,nodev", "dev", "no"},
+        {"/t:noexec,exec", "exec", "yes"},
+        {"/t:rw", "exec", NULL},
+    };
+    for (unsigned i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        cleanup_volume_spec struct volume_spec spec = {0};
+        struct volume_fault fault;
+        assert_int_equal(volume_spec_parse_tmpfs(ROWS[i].text, &spec, &fault), 0);
+        const char *value = volume_pairs_get(&spec.options, ROWS[i].key);
+        assert_int_equal(value != NULL, ROWS[i].value != NULL);
+        if (value)
+            assert_string_equal(value, ROWS[i].value);
+    }
 }
 
 static void an_equals_sign_before_any_colon_makes_a_record(void **state)
@@ -295,8 +322,14 @@ static void what_makes_no_sense_is_refused_with_its_words(void **state)
         {LONG, "dst=/\"d", "bare \""},
         {TMPFS, "t", "invalid mount path: 't' mount path must be absolute"},
         {TMPFS, "/", "invalid specification: destination can't be '/'"},
-        {TMPFS, "/t:uid=1", "invalid tmpfs option \"uid=1\""},
-        {TMPFS, "/t:nr_inodes=5", "invalid tmpfs option \"nr_inodes=5\""},
+        {TMPFS, "/t:uid=1x", "invalid tmpfs option \"uid=1x\""},
+        {TMPFS, "/t:uid=", "invalid tmpfs option \"uid=\""},
+        {TMPFS, "/t:gid=-1", "invalid tmpfs option \"gid=-1\""},
+        {TMPFS, "/t:gid=4294967295", "invalid tmpfs option \"gid=4294967295\""},
+        {TMPFS, "/t:nr_inodes=5x", "invalid tmpfs option \"nr_inodes=5x\""},
+        {TMPFS, "/t:nr_blocks=k", "invalid tmpfs option \"nr_blocks=k\""},
+        {TMPFS, "/t:mpol=default", "invalid tmpfs option \"mpol=default\""},
+        {TMPFS, "/t:noexe", "invalid tmpfs option \"noexe\""},
         {TMPFS, "/t:size=50%", "invalid tmpfs option \"size=50%\""},
         {TMPFS, "/t:", "invalid tmpfs option \"\""},
     };
@@ -479,7 +512,8 @@ int main(void)
         cmocka_unit_test(a_mode_is_at_most_one_word_of_each_group),
         cmocka_unit_test(a_record_says_each_thing_by_its_key),
         cmocka_unit_test(options_and_labels_of_a_record_are_kept_by_key),
-        cmocka_unit_test(a_tmpfs_takes_size_and_mode_and_what_changes_nothing),
+        cmocka_unit_test(a_tmpfs_takes_size_and_mode),
+        cmocka_unit_test(a_tmpfs_takes_what_only_the_kernel_has_to_know),
         cmocka_unit_test(an_equals_sign_before_any_colon_makes_a_record),
         cmocka_unit_test(what_makes_no_sense_is_refused_with_its_words),
         cmocka_unit_test(volumes_from_a_mount_can_only_be_made_read_only),
