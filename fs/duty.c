@@ -16,6 +16,7 @@
 
 #include "brief.h"
 #include "crowd.h"
+#include "lockwait.h"
 #include "moment.h"
 #include "pace.h"
 #include "rhythm.h"
@@ -413,14 +414,29 @@ static bool is_alone(const struct duty *duty, const struct beat *beat)
     return rhythm_is_alone(&duty->rhythm) && !beat->large && beat->client != 0;
 }
 
-/* An INTERRUPT needs no answer (kernel document fuse.rst); where libfuse cannot refuse it (op_init)
- * it would keep it for a request that may have been answered already. */
+/* An INTERRUPT needs no answer (kernel document fuse.rst), and is for whoever waits for a lock.
+ * Where nobody may, libfuse refuses it (op_init); where it cannot, it would keep it for a request
+ * that may have been answered already. */
+static bool takes_interrupt(const struct duty *duty, const struct parcel *parcel)
+{
+    struct lockwait *lockwait = duty->plan.mount->lockwait;
+    if (header_of(parcel)->opcode != FUSE_INTERRUPT)
+        return false;
+    const struct fuse_interrupt_in *body = (const void *)(header_of(parcel) + 1);
+    if (lockwait)
+        lockwait_interrupt(lockwait, body->unique);
+#ifndef HAVE_NO_INTERRUPT
+    return true;
+#else
+    return lockwait;
+#endif
+}
+
 static void answer(struct duty *duty, struct parcel *parcel)
 {
-#ifndef HAVE_NO_INTERRUPT
-    if (header_of(parcel)->opcode == FUSE_INTERRUPT)
+    if (takes_interrupt(duty, parcel))
         return;
-#endif
+    lockwait_serves = header_of(parcel)->unique;
     fuse_session_process_buf(duty->plan.fuse, &parcel->buf);
 }
 

@@ -72,15 +72,18 @@ struct rules {
     bool acl;
     bool unchecked; /* whoever may look into the mount may do everything in it */
     bool uring;
-    bool traced;    /* whoever writes is to be known: it was asked for */
-    bool ahead;     /* the kernel may be given content that it has not asked for: ahead.h */
-    double timeout; /* seconds that names and attributes are good for */
-    bool coherent;  /* there are routes, or may be: cached pages are checked against attributes */
+    bool traced;       /* whoever writes is to be known: it was asked for */
+    bool ahead;        /* the kernel may be given content that it has not asked for: ahead.h */
+    double timeout;    /* seconds that names and attributes are good for */
+    bool shared_locks; /* locks of a volume's files are the host's too: op_lock.c */
+    bool coherent; /* there are routes, or may be: cached pages are checked against attributes */
 };
 
 struct ahead;
 struct glances;
 struct listings;
+struct lockbook;
+struct lockwait;
 struct rings;
 struct routes;
 struct settling;
@@ -90,8 +93,11 @@ struct mount {
     struct routes *routes;
     struct node_table *nodes;
     struct fdcache *fds;
-    struct chores chores;      /* what is done beside */
-    struct settling *settling; /* NULL: none */
+    struct chores chores;          /* what is done beside */
+    struct settling *settling;     /* NULL: none */
+    struct lockbook *lockbook;     /* NULL: locks are the kernel's own business */
+    struct lockwait *lockwait;     /* likewise */
+    atomic_uint_least64_t handles; /* of opens, where locks are asked for by them */
     struct listings *listings;
     struct glances *glances;
     struct ahead *ahead;

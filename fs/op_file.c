@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Duty: file content. The descriptor belongs to the node, not to the open: `fh` says nothing, so
- * the stateless profile, which answers no opens, and the tracked one run the same code.
+ * Duty: file content. The descriptor belongs to the node, not to the open: `fh` says nothing but
+ * to locks, so the stateless profile, which answers no opens, and the tracked one run the same
+ * code.
  */
 #include "ops.h"
 
@@ -98,6 +99,7 @@ int op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_file
     if (strict)
         mount->attributes_changed(mount->session, view->id);
     fi->backing_id = backing;
+    fi->fh = op_new_handle(mount);
     /* What the host may change is asked for at every read. A read lease (fcntl(2)) would keep the
      * host's writers from what is cached, but not its chmod(2) and link(2), and the kernel cannot
      * serve both: it takes cached pages without asking only while fstat(2) does not ask either, or
@@ -249,6 +251,7 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *mount = ops_mount(req);
     cleanup_view struct node_view view = {0};
+    op_end_handle(mount, ino, fi->fh);
     int err = node_view(mount->nodes, ino, &view);
     if (!err && mount->rules.profile == PROFILE_TRACKED) {
         bool writes = (fi->flags & O_ACCMODE) != O_RDONLY;
@@ -499,15 +502,6 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     if (err && (put == 0 || fi->writepage))
         return reply_error(req, err);
     reply_written(req, put);
-}
-
-void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    (void)ino;
-    (void)fi;
-    /* Nothing is held back here: a write is in the backing file when it is answered. ENOSYS tells
-     * the kernel to write its own pages back and ask no more. */
-    reply_error(req, -ENOSYS);
 }
 
 /* Of a metacopy file only metadata is ours, but it is that which is to be safe: the data below,

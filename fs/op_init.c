@@ -83,12 +83,13 @@ void op_init(void *userdata, struct fuse_conn_info *conn)
     offer(conn, FUSE_CAP_SPLICE_READ, false);
     offer(conn, FUSE_CAP_SPLICE_WRITE, true);
     offer(conn, FUSE_CAP_SPLICE_MOVE, false);
-    /* Locks are the kernel's own business. */
-    offer(conn, FUSE_CAP_POSIX_LOCKS, false);
-    offer(conn, FUSE_CAP_FLOCK_LOCKS, false);
+    /* Else locks are the kernel's own business. */
+    offer(conn, FUSE_CAP_POSIX_LOCKS, rules->shared_locks);
+    offer(conn, FUSE_CAP_FLOCK_LOCKS, rules->shared_locks);
 #ifdef HAVE_NO_INTERRUPT
-    /* No operation looks for an INTERRUPT: the first is refused, and the kernel sends no more. Nor
-     * does libfuse take a lock twice for each request then, to find what it is about. */
+    /* None but a wait for a lock looks for an INTERRUPT, and that is told of it in another way
+     * (duty.c): libfuse refuses the first, and the kernel sends no more. Nor does libfuse take a
+     * lock twice for each request then, to find what it is about. */
     conn->no_interrupt = 1;
 #endif
     conn->time_gran = 1;

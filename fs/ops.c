@@ -9,7 +9,8 @@
 #include "rings.h"
 #include "serving.h"
 
-/* Every operation answers before it returns; then the request is gone. What stands behind the
+/* Every operation answers before it returns; then the request is gone. (One that waits for a lock
+ * is answered later, and may be gone as well.) What stands behind the
  * arguments is what the operation is about: a serving_target. */
 #define SERVED(word, operation, parameters, arguments, ...)                                        \
     static void serve_##operation parameters                                                       \
@@ -122,6 +123,14 @@ SERVED(COPY_FILE_RANGE, copy_file_range,
 SERVED(LSEEK, lseek,
        (fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi),
        (req, ino, offset, whence, fi), ino)
+SERVED(GETLK, getlk,
+       (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *range),
+       (req, ino, fi, range), ino)
+SERVED(SETLK, setlk,
+       (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *range, int waits),
+       (req, ino, fi, range, waits), ino)
+SERVED(FLOCK, flock, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation),
+       (req, ino, fi, operation), ino)
 SERVED(SETXATTR, setxattr,
        (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
         int flags),
@@ -171,6 +180,9 @@ const struct fuse_lowlevel_ops ops_table = {
     .fallocate = serve_fallocate,
     .copy_file_range = serve_copy_file_range,
     .lseek = serve_lseek,
+    .getlk = serve_getlk,
+    .setlk = serve_setlk,
+    .flock = serve_flock,
     .setxattr = serve_setxattr,
     .getxattr = serve_getxattr,
     .listxattr = serve_listxattr,

@@ -99,7 +99,6 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
 void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
               struct fuse_file_info *fi);
-void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                   struct fuse_file_info *fi);
@@ -112,6 +111,17 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct f
  * counts it; of a plain tree the file is opened now. The node's lock is held. */
 must_check int op_count_open(fuse_req_t req, const struct node_view *view,
                              struct fuse_file_info *fi);
+
+/* locks: op_lock.c */
+void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *range,
+              int waits);
+void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *range);
+void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation);
+void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* What an open is known by where locks are asked for by it, else 0; and its end. */
+uint64_t op_new_handle(struct mount *mount);
+void op_end_handle(struct mount *mount, fuse_ino_t ino, uint64_t handle);
 
 /* extended attributes and inode flags: op_xattr.c, op_ioctl.c */
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,

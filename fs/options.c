@@ -66,6 +66,7 @@ static const struct known KNOWN[] = {
     {"noacl", KIND_NOACL, 0},
     {"debug", KIND_FLAG, AT(debug)},
     {"trace", KIND_FLAG, AT(trace)},
+    {"shared_locks", KIND_CHOICE, AT(shared_locks)},
     {"uidmapping", KIND_MAPPING, AT(map.users)},
     {"gidmapping", KIND_MAPPING, AT(map.groups)},
     {"squash_to_root", KIND_SQUASH_ROOT, 0},

@@ -28,7 +28,7 @@ struct options {
     char *context; /* of SELinux: the label that everything is shown with */
     char *kernel;  /* options for mount(2) as they came, comma-separated; or NULL */
     enum profile profile;
-    enum choice redirect, metacopy, index, writeback, uring, acl, spin, passthrough;
+    enum choice redirect, metacopy, index, writeback, uring, acl, spin, passthrough, shared_locks;
     enum recording recording;
     struct idmap map;             /* owners on disk and as they are shown */
     double timeout;               /* seconds; negative: without end */

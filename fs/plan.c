@@ -343,7 +343,9 @@ static void settle_rules(const struct options *options, struct tree *tree, struc
     tree->passthrough = tree_may_pass(stack->layers[stack->writable ? 0 : 1].root);
     rules->profile = options->profile;
     /* In a volume a change of the host is to be seen while a file is open. */
-    bool tracked = routed || options->trace || (rules->passthrough && tree->passthrough);
+    rules->shared_locks = enabled(options->shared_locks, false);
+    bool tracked = routed || options->trace || rules->shared_locks ||
+                   (rules->passthrough && tree->passthrough);
     if (rules->profile == PROFILE_AUTO)
         rules->profile = tracked ? PROFILE_TRACKED : PROFILE_STATELESS;
     rules->traced = options->trace;
@@ -359,7 +361,9 @@ static void settle_rules(const struct options *options, struct tree *tree, struc
     rules->unchecked =
         stack->recorded && is_alone() && !options->allow_other_set && !options->default_permissions;
     rules->acl = options->acl != CHOICE_OFF && !rules->unchecked;
-    rules->uring = enabled(options->uring, true) && uring_allowed();
+    /* Through rings nobody but the thread that has a request can answer it, and who waits for a
+     * lock must not keep that from others. */
+    rules->uring = enabled(options->uring, true) && uring_allowed() && !rules->shared_locks;
     /* A sealed layer cannot change and the upper is ours alone. */
     rules->timeout = options->timeout >= 0 ? options->timeout : 86400.0 * 365;
 }
@@ -465,6 +469,11 @@ static int open_tree(struct options *options, struct mount *mount, struct tree *
         err = mount_make_root(mount);
     if (!err)
         settle_rules(options, tree, &mount->rules);
+    if (!err && mount->rules.shared_locks && mount->rules.profile == PROFILE_STATELESS) {
+        log_error("shared_locks=on cannot go with the profile stateless, which is not told who "
+                  "closes a file; leave --profile away, or take tracked");
+        err = -EINVAL;
+    }
     return err;
 }
 

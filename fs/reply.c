@@ -119,6 +119,11 @@ void reply_create(fuse_req_t req, struct validity valid, uint64_t id, const stru
     fuse_reply_create(req, &entry, fi);
 }
 
+void reply_lock(fuse_req_t req, const struct flock *lock)
+{
+    fuse_reply_lock(req, lock);
+}
+
 void reply_open(fuse_req_t req, const struct fuse_file_info *fi)
 {
     fuse_reply_open(req, fi);

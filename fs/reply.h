@@ -30,6 +30,8 @@ void reply_entry(fuse_req_t req, struct validity valid, uint64_t id, uint32_t ed
 void reply_negative(fuse_req_t req, double seconds);
 void reply_create(fuse_req_t req, struct validity valid, uint64_t id, const struct stat *st,
                   const struct fuse_file_info *fi);
+/* A lock that is in the way, or F_UNLCK. */
+void reply_lock(fuse_req_t req, const struct flock *lock);
 void reply_open(fuse_req_t req, const struct fuse_file_info *fi);
 void reply_link_target(fuse_req_t req, const char *target);
 void reply_bytes(fuse_req_t req, const void *data, size_t size);

@@ -7,6 +7,8 @@
 #include "caller.h"
 #include "duty.h"
 #include "ending.h"
+#include "lockbook.h"
+#include "lockwait.h"
 #include "log.h"
 #include "ops.h"
 #include "privileges.h"
@@ -207,6 +209,21 @@ static bool may_spin(const struct options *options)
            CPU_COUNT(&set) > 1;
 }
 
+static int start_locks(struct mount *mount)
+{
+    if (!mount->rules.shared_locks)
+        return 0;
+    mount->lockbook = lockbook_create();
+    mount->lockwait = mount->lockbook ? lockwait_start(mount->lockbook) : NULL;
+    return mount->lockwait ? 0 : -ENOMEM;
+}
+
+static void stop_locks(struct mount *mount)
+{
+    lockwait_stop(steal_ptr(&mount->lockwait));
+    lockbook_destroy(steal_ptr(&mount->lockbook));
+}
+
 static int serve_session(struct session *session, const struct options *options, int signals,
                          const struct serve_guest *guest)
 {
@@ -216,8 +233,11 @@ static int serve_session(struct session *session, const struct options *options,
     mount->attributes_changed = forget_attributes;
     mount->listing_changed = forget_listing;
     mount->store = store_content;
-    int err = guest ? guest->begin(guest->context, mount) : 0;
+    int err = start_locks(mount);
+    if (!err && guest)
+        err = guest->begin(guest->context, mount);
     if (err) {
+        stop_locks(mount);
         own_close(&session->neighbour);
         return err;
     }
@@ -230,6 +250,7 @@ static int serve_session(struct session *session, const struct options *options,
         serve_device(session, options, signals);
     rings_free(mount->rings);
     vigil_stop(session->vigil);
+    stop_locks(mount);
     settling_stop(steal_ptr(&mount->settling));
     if (guest)
         guest->end(guest->context);

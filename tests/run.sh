@@ -34,13 +34,13 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 sanitized="unit semantics identity cli interop model io deep rootfs named layer commit image"
 sanitized="$sanitized records mapping contract volumes shadow explain routes quota copyups report"
-sanitized="$sanitized policy waste expect trace hostile callers faults disk together ahead"
+sanitized="$sanitized policy waste expect trace hostile callers faults disk together ahead locks"
 # With --full alone, for the rest is to take less than 25 minutes: what these go through, others of them
 # go through too, if not in as many ways.
 long="report+asan policy+asan waste+asan expect+asan trace+asan faults+asan disk+asan image+asan"
 long="$long interop+asan rootfs+asan model+asan identity+asan deep+asan copyups+asan explain+asan"
 long="$long named+asan layer+asan cli+asan ahead+asan commit+asan volumes+asan records+asan"
-threaded="semantics io model attach routes copyups trace together ahead"
+threaded="semantics io model attach routes copyups trace together ahead locks"
 alone="speed memory attach copyups copyups+asan"
 alone="$alone attach+tsan copyups+tsan"
 

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Duty: who waits, in the order in which they came. An interrupt may be read before the request
+ * that it is about is on the list, by another thread: so those that were about nobody are kept.
+ */
+#include "lockwait.h"
+
+#include "moment.h"
+#include "quietthread.h"
+#include "reply.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { TURN_NS = 8000000, EARLY_MAX = 64 };
+
+_Thread_local uint64_t lockwait_serves;
+
+struct waiter {
+    struct waiter *next;
+    fuse_req_t req;
+    uint64_t unique;
+    struct lock_wish wish;
+    bool interrupted;
+};
+
+struct lockwait {
+    struct lockbook *book;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct waiter *first, **last; /* protected by the lock, as all below */
+    bool runs;                    /* the thread does */
+    bool look, over;
+    uint64_t early[EARLY_MAX]; /* the last that were about nobody on the list */
+    unsigned early_count;      /* of all times */
+};
+
+struct lockwait *lockwait_start(struct lockbook *book)
+{
+    pthread_condattr_t steady;
+    struct lockwait *lockwait = calloc(1, sizeof(*lockwait));
+    if (!lockwait)
+        return NULL;
+    lockwait->book = book;
+    lockwait->last = &lockwait->first;
+    pthread_mutex_init(&lockwait->lock, NULL);
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&lockwait->wake, &steady);
+    pthread_condattr_destroy(&steady);
+    return lockwait;
+}
+
+/* What is to be answered; -EAGAIN: nothing yet. The lock is held. */
+static int outcome(struct lockwait *lockwait, const struct waiter *waiter)
+{
+    if (waiter->interrupted || lockwait->over)
+        return -EINTR;
+    return lockbook_take(lockwait->book, LOCKBOOK_AGAIN, &waiter->wish);
+}
+
+static void answer(fuse_req_t req, int err)
+{
+    if (err)
+        reply_error(req, err);
+    else
+        reply_done(req);
+}
+
+/* The lock is held. */
+static void try_all(struct lockwait *lockwait)
+{
+    for (struct waiter **at = &lockwait->first; *at;) {
+        struct waiter *waiter = *at;
+        const int err = outcome(lockwait, waiter);
+        if (err == -EAGAIN) {
+            at = &waiter->next;
+            continue;
+        }
+        *at = waiter->next;
+        answer(waiter->req, err);
+        free(waiter);
+    }
+    lockwait->last = &lockwait->first;
+    while (*lockwait->last)
+        lockwait->last = &(*lockwait->last)->next;
+}
+
+static void *wait_for_all(void *argument)
+{
+    struct lockwait *lockwait = argument;
+    pthread_setname_np(pthread_self(), "plyfs-locks");
+    pthread_mutex_lock(&lockwait->lock);
+    while (!lockwait->over) {
+        const struct timespec until = moment_ahead(TURN_NS);
+        int err = 0;
+        while (!err && !lockwait->over && !lockwait->look)
+            err = lockwait->first ? pthread_cond_timedwait(&lockwait->wake, &lockwait->lock, &until)
+                                  : pthread_cond_wait(&lockwait->wake, &lockwait->lock);
+        lockwait->look = false;
+        try_all(lockwait);
+    }
+    pthread_mutex_unlock(&lockwait->lock);
+    return NULL;
+}
+
+void lockwait_stop(struct lockwait *lockwait)
+{
+    if (!lockwait)
+        return;
+    pthread_mutex_lock(&lockwait->lock);
+    lockwait->over = true;
+    pthread_cond_signal(&lockwait->wake);
+    const bool runs = lockwait->runs;
+    pthread_mutex_unlock(&lockwait->lock);
+    if (runs)
+        pthread_join(lockwait->thread, NULL);
+    pthread_cond_destroy(&lockwait->wake);
+    pthread_mutex_destroy(&lockwait->lock);
+    free(lockwait);
+}
+
+void lockwait_interrupt(struct lockwait *lockwait, uint64_t unique)
+{
+    pthread_mutex_lock(&lockwait->lock);
+    struct waiter *waiter = lockwait->first;
+    while (waiter && waiter->unique != unique)
+        waiter = waiter->next;
+    if (waiter) {
+        waiter->interrupted = true;
+        lockwait->look = true;
+        pthread_cond_signal(&lockwait->wake);
+    } else {
+        lockwait->early[lockwait->early_count++ % EARLY_MAX] = unique;
+    }
+    pthread_mutex_unlock(&lockwait->lock);
+}
+
+/* The lock is held. */
+static bool came_early(const struct lockwait *lockwait, uint64_t unique)
+{
+    for (unsigned i = 0; i < EARLY_MAX; i++) {
+        if (lockwait->early[i] == unique)
+            return true;
+    }
+    return false;
+}
+
+static int add(struct lockwait *lockwait, struct waiter *waiter)
+{
+    int err = 0;
+    pthread_mutex_lock(&lockwait->lock);
+    if (!lockwait->runs)
+        err = quietthread_start(&lockwait->thread, wait_for_all, lockwait);
+    if (!err) {
+        lockwait->runs = true;
+        waiter->interrupted = came_early(lockwait, waiter->unique);
+        *lockwait->last = waiter;
+        lockwait->last = &waiter->next;
+        /* What it was refused for may be gone since. */
+        lockwait->look = true;
+        pthread_cond_signal(&lockwait->wake);
+    }
+    pthread_mutex_unlock(&lockwait->lock);
+    return err;
+}
+
+void lockwait_add(struct lockwait *lockwait, fuse_req_t req, const struct lock_wish *wish)
+{
+    struct waiter *waiter = malloc(sizeof(*waiter));
+    if (!waiter)
+        return reply_error(req, -ENOMEM);
+    *waiter = (struct waiter){.req = req, .unique = lockwait_serves, .wish = *wish};
+    if (add(lockwait, waiter) == 0)
+        return;
+    free(waiter);
+    reply_error(req, -ENOLCK);
+}
+
+void lockwait_look(struct lockwait *lockwait)
+{
+    pthread_mutex_lock(&lockwait->lock);
+    if (lockwait->first) {
+        lockwait->look = true;
+        pthread_cond_signal(&lockwait->wake);
+    }
+    pthread_mutex_unlock(&lockwait->lock);
+}
