@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { TURN_NS = 8000000, EARLY_MAX = 64 };
+enum { TURN_NS = 8000000, SHORT_TURN_NS = 250000, GRACE_NS = 2000000, EARLY_MAX = 64 };
 
 _Thread_local uint64_t lockwait_serves;
 
@@ -22,6 +22,7 @@ struct waiter {
     fuse_req_t req;
     uint64_t unique;
     struct lock_wish wish;
+    int64_t until; /* on the steady clock; 0: as long as it takes */
     bool interrupted;
 };
 
@@ -61,6 +62,11 @@ static int outcome(struct lockwait *lockwait, const struct waiter *waiter)
     return lockbook_take(lockwait->book, LOCKBOOK_AGAIN, &waiter->wish);
 }
 
+static bool is_over(const struct waiter *waiter)
+{
+    return waiter->until && moment_steady() >= waiter->until;
+}
+
 static void answer(fuse_req_t req, int err)
 {
     if (err)
@@ -75,7 +81,7 @@ static void try_all(struct lockwait *lockwait)
     for (struct waiter **at = &lockwait->first; *at;) {
         struct waiter *waiter = *at;
         const int err = outcome(lockwait, waiter);
-        if (err == -EAGAIN) {
+        if (err == -EAGAIN && !is_over(waiter)) {
             at = &waiter->next;
             continue;
         }
@@ -88,18 +94,27 @@ static void try_all(struct lockwait *lockwait)
         lockwait->last = &(*lockwait->last)->next;
 }
 
+/* Until a lock is let go of here, or the host may have let go of one. The lock is held. */
+static void wait_a_turn(struct lockwait *lockwait)
+{
+    bool is_short = false;
+    for (const struct waiter *at = lockwait->first; at; at = at->next)
+        is_short = is_short || at->until;
+    const struct timespec until = moment_ahead(is_short ? SHORT_TURN_NS : TURN_NS);
+    int err = 0;
+    while (!err && !lockwait->over && !lockwait->look)
+        err = lockwait->first ? pthread_cond_timedwait(&lockwait->wake, &lockwait->lock, &until)
+                              : pthread_cond_wait(&lockwait->wake, &lockwait->lock);
+    lockwait->look = false;
+}
+
 static void *wait_for_all(void *argument)
 {
     struct lockwait *lockwait = argument;
     pthread_setname_np(pthread_self(), "plyfs-locks");
     pthread_mutex_lock(&lockwait->lock);
     while (!lockwait->over) {
-        const struct timespec until = moment_ahead(TURN_NS);
-        int err = 0;
-        while (!err && !lockwait->over && !lockwait->look)
-            err = lockwait->first ? pthread_cond_timedwait(&lockwait->wake, &lockwait->lock, &until)
-                                  : pthread_cond_wait(&lockwait->wake, &lockwait->lock);
-        lockwait->look = false;
+        wait_a_turn(lockwait);
         try_all(lockwait);
     }
     pthread_mutex_unlock(&lockwait->lock);
@@ -167,12 +182,16 @@ static int add(struct lockwait *lockwait, struct waiter *waiter)
     return err;
 }
 
-void lockwait_add(struct lockwait *lockwait, fuse_req_t req, const struct lock_wish *wish)
+void lockwait_add(struct lockwait *lockwait, fuse_req_t req, const struct lock_wish *wish,
+                  bool patient)
 {
     struct waiter *waiter = malloc(sizeof(*waiter));
     if (!waiter)
         return reply_error(req, -ENOMEM);
-    *waiter = (struct waiter){.req = req, .unique = lockwait_serves, .wish = *wish};
+    *waiter = (struct waiter){.req = req,
+                              .unique = lockwait_serves,
+                              .wish = *wish,
+                              .until = patient ? 0 : moment_steady() + GRACE_NS};
     if (add(lockwait, waiter) == 0)
         return;
     free(waiter);

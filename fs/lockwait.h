@@ -24,8 +24,11 @@ void lockwait_stop(struct lockwait *lockwait);
 extern _Thread_local uint64_t lockwait_serves;
 
 /* Answers `req`, which the calling thread serves, when it has the lock, or cannot have it. Its
- * owner has asked for it in vain. */
-void lockwait_add(struct lockwait *lockwait, fuse_req_t req, const struct lock_wish *wish);
+ * owner has asked for it in vain. One that is not patient (F_SETLK, LOCK_NB) waits too, for 2 ms:
+ * the kernel tells of the last close(2) of an open file when that has returned already, and in
+ * another mount this may be heard before. */
+void lockwait_add(struct lockwait *lockwait, fuse_req_t req, const struct lock_wish *wish,
+                  bool patient);
 
 /* Whoever sent the request `unique` waits for its answer no more. Fine for any request. */
 void lockwait_interrupt(struct lockwait *lockwait, uint64_t unique);

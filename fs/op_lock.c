@@ -33,7 +33,7 @@ static struct lock_wish wish_of(fuse_ino_t ino, const struct fuse_file_info *fi,
         .file = ino, .owner = fi->lock_owner, .handle = fi->fh, .range = *range};
 }
 
-static void take(fuse_req_t req, const struct lock_wish *wish, bool waits)
+static void take(fuse_req_t req, const struct lock_wish *wish, bool patient)
 {
     struct mount *mount = ops_mount(req);
     struct fdref *ref;
@@ -41,8 +41,8 @@ static void take(fuse_req_t req, const struct lock_wish *wish, bool waits)
     if (!err)
         err = lockbook_take(mount->lockbook, ref ? ref->fd : LOCKBOOK_ALONE, wish);
     fdref_release(mount->fds, ref);
-    if (err == -EAGAIN && waits)
-        return lockwait_add(mount->lockwait, req, wish);
+    if (err == -EAGAIN)
+        return lockwait_add(mount->lockwait, req, wish, patient);
     /* Also what is taken may let others in, for reading. */
     if (!err)
         lockwait_look(mount->lockwait);
