@@ -22,12 +22,14 @@ struct waiter {
     fuse_req_t req;
     uint64_t unique;
     struct lock_wish wish;
-    int64_t until; /* on the steady clock; 0: as long as it takes */
+    struct fdref *ref; /* the owner may close the file by another descriptor, and waits on */
+    int64_t until;     /* on the steady clock; 0: as long as it takes */
     bool interrupted;
 };
 
 struct lockwait {
     struct lockbook *book;
+    struct fdcache *fds;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -38,13 +40,14 @@ struct lockwait {
     unsigned early_count;      /* of all times */
 };
 
-struct lockwait *lockwait_start(struct lockbook *book)
+struct lockwait *lockwait_start(struct lockbook *book, struct fdcache *fds)
 {
     pthread_condattr_t steady;
     struct lockwait *lockwait = calloc(1, sizeof(*lockwait));
     if (!lockwait)
         return NULL;
     lockwait->book = book;
+    lockwait->fds = fds;
     lockwait->last = &lockwait->first;
     pthread_mutex_init(&lockwait->lock, NULL);
     pthread_condattr_init(&steady);
@@ -59,7 +62,8 @@ static int outcome(struct lockwait *lockwait, const struct waiter *waiter)
 {
     if (waiter->interrupted || lockwait->over)
         return -EINTR;
-    return lockbook_take(lockwait->book, LOCKBOOK_AGAIN, &waiter->wish);
+    const int fd = waiter->ref ? waiter->ref->fd : LOCKBOOK_ALONE;
+    return lockbook_take(lockwait->book, fd, &waiter->wish);
 }
 
 static bool is_over(const struct waiter *waiter)
@@ -75,6 +79,12 @@ static void answer(fuse_req_t req, int err)
         reply_done(req);
 }
 
+static void end_waiter(struct lockwait *lockwait, struct waiter *waiter)
+{
+    fdref_release(lockwait->fds, waiter->ref);
+    free(waiter);
+}
+
 /* The lock is held. */
 static void try_all(struct lockwait *lockwait)
 {
@@ -87,7 +97,7 @@ static void try_all(struct lockwait *lockwait)
         }
         *at = waiter->next;
         answer(waiter->req, err);
-        free(waiter);
+        end_waiter(lockwait, waiter);
     }
     lockwait->last = &lockwait->first;
     while (*lockwait->last)
@@ -183,18 +193,21 @@ static int add(struct lockwait *lockwait, struct waiter *waiter)
 }
 
 void lockwait_add(struct lockwait *lockwait, fuse_req_t req, const struct lock_wish *wish,
-                  bool patient)
+                  struct fdref *ref, bool patient)
 {
     struct waiter *waiter = malloc(sizeof(*waiter));
-    if (!waiter)
+    if (!waiter) {
+        fdref_release(lockwait->fds, ref);
         return reply_error(req, -ENOMEM);
+    }
     *waiter = (struct waiter){.req = req,
                               .unique = lockwait_serves,
                               .wish = *wish,
+                              .ref = ref,
                               .until = patient ? 0 : moment_steady() + GRACE_NS};
     if (add(lockwait, waiter) == 0)
         return;
-    free(waiter);
+    end_waiter(lockwait, waiter);
     reply_error(req, -ENOLCK);
 }
 

@@ -36,13 +36,14 @@ static struct lock_wish wish_of(fuse_ino_t ino, const struct fuse_file_info *fi,
 static void take(fuse_req_t req, const struct lock_wish *wish, bool patient)
 {
     struct mount *mount = ops_mount(req);
-    struct fdref *ref;
-    int err = find_locked(mount, wish->file, &ref);
+    struct fdref *ref = NULL;
+    /* To let go of a lock must not fail for want of a file. */
+    int err = wish->range.l_type == F_UNLCK ? 0 : find_locked(mount, wish->file, &ref);
     if (!err)
         err = lockbook_take(mount->lockbook, ref ? ref->fd : LOCKBOOK_ALONE, wish);
-    fdref_release(mount->fds, ref);
     if (err == -EAGAIN)
-        return lockwait_add(mount->lockwait, req, wish, patient);
+        return lockwait_add(mount->lockwait, req, wish, ref, patient);
+    fdref_release(mount->fds, ref);
     /* Also what is taken may let others in, for reading. */
     if (!err)
         lockwait_look(mount->lockwait);

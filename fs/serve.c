@@ -214,7 +214,7 @@ static int start_locks(struct mount *mount)
     if (!mount->rules.shared_locks)
         return 0;
     mount->lockbook = lockbook_create();
-    mount->lockwait = mount->lockbook ? lockwait_start(mount->lockbook) : NULL;
+    mount->lockwait = mount->lockbook ? lockwait_start(mount->lockbook, mount->fds) : NULL;
     return mount->lockwait ? 0 : -ENOMEM;
 }
 

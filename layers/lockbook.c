@@ -89,8 +89,6 @@ static int open_alone(struct lockbook *book, uint64_t file)
 
 static int open_for(struct lockbook *book, int fd, const struct lock_wish *wish)
 {
-    if (fd == LOCKBOOK_AGAIN)
-        return -EBADF;
     int own = fd == LOCKBOOK_ALONE ? open_alone(book, wish->file) : open_once_more(fd);
     return own == -EMFILE || own == -ENFILE ? -ENOLCK : own;
 }

@@ -31,14 +31,11 @@ must_check struct lockbook *lockbook_create(void);
 /* Lets go of all locks. NULL is fine. */
 void lockbook_destroy(struct lockbook *book);
 
-enum {
-    LOCKBOOK_ALONE = -1, /* no file: nobody but the owners of this book is excluded */
-    LOCKBOOK_AGAIN = -2, /* for an owner who has asked before */
-};
+enum { LOCKBOOK_ALONE = -1 }; /* no file: nobody but the owners of this book is excluded */
 
-/* Takes, changes or lets go of a lock. `fd` is the file, which is opened once more for a new owner,
- * or one of the above. -EAGAIN: another excludes it; -EBADF: that owner has closed the file since;
- * -ENOLCK: there can be no more open files. */
+/* Takes, changes or lets go of a lock. `fd` is the file, which is opened once more for a new owner
+ * who takes one, or LOCKBOOK_ALONE. -EAGAIN: another excludes it; -ENOLCK: there can be no more
+ * open files. */
 must_check int lockbook_take(struct lockbook *book, int fd, const struct lock_wish *wish);
 
 /* What would exclude it, as F_GETLK of fcntl(2) tells; l_pid is -1 where a lock is that of an open

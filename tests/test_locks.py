@@ -2,6 +2,7 @@
 """Locks that are shared with the host (shared_locks=on): who comes to a file of a volume by one mount, by
 another, or on the host, is excluded as by bind mounts, which say here what is right."""
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -10,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -99,6 +101,25 @@ class Actor:
         """In fcntl(2) or flock(2)."""
         called = pathlib.Path(f"/proc/{self.process.pid}/syscall").read_text().split()[0]
         return called in ("72", "73", "25", "32")
+
+
+class Waiting(threading.Thread):
+    """A thread of this process that waits for all ranges of a file."""
+
+    def __init__(self, fd):
+        super().__init__()
+        self.fd, self.said = fd, None
+
+    def run(self):
+        try:
+            fcntl.lockf(self.fd, fcntl.LOCK_EX)
+            self.said = "got it"
+        except OSError as error:
+            self.said = str(error)
+
+    def is_waiting(self):
+        called = pathlib.Path(f"/proc/self/task/{self.native_id}/syscall") if self.is_alive() else None
+        return called is not None and called.read_text().split()[0] in ("72", "25")
 
 
 @pytest.fixture
@@ -268,6 +289,28 @@ def test_who_waits_can_be_interrupted_and_killed(ways, actors, kind):
     waits.process.wait()
     assert has(kind[0], "f", "u", *kind[3:]) is None
     assert other(*kind) is None, "whoever was killed has not got it afterwards"
+
+
+def test_who_waits_goes_on_when_another_thread_closes_the_file(ways, actors):
+    """It ends the ranges that its process has, but nobody's wait."""
+    holder = actors[0]
+    assert holder("open", "f", ways[0] / "f") is None
+    for way in ways:
+        fd, again = os.open(way / "f", os.O_RDWR), os.open(way / "f", os.O_RDWR)
+        thread = Waiting(fd)
+        try:
+            assert holder("posix", "f", "w", 0, 0) is None
+            thread.start()
+            wait_for(thread.is_waiting, "the wait")
+            os.close(again)
+            assert holder("posix", "f", "u", 0, 0) is None
+            thread.join()
+            assert thread.said == "got it"
+            assert holder("posix", "f", "w", 0, 0) == "EAGAIN"
+        finally:
+            holder("posix", "f", "u", 0, 0)
+            thread.join()
+            os.close(fd)
 
 
 def test_many_wait_and_each_gets_it(ways):
