@@ -111,6 +111,7 @@ static struct holder *holder_for(struct lockbook *book, int fd, const struct loc
     *holder = (struct holder){.next = *bucket,
                               .file = wish->file,
                               .owner = wish->owner,
+                              .handle = wish->handle,
                               .whole = wish->whole,
                               .fd = steal_fd(&own)};
     *bucket = holder;

@@ -147,6 +147,18 @@ static void the_end_of_an_open_ends_the_locks_that_were_asked_for_by_it(void **s
     lockbook_destroy(book);
 }
 
+static void who_only_looked_leaves_nothing_open_either(void **state)
+{
+    (void)state;
+    struct lockbook *book = lockbook_create();
+    const struct lock_wish anns = wish(ANN, FIRST, F_WRLCK, 0, 0);
+    struct flock found;
+    assert_int_equal(lockbook_look(book, LOCKBOOK_ALONE, &anns, &found), 0);
+    assert_true(lockbook_close(book, FILE_ONE, FIRST));
+    assert_false(lockbook_close(book, FILE_ONE, FIRST));
+    lockbook_destroy(book);
+}
+
 static void what_nobody_has_can_be_let_go_of(void **state)
 {
     (void)state;
@@ -166,6 +178,7 @@ int main(void)
         kit_test(what_is_in_the_way_is_told),
         kit_test(an_owner_loses_his_ranges_when_he_closes_the_file_by_whatever_open),
         kit_test(the_end_of_an_open_ends_the_locks_that_were_asked_for_by_it),
+        kit_test(who_only_looked_leaves_nothing_open_either),
         kit_test(what_nobody_has_can_be_let_go_of),
     };
     return kit_run("lockbook", tests, sizeof(tests) / sizeof(tests[0]));
