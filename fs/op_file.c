@@ -99,7 +99,7 @@ int op_count_open(fuse_req_t req, const struct node_view *view, struct fuse_file
     if (strict)
         mount->attributes_changed(mount->session, view->id);
     fi->backing_id = backing;
-    fi->fh = op_new_handle(mount);
+    fi->fh = op_new_handle(mount, fi->flags);
     /* What the host may change is asked for at every read. A read lease (fcntl(2)) would keep the
      * host's writers from what is cached, but not its chmod(2) and link(2), and the kernel cannot
      * serve both: it takes cached pages without asking only while fstat(2) does not ask either, or

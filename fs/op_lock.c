@@ -12,6 +12,9 @@
 
 #include <sys/file.h>
 
+/* In what an open is known by; above it is a number. */
+enum { HANDLE_WRITES = 1 };
+
 /* The volume's file, or NULL of what is no volume's. Only who may write it may have opened it. */
 static int find_locked(struct mount *mount, fuse_ino_t ino, struct fdref **ref)
 {
@@ -29,8 +32,11 @@ static int find_locked(struct mount *mount, fuse_ino_t ino, struct fdref **ref)
 static struct lock_wish wish_of(fuse_ino_t ino, const struct fuse_file_info *fi,
                                 const struct flock *range)
 {
-    return (struct lock_wish){
-        .file = ino, .owner = fi->lock_owner, .handle = fi->fh, .range = *range};
+    return (struct lock_wish){.file = ino,
+                              .owner = fi->lock_owner,
+                              .handle = fi->fh,
+                              .writes = fi->fh & HANDLE_WRITES,
+                              .range = *range};
 }
 
 static void take(fuse_req_t req, const struct lock_wish *wish, bool patient)
@@ -98,9 +104,12 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     reply_done(req);
 }
 
-uint64_t op_new_handle(struct mount *mount)
+uint64_t op_new_handle(struct mount *mount, int flags)
 {
-    return mount->lockbook ? atomic_fetch_add(&mount->handles, 1) + 1 : 0;
+    if (!mount->lockbook)
+        return 0;
+    const bool writes = (flags & O_ACCMODE) != O_RDONLY;
+    return (atomic_fetch_add(&mount->handles, 1) + 1) << 1 | (writes ? HANDLE_WRITES : 0);
 }
 
 void op_end_handle(struct mount *mount, fuse_ino_t ino, uint64_t handle)

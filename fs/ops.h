@@ -119,8 +119,9 @@ void op_getlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct 
 void op_flock(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, int operation);
 void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
-/* What an open is known by where locks are asked for by it, else 0; and its end. */
-uint64_t op_new_handle(struct mount *mount);
+/* What an open with these flags is known by where locks are asked for by it, else 0; and its end.
+ */
+uint64_t op_new_handle(struct mount *mount, int flags);
 void op_end_handle(struct mount *mount, fuse_ino_t ino, uint64_t handle);
 
 /* extended attributes and inode flags: op_xattr.c, op_ioctl.c */

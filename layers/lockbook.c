@@ -69,19 +69,22 @@ static struct holder *find_holder(struct lockbook *book, const struct lock_wish 
     return at;
 }
 
-/* To write too, where that may be: a lock for writing needs it, as fcntl(2) has it. */
-static int open_once_more(int fd)
+/* As much as may be: ranges for writing need a file that is open for it (fcntl(2)), and the owner
+ * may come by another open later. The whole is locked by one open alone, and needs no more than
+ * that has, by which the file may be a program that is to be run while it is locked (ETXTBSY). */
+static int open_once_more(int fd, const struct lock_wish *wish)
 {
-    int again = fd_reopen(fd, O_RDWR | O_NONBLOCK);
+    const bool less = wish->whole && !wish->writes;
+    int again = less ? -EACCES : fd_reopen(fd, O_RDWR | O_NONBLOCK);
     return again >= 0 ? again : fd_reopen(fd, O_RDONLY | O_NONBLOCK);
 }
 
 /* A file for the locks of one that nobody comes to in another way: the same as the others have. */
-static int open_alone(struct lockbook *book, uint64_t file)
+static int open_alone(struct lockbook *book, const struct lock_wish *wish)
 {
-    for (const struct holder *at = *bucket_of(book, file); at; at = at->next) {
-        if (at->file == file)
-            return open_once_more(at->fd);
+    for (const struct holder *at = *bucket_of(book, wish->file); at; at = at->next) {
+        if (at->file == wish->file)
+            return open_once_more(at->fd, wish);
     }
     int fd = memfd_create("plyfs-locks", MFD_CLOEXEC);
     return fd < 0 ? -errno : fd;
@@ -89,7 +92,7 @@ static int open_alone(struct lockbook *book, uint64_t file)
 
 static int open_for(struct lockbook *book, int fd, const struct lock_wish *wish)
 {
-    int own = fd == LOCKBOOK_ALONE ? open_alone(book, wish->file) : open_once_more(fd);
+    int own = fd == LOCKBOOK_ALONE ? open_alone(book, wish) : open_once_more(fd, wish);
     return own == -EMFILE || own == -ENFILE ? -ENOLCK : own;
 }
 

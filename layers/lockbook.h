@@ -22,6 +22,7 @@ struct lock_wish {
     uint64_t file;      /* what it is a lock of: a number that stays as long as it is open */
     uint64_t owner;     /* who has it, as the kernel numbers them, apart for each kind */
     uint64_t handle;    /* the open by which he asks */
+    bool writes;        /* that open is for writing */
     bool whole;         /* flock(2): only the type counts */
     struct flock range; /* F_RDLCK, F_WRLCK or F_UNLCK; from SEEK_SET */
 };

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -311,6 +312,17 @@ def test_who_waits_goes_on_when_another_thread_closes_the_file(ways, actors):
             holder("posix", "f", "u", 0, 0)
             thread.join()
             os.close(fd)
+
+
+def test_a_program_that_is_locked_can_be_run_by_whatever_way(ways):
+    """As by what flock(1) tells scripts to begin with: `flock -en "$0" "$0"`."""
+    program = ways[0] / "program"
+    shutil.copy("/bin/true", program)
+    for way in ways:
+        with open(way / "program", "rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            for other in ways:
+                run(other / "program")
 
 
 def test_many_wait_and_each_gets_it(ways):
