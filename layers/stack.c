@@ -234,11 +234,13 @@ void stack_record_upper(struct stack *stack, const char *attr)
         stack->recorded = stack->recorded || stack->layers[i].record;
 }
 
-/* What `dir` lies on may be mounted nodev, and so may what is mounted deeper in a plain tree. */
-static void hide_device(int dir, struct stat *st)
+/* It is asked of itself: in a plain tree something else may be mounted there, a device alone too.
+ */
+static void hide_device(int dir, const char *name, struct stat *st)
 {
     struct statvfs on;
-    if (fstatvfs(dir, &on) < 0 || (on.f_flag & ST_NODEV))
+    cleanup_fd int fd = *name ? fd_open_name(dir, name, O_PATH, 0) : -1;
+    if (fstatvfs(*name ? fd : dir, &on) < 0 || (on.f_flag & ST_NODEV))
         st->st_rdev = 0;
 }
 
@@ -247,7 +249,7 @@ int stack_stat(const struct stack *stack, unsigned layer, int dir, const char *n
 {
     int err = fd_stat(dir, name, st);
     if (!err && stack->plain && (S_ISCHR(st->st_mode) || S_ISBLK(st->st_mode)))
-        hide_device(dir, st);
+        hide_device(dir, name, st);
     return err ? err : record_read(stack->layers[layer].record, dir, name, st);
 }
 

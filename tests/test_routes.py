@@ -936,6 +936,22 @@ def test_what_is_mounted_deeper_in_a_volume_forbids_for_itself(sandbox, world):
 
 
 @pytest.mark.parametrize("world", PLYFS_WORLDS)
+def test_a_device_that_is_mounted_by_itself_is_judged_by_its_own_mount(sandbox, world):
+    """What is bound over a name, as containers have it, has options of its own."""
+    for options, expected in (("nodev", "ENXIO"), ("dev", None)):
+        with on_a_filesystem(world, sandbox, ",dev" if expected else ",nodev") as tree:
+            device, place = pathlib.Path(sandbox.directory(f"devices-{options}")) / "null", tree.host / "place"
+            os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+            place.touch()
+            run("mount", "--bind", device, place)
+            run("mount", "-o", f"remount,bind,{options}", place)
+            try:
+                assert refusal(os.open, tree.data / "place", os.O_RDONLY) == expected
+            finally:
+                umount(place, lazy=True)
+
+
+@pytest.mark.parametrize("world", PLYFS_WORLDS)
 def test_a_volume_that_is_a_link_to_elsewhere_does_not_lead_out(sandbox, world):
     with Tree(sandbox, world) as tree:
         secret = pathlib.Path(sandbox.path / "secret")
