@@ -209,11 +209,14 @@ static bool may_spin(const struct options *options)
            CPU_COUNT(&set) > 1;
 }
 
+/* Whoever locks many files takes none of the descriptors that each request needs. */
 static int start_locks(struct mount *mount)
 {
+    struct rlimit limit = {.rlim_cur = 1024};
     if (!mount->rules.shared_locks)
         return 0;
-    mount->lockbook = lockbook_create();
+    getrlimit(RLIMIT_NOFILE, &limit);
+    mount->lockbook = lockbook_create(limit.rlim_cur / 4);
     mount->lockwait = mount->lockbook ? lockwait_start(mount->lockbook, mount->fds) : NULL;
     return mount->lockwait ? 0 : -ENOMEM;
 }

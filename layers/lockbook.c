@@ -24,22 +24,27 @@ struct holder {
 };
 
 struct lockbook {
+    size_t most;
     pthread_mutex_t lock;
+    size_t count; /* protected by the lock, as what is below */
     struct holder *buckets[BUCKETS];
 };
 
-struct lockbook *lockbook_create(void)
+struct lockbook *lockbook_create(size_t most)
 {
     struct lockbook *book = calloc(1, sizeof(*book));
-    if (book)
-        pthread_mutex_init(&book->lock, NULL);
+    if (!book)
+        return NULL;
+    book->most = most;
+    pthread_mutex_init(&book->lock, NULL);
     return book;
 }
 
-static void end_holder(struct holder **slot)
+static void end_holder(struct lockbook *book, struct holder **slot)
 {
     struct holder *holder = *slot;
     *slot = holder->next;
+    book->count--;
     close(holder->fd);
     free(holder);
 }
@@ -50,7 +55,7 @@ void lockbook_destroy(struct lockbook *book)
         return;
     for (unsigned i = 0; i < BUCKETS; i++) {
         while (book->buckets[i])
-            end_holder(&book->buckets[i]);
+            end_holder(book, &book->buckets[i]);
     }
     pthread_mutex_destroy(&book->lock);
     free(book);
@@ -92,6 +97,8 @@ static int open_alone(struct lockbook *book, const struct lock_wish *wish)
 
 static int open_for(struct lockbook *book, int fd, const struct lock_wish *wish)
 {
+    if (book->count >= book->most)
+        return -ENOLCK;
     int own = fd == LOCKBOOK_ALONE ? open_alone(book, wish) : open_once_more(fd, wish);
     return own == -EMFILE || own == -ENFILE ? -ENOLCK : own;
 }
@@ -118,6 +125,7 @@ static struct holder *holder_for(struct lockbook *book, int fd, const struct loc
                               .whole = wish->whole,
                               .fd = steal_fd(&own)};
     *bucket = holder;
+    book->count++;
     return holder;
 }
 
@@ -172,7 +180,7 @@ bool lockbook_leave(struct lockbook *book, uint64_t file, uint64_t owner)
         const bool his = (*at)->file == file && (*at)->owner == owner && !(*at)->whole;
         any = any || his;
         if (his)
-            end_holder(at);
+            end_holder(book, at);
         else
             at = &(*at)->next;
     }
@@ -188,7 +196,7 @@ bool lockbook_close(struct lockbook *book, uint64_t file, uint64_t handle)
         const bool by_it = (*at)->file == file && (*at)->handle == handle;
         any = any || by_it;
         if (by_it)
-            end_holder(at);
+            end_holder(book, at);
         else
             at = &(*at)->next;
     }

@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct lockbook;
@@ -27,8 +28,8 @@ struct lock_wish {
     struct flock range; /* F_RDLCK, F_WRLCK or F_UNLCK; from SEEK_SET */
 };
 
-/* NULL when out of memory. */
-must_check struct lockbook *lockbook_create(void);
+/* With at most so many open files. NULL when out of memory. */
+must_check struct lockbook *lockbook_create(size_t most);
 /* Lets go of all locks. NULL is fine. */
 void lockbook_destroy(struct lockbook *book);
 

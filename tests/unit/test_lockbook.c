@@ -8,7 +8,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { FILE_ONE = 1, FILE_TWO = 2, ANN = 10, BOB = 11, FIRST = 20, SECOND = 21 };
+enum { FILE_ONE = 1, FILE_TWO = 2, ANN = 10, BOB = 11, FIRST = 20, SECOND = 21, MOST = 8 };
 
 static struct lock_wish wish(uint64_t owner, uint64_t handle, short type, off_t start, off_t length)
 {
@@ -51,7 +51,7 @@ static void owners_exclude_each_other_where_ranges_meet(void **state)
     (void)state;
     cleanup_fd int fd = open_file();
     for (int alone = 0; alone < 2; alone++) {
-        struct lockbook *book = lockbook_create();
+        struct lockbook *book = lockbook_create(MOST);
         const int file = alone ? LOCKBOOK_ALONE : fd;
         assert_int_equal(take(book, file, ANN, F_WRLCK, 0, 10), 0);
         assert_int_equal(take(book, file, BOB, F_RDLCK, 5, 1), -EAGAIN);
@@ -69,7 +69,7 @@ static void locks_of_the_whole_are_apart_from_those_of_ranges(void **state)
 {
     (void)state;
     cleanup_fd int fd = open_file();
-    struct lockbook *book = lockbook_create();
+    struct lockbook *book = lockbook_create(MOST);
     assert_int_equal(take(book, fd, ANN, F_WRLCK, 0, 0), 0);
     assert_int_equal(take_whole(book, fd, BOB, F_WRLCK), 0);
     assert_int_equal(take_whole(book, fd, ANN, F_RDLCK), -EAGAIN);
@@ -84,7 +84,7 @@ static void whoever_locks_the_file_in_another_way_is_excluded_too(void **state)
 {
     (void)state;
     cleanup_fd int fd = open_file();
-    struct lockbook *book = lockbook_create();
+    struct lockbook *book = lockbook_create(MOST);
     assert_int_equal(take(book, fd, ANN, F_RDLCK, 0, 0), 0);
     assert_int_equal(host_takes(fd, F_RDLCK), 0);
     assert_int_equal(host_takes(fd, F_WRLCK), -EAGAIN);
@@ -98,7 +98,7 @@ static void whoever_locks_the_file_in_another_way_is_excluded_too(void **state)
 static void what_is_in_the_way_is_told(void **state)
 {
     (void)state;
-    struct lockbook *book = lockbook_create();
+    struct lockbook *book = lockbook_create(MOST);
     struct flock found;
     assert_int_equal(take(book, LOCKBOOK_ALONE, ANN, F_WRLCK, 3, 4), 0);
     const struct lock_wish bobs = wish(BOB, FIRST, F_RDLCK, 0, 0);
@@ -115,7 +115,7 @@ static void what_is_in_the_way_is_told(void **state)
 static void an_owner_loses_his_ranges_when_he_closes_the_file_by_whatever_open(void **state)
 {
     (void)state;
-    struct lockbook *book = lockbook_create();
+    struct lockbook *book = lockbook_create(MOST);
     assert_int_equal(take(book, LOCKBOOK_ALONE, ANN, F_WRLCK, 0, 0), 0);
     assert_int_equal(take_whole(book, LOCKBOOK_ALONE, ANN, F_WRLCK), 0);
     assert_false(lockbook_leave(book, FILE_TWO, ANN));
@@ -130,7 +130,7 @@ static void an_owner_loses_his_ranges_when_he_closes_the_file_by_whatever_open(v
 static void the_end_of_an_open_ends_the_locks_that_were_asked_for_by_it(void **state)
 {
     (void)state;
-    struct lockbook *book = lockbook_create();
+    struct lockbook *book = lockbook_create(MOST);
     struct lock_wish anns = wish(ANN, FIRST, F_WRLCK, 0, 0),
                      bobs = wish(BOB, SECOND, F_WRLCK, 0, 0);
     for (int whole = 0; whole < 2; whole++) {
@@ -150,7 +150,7 @@ static void the_end_of_an_open_ends_the_locks_that_were_asked_for_by_it(void **s
 static void who_only_looked_leaves_nothing_open_either(void **state)
 {
     (void)state;
-    struct lockbook *book = lockbook_create();
+    struct lockbook *book = lockbook_create(MOST);
     const struct lock_wish anns = wish(ANN, FIRST, F_WRLCK, 0, 0);
     struct flock found;
     assert_int_equal(lockbook_look(book, LOCKBOOK_ALONE, &anns, &found), 0);
@@ -159,10 +159,23 @@ static void who_only_looked_leaves_nothing_open_either(void **state)
     lockbook_destroy(book);
 }
 
+static void who_comes_when_too_many_have_locks_is_refused(void **state)
+{
+    (void)state;
+    struct lockbook *book = lockbook_create(2);
+    assert_int_equal(take(book, LOCKBOOK_ALONE, ANN, F_RDLCK, 0, 0), 0);
+    assert_int_equal(take_whole(book, LOCKBOOK_ALONE, ANN, F_RDLCK), 0);
+    assert_int_equal(take(book, LOCKBOOK_ALONE, BOB, F_RDLCK, 0, 0), -ENOLCK);
+    assert_int_equal(take(book, LOCKBOOK_ALONE, ANN, F_WRLCK, 0, 0), 0);
+    assert_true(lockbook_leave(book, FILE_ONE, ANN));
+    assert_int_equal(take(book, LOCKBOOK_ALONE, BOB, F_RDLCK, 0, 0), 0);
+    lockbook_destroy(book);
+}
+
 static void what_nobody_has_can_be_let_go_of(void **state)
 {
     (void)state;
-    struct lockbook *book = lockbook_create();
+    struct lockbook *book = lockbook_create(MOST);
     assert_int_equal(take(book, LOCKBOOK_ALONE, ANN, F_UNLCK, 0, 0), 0);
     assert_int_equal(take_whole(book, LOCKBOOK_ALONE, ANN, F_UNLCK), 0);
     assert_false(lockbook_leave(book, FILE_ONE, ANN));
@@ -179,6 +192,7 @@ int main(void)
         kit_test(an_owner_loses_his_ranges_when_he_closes_the_file_by_whatever_open),
         kit_test(the_end_of_an_open_ends_the_locks_that_were_asked_for_by_it),
         kit_test(who_only_looked_leaves_nothing_open_either),
+        kit_test(who_comes_when_too_many_have_locks_is_refused),
         kit_test(what_nobody_has_can_be_let_go_of),
     };
     return kit_run("lockbook", tests, sizeof(tests) / sizeof(tests[0]));
