@@ -13,11 +13,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { BUCKETS = 256 };
+enum { BUCKET_BITS = 10, BUCKETS = 1 << BUCKET_BITS };
 
 /* Who has, or had, or wanted locks of a file. */
 struct holder {
-    struct holder *next;
+    struct holder *next, *next_of_owner;
     uint64_t file, owner, handle;
     bool whole;
     int fd;
@@ -26,8 +26,9 @@ struct holder {
 struct lockbook {
     size_t most;
     pthread_mutex_t lock;
-    size_t count; /* protected by the lock, as what is below */
-    struct holder *buckets[BUCKETS];
+    size_t count;                   /* protected by the lock, as what is below */
+    struct holder *files[BUCKETS];  /* in the bucket of their file */
+    struct holder *owners[BUCKETS]; /* the same in that of their owner: a file may have many */
 };
 
 struct lockbook *lockbook_create(size_t most)
@@ -40,10 +41,21 @@ struct lockbook *lockbook_create(size_t most)
     return book;
 }
 
-static void end_holder(struct lockbook *book, struct holder **slot)
+static struct holder **bucket_of(struct holder **buckets, uint64_t key)
 {
-    struct holder *holder = *slot;
-    *slot = holder->next;
+    return &buckets[(key * 0x9e3779b97f4a7c15u) >> (64 - BUCKET_BITS)];
+}
+
+static void end_holder(struct lockbook *book, struct holder *holder)
+{
+    struct holder **at = bucket_of(book->files, holder->file);
+    while (*at != holder)
+        at = &(*at)->next;
+    *at = holder->next;
+    at = bucket_of(book->owners, holder->owner);
+    while (*at != holder)
+        at = &(*at)->next_of_owner;
+    *at = holder->next_of_owner;
     book->count--;
     close(holder->fd);
     free(holder);
@@ -54,24 +66,24 @@ void lockbook_destroy(struct lockbook *book)
     if (!book)
         return;
     for (unsigned i = 0; i < BUCKETS; i++) {
-        while (book->buckets[i])
-            end_holder(book, &book->buckets[i]);
+        while (book->files[i])
+            end_holder(book, book->files[i]);
     }
     pthread_mutex_destroy(&book->lock);
     free(book);
 }
 
-static struct holder **bucket_of(struct lockbook *book, uint64_t file)
+static struct holder *find(struct lockbook *book, uint64_t file, uint64_t owner, bool whole)
 {
-    return &book->buckets[(file ^ file >> 32) % BUCKETS];
+    struct holder *at = *bucket_of(book->owners, owner);
+    while (at && (at->file != file || at->owner != owner || at->whole != whole))
+        at = at->next_of_owner;
+    return at;
 }
 
 static struct holder *find_holder(struct lockbook *book, const struct lock_wish *wish)
 {
-    struct holder *at = *bucket_of(book, wish->file);
-    while (at && (at->file != wish->file || at->owner != wish->owner || at->whole != wish->whole))
-        at = at->next;
-    return at;
+    return find(book, wish->file, wish->owner, wish->whole);
 }
 
 /* As much as may be: ranges for writing need a file that is open for it (fcntl(2)), and the owner
@@ -87,7 +99,7 @@ static int open_once_more(int fd, const struct lock_wish *wish)
 /* A file for the locks of one that nobody comes to in another way: the same as the others have. */
 static int open_alone(struct lockbook *book, const struct lock_wish *wish)
 {
-    for (const struct holder *at = *bucket_of(book, wish->file); at; at = at->next) {
+    for (const struct holder *at = *bucket_of(book->files, wish->file); at; at = at->next) {
         if (at->file == wish->file)
             return open_once_more(at->fd, wish);
     }
@@ -117,14 +129,16 @@ static struct holder *holder_for(struct lockbook *book, int fd, const struct loc
         *err = own < 0 ? own : -ENOMEM;
         return NULL;
     }
-    struct holder **bucket = bucket_of(book, wish->file);
-    *holder = (struct holder){.next = *bucket,
+    struct holder **file = bucket_of(book->files, wish->file),
+                  **owner = bucket_of(book->owners, wish->owner);
+    *holder = (struct holder){.next = *file,
+                              .next_of_owner = *owner,
                               .file = wish->file,
                               .owner = wish->owner,
                               .handle = wish->handle,
                               .whole = wish->whole,
                               .fd = steal_fd(&own)};
-    *bucket = holder;
+    *file = *owner = holder;
     book->count++;
     return holder;
 }
@@ -174,31 +188,25 @@ int lockbook_look(struct lockbook *book, int fd, const struct lock_wish *wish, s
 
 bool lockbook_leave(struct lockbook *book, uint64_t file, uint64_t owner)
 {
-    bool any = false;
     pthread_mutex_lock(&book->lock);
-    for (struct holder **at = bucket_of(book, file); *at;) {
-        const bool his = (*at)->file == file && (*at)->owner == owner && !(*at)->whole;
-        any = any || his;
-        if (his)
-            end_holder(book, at);
-        else
-            at = &(*at)->next;
-    }
+    struct holder *his = find(book, file, owner, false);
+    if (his)
+        end_holder(book, his);
     pthread_mutex_unlock(&book->lock);
-    return any;
+    return his;
 }
 
 bool lockbook_close(struct lockbook *book, uint64_t file, uint64_t handle)
 {
     bool any = false;
     pthread_mutex_lock(&book->lock);
-    for (struct holder **at = bucket_of(book, file); *at;) {
-        const bool by_it = (*at)->file == file && (*at)->handle == handle;
+    struct holder *next, *at = *bucket_of(book->files, file);
+    for (; at; at = next) {
+        next = at->next;
+        const bool by_it = at->file == file && at->handle == handle;
         any = any || by_it;
         if (by_it)
             end_holder(book, at);
-        else
-            at = &(*at)->next;
     }
     pthread_mutex_unlock(&book->lock);
     return any;
