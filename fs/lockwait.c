@@ -13,7 +13,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { TURN_NS = 8000000, SHORT_TURN_NS = 250000, GRACE_NS = 2000000, EARLY_MAX = 64 };
+enum { TURN_NS = 8000000, SHORT_TURN_NS = 250000, LONG_TURN_NS = 100000000 };
+enum { GRACE_NS = 2000000, EARLY_MAX = 64 };
 
 _Thread_local uint64_t lockwait_serves;
 
@@ -36,6 +37,7 @@ struct lockwait {
     struct waiter *first, **last; /* protected by the lock, as all below */
     bool runs;                    /* the thread does */
     bool look, over;
+    int64_t effort;            /* what it costs to try for all of them */
     uint64_t early[EARLY_MAX]; /* the last that were about nobody on the list */
     unsigned early_count;      /* of all times */
 };
@@ -104,13 +106,20 @@ static void try_all(struct lockwait *lockwait)
         lockwait->last = &(*lockwait->last)->next;
 }
 
+/* How long the host is not asked: where many wait, four times as long as asking has taken. */
+static int64_t turn_of(const struct lockwait *lockwait, bool is_short)
+{
+    const int64_t turn = is_short ? SHORT_TURN_NS : TURN_NS, rest = 4 * lockwait->effort;
+    return rest < turn ? turn : rest < LONG_TURN_NS ? rest : LONG_TURN_NS;
+}
+
 /* Until a lock is let go of here, or the host may have let go of one. The lock is held. */
 static void wait_a_turn(struct lockwait *lockwait)
 {
     bool is_short = false;
     for (const struct waiter *at = lockwait->first; at; at = at->next)
         is_short = is_short || at->until;
-    const struct timespec until = moment_ahead(is_short ? SHORT_TURN_NS : TURN_NS);
+    const struct timespec until = moment_ahead(turn_of(lockwait, is_short));
     int err = 0;
     while (!err && !lockwait->over && !lockwait->look)
         err = lockwait->first ? pthread_cond_timedwait(&lockwait->wake, &lockwait->lock, &until)
@@ -125,7 +134,9 @@ static void *wait_for_all(void *argument)
     pthread_mutex_lock(&lockwait->lock);
     while (!lockwait->over) {
         wait_a_turn(lockwait);
+        const int64_t began = moment_steady();
         try_all(lockwait);
+        lockwait->effort = moment_steady() - began;
     }
     pthread_mutex_unlock(&lockwait->lock);
     return NULL;
@@ -173,19 +184,28 @@ static bool came_early(const struct lockwait *lockwait, uint64_t unique)
     return false;
 }
 
+/* The one that tries again. The lock is held. */
+static int have_thread(struct lockwait *lockwait)
+{
+    if (!lockwait->runs && quietthread_start(&lockwait->thread, wait_for_all, lockwait) != 0)
+        return -ENOLCK;
+    lockwait->runs = true;
+    return 0;
+}
+
+/* -EAGAIN: it is on the list, and the thread's. */
 static int add(struct lockwait *lockwait, struct waiter *waiter)
 {
-    int err = 0;
     pthread_mutex_lock(&lockwait->lock);
-    if (!lockwait->runs)
-        err = quietthread_start(&lockwait->thread, wait_for_all, lockwait);
-    if (!err) {
-        lockwait->runs = true;
-        waiter->interrupted = came_early(lockwait, waiter->unique);
+    int err = have_thread(lockwait);
+    waiter->interrupted = came_early(lockwait, waiter->unique);
+    /* What it was refused for may be gone since. */
+    if (!err)
+        err = outcome(lockwait, waiter);
+    if (err == -EAGAIN) {
         *lockwait->last = waiter;
         lockwait->last = &waiter->next;
-        /* What it was refused for may be gone since. */
-        lockwait->look = true;
+        lockwait->look = lockwait->look || waiter->until; /* its turn is shorter */
         pthread_cond_signal(&lockwait->wake);
     }
     pthread_mutex_unlock(&lockwait->lock);
@@ -205,10 +225,11 @@ void lockwait_add(struct lockwait *lockwait, fuse_req_t req, const struct lock_w
                               .wish = *wish,
                               .ref = ref,
                               .until = patient ? 0 : moment_steady() + GRACE_NS};
-    if (add(lockwait, waiter) == 0)
+    const int err = add(lockwait, waiter);
+    if (err == -EAGAIN)
         return;
     end_waiter(lockwait, waiter);
-    reply_error(req, -ENOLCK);
+    answer(req, err);
 }
 
 void lockwait_look(struct lockwait *lockwait)
