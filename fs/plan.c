@@ -343,7 +343,10 @@ static void settle_rules(const struct options *options, struct tree *tree, struc
     tree->passthrough = tree_may_pass(stack->layers[stack->writable ? 0 : 1].root);
     rules->profile = options->profile;
     /* In a volume a change of the host is to be seen while a file is open. */
-    rules->shared_locks = enabled(options->shared_locks, false);
+    /* Whoever comes to a volume's files in another way is to be kept from them as by a bind mount;
+     * without volumes there is nobody, and the kernel is faster alone. */
+    rules->shared_locks =
+        enabled(options->shared_locks, routed && options->profile != PROFILE_STATELESS);
     bool tracked = routed || options->trace || rules->shared_locks ||
                    (rules->passthrough && tree->passthrough);
     if (rules->profile == PROFILE_AUTO)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Locks that are shared with the host (shared_locks=on): who comes to a file of a volume by one mount, by
+"""Locks of a volume's files are the host's: who comes to a file of a volume by one mount, by
 another, or on the host, is excluded as by bind mounts, which say here what is right."""
 import contextlib
 import fcntl
@@ -152,7 +152,7 @@ def two_mounts(sandbox, world):
                 made.append((at, at))
             else:
                 run(PLYFS, "mount", "--lower", low, "--upper", sandbox.directory(f"upper-{name}"), *WORLDS[world],
-                    "-o", "shared_locks=on", "-v", f"{host}:/data", at)
+                    "-v", f"{host}:/data", at)
                 made.append((at, at / "data"))
         yield [host, *(data for _, data in made)]
     finally:
@@ -460,3 +460,21 @@ def test_locks_cannot_be_shared_where_nobody_is_told_of_closes(sandbox):
     done = run(PLYFS, "mount", "--lower", low, "--profile=stateless", "-o", "shared_locks=on", at, check=False)
     assert done.returncode != 0 and "shared_locks=on cannot go with the profile stateless" in done.stderr
     assert not os.path.ismount(at)
+
+
+@pytest.mark.parametrize("options", (("--profile=tracked", "-o", "shared_locks=off"), ("--profile=stateless",)))
+def test_where_they_are_not_shared_the_kernel_keeps_locks_in_the_mount(sandbox, options, actors):
+    need_root()
+    need_fuse()
+    host, low, at = (pathlib.Path(sandbox.directory(name)) for name in ("host", "low", "merged"))
+    run(PLYFS, "mount", "--lower", low, *options, "-v", f"{host}:/data", at)
+    try:
+        open_all(actors, (host, at / "data", at / "data"))
+        first, second, third = actors
+        assert first("posix", "f", "w", 0, 0) is None
+        assert second("posix", "f", "w", 0, 0) is None
+        assert third("posix", "f", "w", 0, 0) == "EAGAIN"
+        asked = {json.loads(line)["Operation"] for line in run(PLYFS, "stats", "--json", at).stdout.splitlines()}
+        assert not {"setlk", "flock"} & asked
+    finally:
+        umount(at, lazy=True)

@@ -4,7 +4,7 @@
 
 _plyfs_options='allow_other allow_root dev nodev suid nosuid exec noexec atime noatime diratime
     nodiratime sync async dirsync ro rw fsname= subtype= fsync=0 volatile noacl userxattr debug
-    threads= spin=on spin=off passthrough=on passthrough=off timeout= writeback=on writeback=off io_uring=on io_uring=off shared_locks=on profile=auto
+    threads= spin=on spin=off passthrough=on passthrough=off timeout= writeback=on writeback=off io_uring=on io_uring=off shared_locks=off profile=auto
     profile=stateless profile=tracked redirect_dir=on redirect_dir=off metacopy=on metacopy=off
     index=on index=off default_permissions xino= static_nlink threaded= max_idle_threads= clone_fd
     private uidmapping= gidmapping= squash_to_root squash_to_uid= squash_to_gid= context=
