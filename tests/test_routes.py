@@ -24,6 +24,7 @@ from layers_kit import WHITEOUT, renameat2
 import procfs
 from storekit import wait_for
 from strace_kit import Strace
+from worlds import as_user
 
 PLYFS_WORLDS = ("tracked", "stateless", "cacheless")
 WORLDS = ("kernel", *PLYFS_WORLDS)
@@ -201,6 +202,15 @@ def test_inode_flags_go_both_ways(tree):
         assert "d" not in run("lsattr", other / "flagged").stdout.split()[0]
         run("chattr", "+d", path / "flagged")
         assert "d" in run("lsattr", other / "flagged").stdout.split()[0]
+
+
+def test_trusted_attributes_are_listed_to_root_alone(tree):
+    (tree.host / "f").touch(0o644)
+    for name in ("trusted.x", "user.x", "trusted.y", "user.y"):
+        os.setxattr(tree.host / "f", name, b"")
+    names = as_user(os.listxattr, tree.data / "f")
+    assert sorted(name for name in names if not name.startswith("security.")) == ["user.x", "user.y"]
+    assert {"trusted.x", "trusted.y", "user.x", "user.y"} <= set(os.listxattr(tree.data / "f"))
 
 
 def test_a_shared_mapping_is_written_through(tree):
