@@ -255,12 +255,28 @@ static int open_despite_mode(int dir, const char *name, int flags)
     return err && fd < 0 ? err : fd;
 }
 
+/* What the host made append-only is opened for writing in no other way; `fd` is what came of the
+ * first attempt. Whoever writes is asked whether he adds (op_file.c). */
+static bool may_only_append(int fd, int flags)
+{
+    return fd == -EPERM && (flags & O_ACCMODE) != O_RDONLY;
+}
+
+static int reopen_plain(int from, int flags)
+{
+    const int fd = fd_reopen(from, flags);
+    return may_only_append(fd, flags) ? fd_reopen(from, flags | O_APPEND) : fd;
+}
+
 /* What a plain tree has by the name now is opened only if it is what the node stands for. The mode
  * of a host's file is not for us to change. */
 static int open_plain(const struct node_view *view, const struct spot *spot, int flags)
 {
     struct stat st;
-    cleanup_fd int fd = fd_open_name(spot->ref->fd, spot->name, flags | O_NONBLOCK, 0);
+    flags |= O_NONBLOCK;
+    cleanup_fd int fd = fd_open_name(spot->ref->fd, spot->name, flags, 0);
+    if (may_only_append(fd, flags))
+        fd = fd_open_name(spot->ref->fd, spot->name, flags | O_APPEND, 0);
     if (fd < 0)
         return fd;
     if (fstat(fd, &st) < 0)
@@ -272,10 +288,10 @@ int find_open(struct mount *mount, const struct node_view *view, const struct sp
               bool write)
 {
     const int flags = write ? O_RDWR : O_RDONLY;
+    if (mount_is_plain(mount, view))
+        return *spot->name ? open_plain(view, spot, flags) : reopen_plain(spot->ref->fd, flags);
     if (!*spot->name)
         return fd_reopen(spot->ref->fd, flags);
-    if (mount_is_plain(mount, view))
-        return open_plain(view, spot, flags);
     if (node_is(view, NODE_UPPER))
         return open_despite_mode(spot->ref->fd, spot->name, flags);
     return open_lower(spot);
@@ -327,10 +343,14 @@ int find_hold(struct mount *mount, const struct node_view *view, bool write)
 {
     const uint64_t key = fdkey(FDKIND_DATA, view->index);
     struct fdref *ref = fdcache_get(mount->fds, key);
-    bool held = ref && ref->pinned && (ref->writable || !write);
+    /* One that only appends is asked for anew: the host may have lifted that. */
+    bool widens = ref && write && (!ref->writable || fd_only_appends(ref->fd));
+    bool held = ref && ref->pinned && !widens;
     int fd = held ? 0 : fdcache_can_pin(mount->fds);
     if (!held && fd == 0)
-        fd = ref ? find_once_more(ref, write) : open_data(mount, view, write);
+        fd = widens ? reopen_plain(ref->fd, O_RDWR)
+             : ref  ? fd_dup(ref->fd)
+                    : open_data(mount, view, write);
     fdref_release(mount->fds, ref);
     if (held || fd < 0)
         return held ? 0 : fd;

@@ -4,7 +4,8 @@
  * it. FUSE has no word for that, so it is refused here; a program that has such a file open for
  * writing where opens are not answered is told when it writes. Flags of a lower object are found at
  * lookup, those that were set in a mount are kept as the kernel's overlayfs keeps them, in
- * overlay.protattr. In a plain tree they are the host's own, whose filesystem refuses by itself.
+ * overlay.protattr. In a plain tree they are the host's own, whose filesystem refuses by itself,
+ * but for a descriptor that is held from before.
  */
 #ifndef PLYFS_HELD_H
 #define PLYFS_HELD_H
@@ -13,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 /* HELD_* (entry.h) of the flags of a node. */
 static inline uint8_t held_of(unsigned flags)
@@ -36,6 +38,20 @@ static inline int held_from_open(const struct node_view *view, int flags)
     if (node_is(view, NODE_APPEND))
         return (writes && !(flags & O_APPEND)) || (flags & O_TRUNC) ? -EPERM : 0;
     return 0;
+}
+
+/* open(2) with these flags, of a host's file: by `name` in `fd`, or with "" the descriptor itself.
+ */
+static inline int held_by_host(int fd, const char *name, int flags)
+{
+    struct statx st = {0};
+    if (statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_TYPE, &st) < 0)
+        return -errno;
+    const bool immutable = st.stx_attributes & STATX_ATTR_IMMUTABLE;
+    const bool append = st.stx_attributes & STATX_ATTR_APPEND;
+    const struct node_view host = {.flags = (immutable ? (unsigned)NODE_IMMUTABLE : 0) |
+                                            (append ? (unsigned)NODE_APPEND : 0)};
+    return held_from_open(&host, flags);
 }
 
 /* A new name in the directory. */

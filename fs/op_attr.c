@@ -175,8 +175,12 @@ int op_set_size(fuse_req_t req, uint64_t ino, off_t size, bool by_descriptor, bo
     if (!ref)
         return err;
     struct growth growth = {0};
-    off_t most;
-    err = growth_begin(mount, ino, ref->fd, size, 0, &most, &growth);
+    off_t most = 0;
+    const bool was_asked = by_descriptor && mount->rules.profile == PROFILE_TRACKED;
+    if (mount_is_plain(mount, &view) && !was_asked)
+        err = held_by_host(ref->fd, "", O_WRONLY | O_TRUNC);
+    if (!err)
+        err = growth_begin(mount, ino, ref->fd, size, 0, &most, &growth);
     if (!err && most < size)
         err = -ENOSPC;
     if (!err && kill)

@@ -26,6 +26,40 @@
 #include <sys/uio.h>
 #include <sys/xattr.h>
 
+/* A descriptor that is held from before would let anybody through. */
+static int ask_host_to_open(struct mount *mount, const struct node_view *view, int flags)
+{
+    struct spot spot = {0};
+    if (!mount_is_plain(mount, view) || ((flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC)))
+        return 0;
+    names_read(mount);
+    int err = find_spot(mount, view, &spot);
+    if (!err)
+        err = held_by_host(spot.ref->fd, spot.name, flags);
+    names_end(mount);
+    spot_finish(mount, &spot);
+    return err;
+}
+
+/* The descriptor of a plain tree's file for who has it open with `flags`; it is taken. Where no
+ * open is answered it is the write that the host is asked about. */
+static struct fdref *as_opened(struct mount *mount, const struct node_view *view, int flags,
+                               struct fdref *ref, int *err)
+{
+    const bool asks = mount->rules.profile == PROFILE_STATELESS;
+    *err = asks ? held_by_host(ref->fd, "", flags) : 0;
+    const bool narrow = !*err && !(flags & O_APPEND) && fd_only_appends(ref->fd);
+    if (!*err && !narrow)
+        return ref;
+    fdref_release(mount->fds, ref);
+    if (narrow && asks) { /* the host has lifted it since */
+        fdcache_drop(mount->fds, fdkey(FDKIND_DATA, view->index));
+        return find_data(mount, view, true, err);
+    }
+    *err = *err ? *err : -EPERM;
+    return NULL;
+}
+
 /* The node's data, open for a change: promoted. `flags`: what the file is taken to be open with. */
 static struct fdref *writable_data(struct mount *mount, uint64_t ino, int flags, const char *cause,
                                    int *err)
@@ -45,7 +79,8 @@ static struct fdref *writable_data(struct mount *mount, uint64_t ino, int flags,
         if (*err)
             return NULL;
     }
-    return find_data(mount, &view, true, err);
+    struct fdref *ref = find_data(mount, &view, true, err);
+    return ref && mount_is_plain(mount, &view) ? as_opened(mount, &view, flags, ref, err) : ref;
 }
 
 static struct fdref *readable_data(struct mount *mount, uint64_t ino, int *err)
@@ -56,6 +91,12 @@ static struct fdref *readable_data(struct mount *mount, uint64_t ino, int *err)
         return NULL;
     ahead_was_read(mount, &view);
     return find_data(mount, &view, false, err);
+}
+
+static bool host_lets_only_append(int fd)
+{
+    return held_by_host(fd, "", O_WRONLY) == -EPERM &&
+           held_by_host(fd, "", O_WRONLY | O_APPEND) == 0;
 }
 
 /* A backing id for the node's data, or 0 where it has to be cached. */
@@ -71,7 +112,8 @@ static int32_t new_backing(fuse_req_t req, const struct node_view *view)
     if (!mount_may_pass(mount, view) || !(whole_upper || mount_tree(mount, view)->read_only))
         return 0;
     struct fdref *ref = find_data(mount, view, false, &err);
-    int32_t backing = ref ? fuse_passthrough_open(req, ref->fd) : 0;
+    const bool adds = ref && mount_is_plain(mount, view) && host_lets_only_append(ref->fd);
+    int32_t backing = ref && !adds ? fuse_passthrough_open(req, ref->fd) : 0;
     fdref_release(mount->fds, ref);
     return backing > 0 ? backing : 0;
 }
@@ -212,6 +254,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         err = -EROFS;
     if (!err)
         err = held_from_open(&view, fi->flags);
+    if (!err)
+        err = ask_host_to_open(mount, &view, fi->flags);
     if (!err)
         err = promote_for_open(mount, &view, fi->flags);
     /* open(2) of O_TRUNC changes the times of an empty file too, as ftruncate(2) does. */
@@ -468,6 +512,10 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off
     struct fdref *ref = writable_data(mount, ino, flags, write_cause(mount, fi), &err);
     if (!ref)
         return reply_error(req, err);
+    if (fi->writepage && fd_only_appends(ref->fd)) { /* a page has its place */
+        fdref_release(mount->fds, ref);
+        return reply_error(req, -EPERM);
+    }
     const size_t wanted = size;
     size_t put = 0;
     off_t most;

@@ -78,6 +78,12 @@ int fd_reopen(int fd, int flags)
     return again < 0 ? -errno : again;
 }
 
+bool fd_only_appends(int fd)
+{
+    const int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_APPEND);
+}
+
 int fd_dup(int fd)
 {
     int more = fcntl(fd, F_DUPFD_CLOEXEC, 3);

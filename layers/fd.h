@@ -32,6 +32,9 @@ must_check int fd_open_lock(int dir, const char *name);
 /* A second, independent open of what `fd` (O_PATH too) stands for. */
 must_check int fd_reopen(int fd, int flags);
 
+/* Whether what is written by `fd` goes to the end, wherever it is meant to go (O_APPEND). */
+must_check bool fd_only_appends(int fd);
+
 /* One more descriptor of the same open file (dup(2)); never one of the standard three. */
 must_check int fd_dup(int fd);
 

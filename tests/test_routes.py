@@ -6,6 +6,7 @@ mount --bind over the path, and every claim that is true there is made of plyfs 
 import contextlib
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import pathlib
@@ -24,7 +25,7 @@ from layers_kit import WHITEOUT, renameat2
 import procfs
 from storekit import wait_for
 from strace_kit import Strace
-from worlds import as_user
+from worlds import as_user, attempt
 
 PLYFS_WORLDS = ("tracked", "stateless", "cacheless")
 WORLDS = ("kernel", *PLYFS_WORLDS)
@@ -204,6 +205,25 @@ def test_inode_flags_go_both_ways(tree):
         assert "d" in run("lsattr", other / "flagged").stdout.split()[0]
 
 
+def write_with(path, flags):
+    fd = os.open(path, flags)
+    try:
+        os.write(fd, b"more")
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def marked(path, letter):
+    """By chattr(1), on the host."""
+    need_tool("chattr")
+    need(run("chattr", f"+{letter}", path, check=False).returncode == 0, "needs inode flags on the host")
+    try:
+        yield
+    finally:
+        run("chattr", f"-{letter}", path)
+
+
 def test_trusted_attributes_are_listed_to_root_alone(tree):
     (tree.host / "f").touch(0o644)
     for name in ("trusted.x", "user.x", "trusted.y", "user.y"):
@@ -211,6 +231,57 @@ def test_trusted_attributes_are_listed_to_root_alone(tree):
     names = as_user(os.listxattr, tree.data / "f")
     assert sorted(name for name in names if not name.startswith("security.")) == ["user.x", "user.y"]
     assert {"trusted.x", "trusted.y", "user.x", "user.y"} <= set(os.listxattr(tree.data / "f"))
+
+
+def test_what_is_append_only_on_the_host_is_added_to(tree):
+    log = tree.host / "log"
+    log.write_text("text")
+    with marked(log, "a"):
+        write_with(tree.data / "log", os.O_WRONLY | os.O_APPEND)
+        write_with(tree.data / "log", os.O_RDWR | os.O_APPEND)
+        with open(tree.data / "log", "rb") as reader:
+            assert reader.read() == b"textmoremore"
+            write_with(tree.data / "log", os.O_WRONLY | os.O_APPEND)
+            assert reader.read() == b"more"
+    assert log.read_text() == "text" + 3 * "more"
+
+
+def test_what_is_append_only_on_the_host_is_not_written_over_or_cut(tree):
+    log = tree.host / "log"
+    log.write_text("text")
+    write_with(tree.data / "log", os.O_WRONLY | os.O_APPEND)
+    with marked(log, "a"), open(tree.data / "log", "ab", buffering=0) as adds:
+        assert attempt(write_with, tree.data / "log", os.O_WRONLY) == "EPERM"
+        assert attempt(os.truncate, tree.data / "log", 1) == "EPERM"
+        assert attempt(write_with, tree.data / "log", os.O_WRONLY | os.O_APPEND | os.O_TRUNC) == "EPERM"
+        with contextlib.suppress(OSError):      # the VFS would refuse it
+            fcntl.fcntl(adds, fcntl.F_SETFL, 0)
+            os.pwrite(adds.fileno(), b"over", 0)
+        assert log.read_text() == "textmore"
+
+
+def test_what_is_append_only_no_more_is_written_over(tree):
+    log = tree.host / "log"
+    log.write_text("text")
+    with contextlib.ExitStack() as others:
+        with marked(log, "a"):
+            adds = others.enter_context(open(tree.data / "log", "ab", buffering=0))
+            adds.write(b"more")
+        with open(tree.data / "log", "r+b", buffering=0) as fd:
+            os.pwrite(fd.fileno(), b"TEXT", 0)
+        adds.write(b"more")
+    assert log.read_text() == "TEXTmoremore"
+
+
+def test_what_the_host_makes_immutable_is_opened_for_no_writing_by_whoever_comes_later(tree):
+    kept = tree.host / "kept"
+    kept.write_text("text")
+    with open(tree.data / "kept", "ab", buffering=0) as writer:
+        writer.write(b"more")
+        with marked(kept, "i"):
+            for flags in (os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND, os.O_WRONLY | os.O_TRUNC):
+                assert attempt(write_with, tree.data / "kept", flags) == "EPERM"
+    assert kept.read_text() == "textmore"
 
 
 def test_a_shared_mapping_is_written_through(tree):
