@@ -284,6 +284,13 @@ def test_what_the_host_makes_immutable_is_opened_for_no_writing_by_whoever_comes
     assert kept.read_text() == "textmore"
 
 
+def test_what_is_immutable_refuses_the_removal_of_an_attribute_that_it_has_not(tree):
+    (tree.host / "kept").touch()
+    with marked(tree.host / "kept", "i"):
+        assert attempt(os.removexattr, tree.data / "kept", "user.none") == "EPERM"
+    assert attempt(os.removexattr, tree.data / "kept", "user.none") == "ENODATA"
+
+
 def test_a_shared_mapping_is_written_through(tree):
     with open(tree.data / "f", "w+b") as mine:
         mine.truncate(8192)
