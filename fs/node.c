@@ -594,3 +594,27 @@ void node_exchange_names(struct node_table *table, uint32_t a, const char *a_nam
         slot_move(table, b_slot, a, a_name);
     nodetable_leave(table);
 }
+
+bool node_prefer_name(struct node_table *table, uint32_t parent, const char *name)
+{
+    nodetable_enter(table);
+    const uint32_t slot = nodehash_find(&table->hash, parent, name);
+    struct node *alias = &table->slots.at[slot];
+    const bool other = slot && (alias->flags & NODE_ALIAS);
+    if (other) {
+        struct node *node = &table->slots.at[alias->target];
+        const struct node was = *node;
+        nodehash_remove_name(&table->hash, slot);
+        nodehash_remove_name(&table->hash, alias->target);
+        node->name = alias->name;
+        node->parent = alias->parent;
+        node->flags = (was.flags & ~(unsigned)NODE_LINKED) | (alias->flags & NODE_LINKED);
+        alias->name = was.name;
+        alias->parent = was.parent;
+        alias->flags = NODE_ALIAS | (was.flags & NODE_LINKED);
+        nodehash_add_name(&table->hash, slot);
+        nodehash_add_name(&table->hash, alias->target);
+    }
+    nodetable_exit(table);
+    return other;
+}

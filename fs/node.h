@@ -124,6 +124,10 @@ void node_move_name(struct node_table *table, uint32_t from, const char *from_na
 void node_exchange_names(struct node_table *table, uint32_t a, const char *a_name, uint32_t b,
                          const char *b_name);
 
+/* Makes this name of several the one by which its node is reached; false where it is that already,
+ * or unknown. */
+bool node_prefer_name(struct node_table *table, uint32_t parent, const char *name);
+
 /* A name of the node that is linked in the upper, as (parent, name). False when there is none. */
 bool node_linked_name(struct node_table *table, uint32_t index, uint32_t *parent,
                       char name[NAME_MAX + 1]);

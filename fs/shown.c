@@ -107,6 +107,20 @@ static int pin_root(struct mount *mount, const struct node_view *view)
     return ref ? 0 : -ENOMEM;
 }
 
+/* Of a host's file the name that was found just now is sure to be there; another that it had may
+ * have been taken away. */
+static int prefer_name(struct mount *mount, uint32_t parent, const char *name,
+                       struct node_view *view)
+{
+    if (S_ISDIR(view->type) || !mount_is_plain(mount, view) ||
+        (view->parent == parent && strcmp(view->name, name) == 0) ||
+        !node_prefer_name(mount->nodes, parent, name))
+        return 0;
+    const uint64_t id = view->id;
+    node_view_finish(view);
+    return node_view(mount->nodes, id, view);
+}
+
 /* The node of what was found, with one more lookup, and its view. Takes what the entry owns.
  * -EAGAIN: names have moved since, and what was found may be gone. */
 static int intern(struct mount *mount, const struct node_view *dir, const char *name,
@@ -128,6 +142,8 @@ static int intern(struct mount *mount, const struct node_view *dir, const char *
     err = node_view(mount->nodes, id, view);
     if (!err && (shown->flags & NODE_ROUTE) && mount_is_plain(mount, view))
         err = pin_root(mount, view);
+    if (!err)
+        err = prefer_name(mount, dir->index, name, view);
     if (err)
         node_forget(mount->nodes, id, 1);
     return err;

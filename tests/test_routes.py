@@ -396,6 +396,36 @@ def test_an_open_file_lives_on_when_the_host_renames_replaces_or_removes_it(tree
         assert os.pread(mine.fileno(), 9, 0) == b"onetwo!"
 
 
+@pytest.mark.parametrize("away", ["removed", "renamed"])
+def test_a_hard_link_is_there_when_the_host_takes_another_name_of_it_away(tree, away):
+    def linked():
+        for name in os.listdir(tree.host):
+            os.unlink(tree.host / name)
+        (tree.data / "first").write_text("text")
+        os.link(tree.data / "first", tree.data / "second")
+        os.stat(tree.data / "first")
+        if away == "removed":
+            os.unlink(tree.host / "first")
+        else:
+            os.rename(tree.host / "first", tree.host / "third")
+        return tree.data / "second"
+
+    assert linked().read_text() == "text"
+    os.chmod(linked(), 0o640)
+    assert stat.S_IMODE(os.stat(tree.host / "second").st_mode) == 0o640
+    os.setxattr(linked(), "user.x", b"y")
+    assert os.getxattr(tree.host / "second", "user.x") == b"y"
+    os.rename(linked(), tree.data / "moved")
+    assert (tree.host / "moved").read_text() == "text"
+    with open(linked(), "a") as more:
+        more.write("more")
+    assert (tree.host / "second").read_text() == "textmore"
+    second = linked()
+    (tree.data / "new").write_text("new")
+    os.rename(tree.data / "new", second)
+    assert (tree.host / "second").read_text() == "new"
+
+
 def test_a_directory_that_the_host_moved_is_the_other_one_at_once(tree):
     (tree.host / "d").mkdir()
     (tree.host / "d" / "old").touch()

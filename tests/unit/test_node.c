@@ -332,6 +332,28 @@ static void an_exchange_swaps_two_names(void **state)
     assert_int_equal(node_find(table, NODE_ROOT, "unknown"), index_of(b));
 }
 
+static void the_name_that_is_preferred_is_the_one_that_a_view_has(void **state)
+{
+    (void)state;
+    struct node_view view;
+    uint32_t d = index_of(intern(NODE_ROOT, "d", S_IFDIR, 5));
+    uint64_t id = intern_entry(NODE_ROOT, "a", linked_entry(10));
+    intern_entry(d, "b", linked_entry(10));
+    intern_entry(NODE_ROOT, "c", linked_entry(10));
+    assert_false(node_prefer_name(table, NODE_ROOT, "a"));
+    assert_false(node_prefer_name(table, NODE_ROOT, "unknown"));
+    assert_true(node_prefer_name(table, d, "b"));
+    assert_int_equal(node_view(table, id, &view), 0);
+    assert_int_equal(view.parent, d);
+    assert_string_equal(view.name, "b");
+    assert_int_equal(node_find(table, NODE_ROOT, "a"), index_of(id));
+    assert_int_equal(node_find(table, d, "b"), index_of(id));
+    assert_int_equal(node_find(table, NODE_ROOT, "c"), index_of(id));
+    assert_false(node_drop_name(table, d, "b"));
+    assert_false(node_drop_name(table, NODE_ROOT, "a"));
+    assert_true(node_drop_name(table, NODE_ROOT, "c"));
+}
+
 static void an_exchange_with_a_hard_link_keeps_both_what_they_are(void **state)
 {
     (void)state;
@@ -685,6 +707,7 @@ int main(void)
         node_test(a_moved_name_takes_its_node_along),
         node_test(a_move_makes_an_orphan_of_what_was_there),
         node_test(an_exchange_swaps_two_names),
+        node_test(the_name_that_is_preferred_is_the_one_that_a_view_has),
         node_test(an_exchange_with_a_hard_link_keeps_both_what_they_are),
         node_test(a_parent_outlives_its_children),
         node_test(a_chain_of_parents_of_any_depth_is_buried),
