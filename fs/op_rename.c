@@ -56,6 +56,29 @@ static int end_open(struct mount *mount, uint64_t parent, const char *name, stru
     return end->index ? node_view_index(mount->nodes, end->index, &end->node) : 0;
 }
 
+/* A node may keep a name that the host has taken away, or given to another, as long as it is open
+ * or has a second one. What is on the host says whether there is anything to be replaced. */
+static int ask_host(struct mount *mount, struct end *to)
+{
+    struct stat st;
+    int err = 0;
+    if (!to->index || !mount_is_plain(mount, &to->dir) || to->node.tree != to->dir.tree ||
+        node_is(&to->node, NODE_WAY | NODE_ROUTE | NODE_STUB))
+        return 0;
+    names_read(mount);
+    struct fdref *ref = find_upper_dir(mount, to->dir.index, &err);
+    if (ref)
+        err = fd_stat(ref->fd, to->name, &st);
+    names_end(mount);
+    fdref_release(mount->fds, ref);
+    if (ref && (err == -ENOENT || (!err && st.st_ino != to->node.upper_ino))) {
+        node_view_finish(&to->node);
+        to->index = NODE_NONE;
+        err = 0;
+    }
+    return err;
+}
+
 /* The view anew: promotion has changed it. */
 static int end_refresh(struct mount *mount, struct end *end)
 {
@@ -314,6 +337,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     int err = end_open(mount, parent, name, &from);
     if (!err)
         err = end_open(mount, new_parent, new_name, &to);
+    if (!err)
+        err = ask_host(mount, &to);
     if (!err)
         err = rename_names(mount, &from, &to, flags);
     end_finish(&from);

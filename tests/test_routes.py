@@ -426,6 +426,21 @@ def test_a_hard_link_is_there_when_the_host_takes_another_name_of_it_away(tree, 
     assert (tree.host / "second").read_text() == "new"
 
 
+@pytest.mark.parametrize("flags", [0, 1], ids=["any", "noreplace"])
+@pytest.mark.parametrize("kept", ["open", "linked"])
+def test_a_rename_goes_to_a_name_that_the_host_has_taken_away(tree, kept, flags):
+    for name in ("from", "to"):
+        (tree.data / name).write_text(name)
+    with contextlib.ExitStack() as others:
+        if kept == "open":
+            others.enter_context(open(tree.data / "to", "r+b"))
+        else:
+            os.link(tree.data / "to", tree.data / "other")
+        os.unlink(tree.host / "to")
+        renameat2(tree.data / "from", tree.data / "to", flags)
+        assert (tree.host / "to").read_text() == (tree.data / "to").read_text() == "from"
+
+
 def test_a_directory_that_the_host_moved_is_the_other_one_at_once(tree):
     (tree.host / "d").mkdir()
     (tree.host / "d" / "old").touch()
