@@ -265,26 +265,6 @@ static void tell_provenance(fuse_req_t req, uint64_t ino, const char *name, size
     answer(req, value, got, size);
 }
 
-static bool is_trusted(const char *name)
-{
-    return strncmp(name, "trusted.", 8) == 0;
-}
-
-/* Leaves out what is the superuser's, as every filesystem does by itself: the VFS keeps others from
- * the values alone. */
-static size_t show_untrusted(char *names, size_t length)
-{
-    size_t kept = 0;
-    for (size_t at = 0, size; at < length; at += size) {
-        size = strlen(names + at) + 1;
-        if (is_trusted(names + at))
-            continue;
-        memmove(names + kept, names + at, size);
-        kept += size;
-    }
-    return kept;
-}
-
 /* Leaves out what is private and undoes escapes, in place, in a plain tree only what provenance.h
  * answers for; returns the new length. */
 static size_t show_names(const struct mount *mount, const struct stack *stack, enum ovlwhere where,
@@ -417,8 +397,6 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         length = shown_names(mount, &view, names, sizeof(names));
     if (length < 0)
         return reply_error(req, (int)length);
-    if (fuse_req_ctx(req)->uid != 0)
-        length = (ssize_t)show_untrusted(names, (size_t)length);
     if (size == 0)
         return reply_xattr_size(req, (size_t)length);
     if ((size_t)length > size)

@@ -170,20 +170,6 @@ def test_permissions_changed_by_root_hold_at_once_for_others(root):
     return before, as_user(get, f"{root}/public"), as_user(get, f"{root}/closed/in")
 
 
-def adorned(root):
-    os.chmod(root, 0o755)
-    for name in ("trusted.x", "user.x", "trusted.y"):
-        os.setxattr(f"{root}/public", name, b"")
-
-
-@same(GUARDED, prepare=adorned)
-def test_trusted_attributes_are_listed_to_root_alone(root):
-    seen = [os.listxattr(f"{root}/public"), as_user(os.listxattr, f"{root}/public")]
-    os.setxattr(f"{root}/public", "trusted.z", b"")
-    seen += [os.listxattr(f"{root}/public"), as_user(os.listxattr, f"{root}/public")]
-    return [sorted(name for name in names if not name.startswith("security.")) for names in seen]
-
-
 # ---- setuid, setgid, capabilities ---------------------------------------------------------------
 
 def privileged(root):

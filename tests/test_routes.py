@@ -25,7 +25,7 @@ from layers_kit import WHITEOUT, renameat2
 import procfs
 from storekit import wait_for
 from strace_kit import Strace
-from worlds import as_user, attempt
+from worlds import attempt
 
 PLYFS_WORLDS = ("tracked", "stateless", "cacheless")
 WORLDS = ("kernel", *PLYFS_WORLDS)
@@ -222,15 +222,6 @@ def marked(path, letter):
         yield
     finally:
         run("chattr", f"-{letter}", path)
-
-
-def test_trusted_attributes_are_listed_to_root_alone(tree):
-    (tree.host / "f").touch(0o644)
-    for name in ("trusted.x", "user.x", "trusted.y", "user.y"):
-        os.setxattr(tree.host / "f", name, b"")
-    names = as_user(os.listxattr, tree.data / "f")
-    assert sorted(name for name in names if not name.startswith("security.")) == ["user.x", "user.y"]
-    assert {"trusted.x", "trusted.y", "user.x", "user.y"} <= set(os.listxattr(tree.data / "f"))
 
 
 def test_what_is_append_only_on_the_host_is_added_to(tree):
