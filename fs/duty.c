@@ -20,6 +20,7 @@
 #include "moment.h"
 #include "pace.h"
 #include "rhythm.h"
+#include "steadywait.h"
 #include "vigil.h"
 
 #include <fuse_lowlevel.h>
@@ -641,11 +642,7 @@ static unsigned thread_count(const struct duty_plan *plan)
 
 static void init_conditions(struct duty *duty)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&duty->watch, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    steadywait_init(&duty->watch);
     pthread_cond_init(&duty->turn, NULL);
 }
 

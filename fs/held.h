@@ -40,18 +40,27 @@ static inline int held_from_open(const struct node_view *view, int flags)
     return 0;
 }
 
-/* open(2) with these flags, of a host's file: by `name` in `fd`, or with "" the descriptor itself.
- */
-static inline int held_by_host(int fd, const char *name, int flags)
+/* How a host's file is held, as flags of a node: by `name` in `fd`, or with "" the descriptor
+ * itself. */
+static inline int held_on_host(int fd, const char *name, unsigned *flags)
 {
     struct statx st = {0};
+    *flags = 0;
     if (statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_TYPE, &st) < 0)
         return -errno;
-    const bool immutable = st.stx_attributes & STATX_ATTR_IMMUTABLE;
-    const bool append = st.stx_attributes & STATX_ATTR_APPEND;
-    const struct node_view host = {.flags = (immutable ? (unsigned)NODE_IMMUTABLE : 0) |
-                                            (append ? (unsigned)NODE_APPEND : 0)};
-    return held_from_open(&host, flags);
+    if (st.stx_attributes & STATX_ATTR_IMMUTABLE)
+        *flags |= NODE_IMMUTABLE;
+    if (st.stx_attributes & STATX_ATTR_APPEND)
+        *flags |= NODE_APPEND;
+    return 0;
+}
+
+/* open(2) with these flags, of such a file. */
+static inline int held_by_host(int fd, const char *name, int flags)
+{
+    struct node_view host = {0};
+    int err = held_on_host(fd, name, &host.flags);
+    return err ? err : held_from_open(&host, flags);
 }
 
 /* A new name in the directory. */

@@ -8,6 +8,7 @@
 #include "moment.h"
 #include "quietthread.h"
 #include "reply.h"
+#include "steadywait.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -44,7 +45,6 @@ struct lockwait {
 
 struct lockwait *lockwait_start(struct lockbook *book, struct fdcache *fds)
 {
-    pthread_condattr_t steady;
     struct lockwait *lockwait = calloc(1, sizeof(*lockwait));
     if (!lockwait)
         return NULL;
@@ -52,10 +52,7 @@ struct lockwait *lockwait_start(struct lockbook *book, struct fdcache *fds)
     lockwait->fds = fds;
     lockwait->last = &lockwait->first;
     pthread_mutex_init(&lockwait->lock, NULL);
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
-    pthread_cond_init(&lockwait->wake, &steady);
-    pthread_condattr_destroy(&steady);
+    steadywait_init(&lockwait->wake);
     return lockwait;
 }
 
@@ -73,14 +70,6 @@ static bool is_over(const struct waiter *waiter)
     return waiter->until && moment_steady() >= waiter->until;
 }
 
-static void answer(fuse_req_t req, int err)
-{
-    if (err)
-        reply_error(req, err);
-    else
-        reply_done(req);
-}
-
 static void end_waiter(struct lockwait *lockwait, struct waiter *waiter)
 {
     fdref_release(lockwait->fds, waiter->ref);
@@ -90,7 +79,8 @@ static void end_waiter(struct lockwait *lockwait, struct waiter *waiter)
 /* The lock is held. */
 static void try_all(struct lockwait *lockwait)
 {
-    for (struct waiter **at = &lockwait->first; *at;) {
+    struct waiter **at = &lockwait->first;
+    while (*at) {
         struct waiter *waiter = *at;
         const int err = outcome(lockwait, waiter);
         if (err == -EAGAIN && !is_over(waiter)) {
@@ -98,12 +88,10 @@ static void try_all(struct lockwait *lockwait)
             continue;
         }
         *at = waiter->next;
-        answer(waiter->req, err);
+        reply_error(waiter->req, err);
         end_waiter(lockwait, waiter);
     }
-    lockwait->last = &lockwait->first;
-    while (*lockwait->last)
-        lockwait->last = &(*lockwait->last)->next;
+    lockwait->last = at;
 }
 
 /* How long the host is not asked: where many wait, four times as long as asking has taken. */
@@ -229,7 +217,7 @@ void lockwait_add(struct lockwait *lockwait, fuse_req_t req, const struct lock_w
     if (err == -EAGAIN)
         return;
     end_waiter(lockwait, waiter);
-    answer(req, err);
+    reply_error(req, err);
 }
 
 void lockwait_look(struct lockwait *lockwait)

@@ -95,8 +95,8 @@ static struct fdref *readable_data(struct mount *mount, uint64_t ino, int *err)
 
 static bool host_lets_only_append(int fd)
 {
-    return held_by_host(fd, "", O_WRONLY) == -EPERM &&
-           held_by_host(fd, "", O_WRONLY | O_APPEND) == 0;
+    unsigned held;
+    return held_on_host(fd, "", &held) == 0 && held == NODE_APPEND;
 }
 
 /* A backing id for the node's data, or 0 where it has to be cached. */

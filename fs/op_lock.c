@@ -53,10 +53,7 @@ static void take(fuse_req_t req, const struct lock_wish *wish, bool patient)
     /* Also what is taken may let others in, for reading. */
     if (!err)
         lockwait_look(mount->lockwait);
-    if (err)
-        reply_error(req, err);
-    else
-        reply_done(req);
+    reply_error(req, err);
 }
 
 void op_setlk(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi, struct flock *range,

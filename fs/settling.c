@@ -7,6 +7,7 @@
 
 #include "moment.h"
 #include "quietthread.h"
+#include "steadywait.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -67,16 +68,12 @@ static void finish(struct settling *settling)
 
 struct settling *settling_start(struct fdcache *fds)
 {
-    pthread_condattr_t steady;
     struct settling *settling = calloc(1, sizeof(*settling));
     if (!settling)
         return NULL;
     settling->fds = fds;
     pthread_mutex_init(&settling->lock, NULL);
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
-    pthread_cond_init(&settling->wake, &steady);
-    pthread_condattr_destroy(&steady);
+    steadywait_init(&settling->wake);
     if (quietthread_start(&settling->thread, settle, settling) == 0)
         return settling;
     finish(settling);

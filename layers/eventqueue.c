@@ -7,6 +7,7 @@
 #include "eventqueue.h"
 
 #include "moment.h"
+#include "steadywait.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -53,15 +54,11 @@ static void heap_clear(struct heap *heap)
 struct eventqueue *eventqueue_create(void)
 {
     struct eventqueue *queue = calloc(1, sizeof(*queue));
-    pthread_condattr_t monotonic;
     if (!queue)
         return NULL;
     pthread_mutex_init(&queue->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&queue->changed, &monotonic);
+    steadywait_init(&queue->changed);
     pthread_cond_init(&queue->settled, NULL);
-    pthread_condattr_destroy(&monotonic);
     return queue;
 }
 

@@ -161,10 +161,8 @@ int lockbook_take(struct lockbook *book, int fd, const struct lock_wish *wish)
 {
     int err = 0;
     pthread_mutex_lock(&book->lock);
-    struct holder *holder = find_holder(book, wish);
-    const bool nothing = !holder && wish->range.l_type == F_UNLCK;
-    if (!holder && !nothing)
-        holder = holder_for(book, fd, wish, &err);
+    struct holder *holder =
+        wish->range.l_type == F_UNLCK ? find_holder(book, wish) : holder_for(book, fd, wish, &err);
     if (holder) {
         holder->handle = wish->handle;
         err = apply(holder, wish);
@@ -190,10 +188,11 @@ bool lockbook_leave(struct lockbook *book, uint64_t file, uint64_t owner)
 {
     pthread_mutex_lock(&book->lock);
     struct holder *his = find(book, file, owner, false);
-    if (his)
+    const bool any = his;
+    if (any)
         end_holder(book, his);
     pthread_mutex_unlock(&book->lock);
-    return his;
+    return any;
 }
 
 bool lockbook_close(struct lockbook *book, uint64_t file, uint64_t handle)

@@ -965,7 +965,7 @@ NOBODY = 65534
 
 
 def who_runs_as(program):
-    """The effective user that a program is run with by an ordinary one, or the error's name."""
+    """The effective user that a program has which an ordinary one runs."""
     done = subprocess.run([program, "-u"], user=NOBODY, group=NOBODY, extra_groups=[], text=True,
                           stdout=subprocess.PIPE, check=False)
     return int(done.stdout)
