@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a thread that spins for want of requests (vigil.h) does meanwhile, so that nobody who waits
- * for an answer waits for it: it closes descriptors, and makes blanks ahead of their need.
+ * for an answer waits for it: it closes descriptors, and makes blanks ahead of their need; and it
+ * sends another thread on its errand.
  */
 #ifndef PLYFS_CHORES_H
 #define PLYFS_CHORES_H
 
 #include "blank.h"
+#include "errand.h"
 #include "fdcache.h"
 #include "tray.h"
 
@@ -15,6 +17,7 @@ struct chores {
     struct fdcache *fds;
     struct tray *tray;     /* of the mount's descriptors */
     struct blanks *blanks; /* of the stage */
+    struct errand *errand; /* sent by the thread that spins. Borrowed */
 };
 
 /* Makes them for the mount whose descriptors these are, which are borrowed. Out of memory there are

@@ -40,6 +40,7 @@ static const struct column MOUNTS[] = {
     {"P50", NULL, COLUMN_COUNT},
     {"P99", NULL, COLUMN_COUNT},
     {"GivenAhead", NULL, COLUMN_COUNT},
+    {"ListedAhead", NULL, COLUMN_COUNT},
     {"NameBytes", NULL, COLUMN_SIZE},
     {"CachedFds", NULL, COLUMN_COUNT},
     {"MergeBytes", NULL, COLUMN_SIZE},
@@ -168,8 +169,9 @@ static void print_facts(const struct gauge *gauge)
     const uint64_t *facts = gauge->facts;
     printf("\ncopy-ups  %" PRIu64 ", %s moved\n", facts[GAUGE_COPYUPS],
            report_size(moved, facts[GAUGE_MOVED]));
-    printf("ahead     %" PRIu64 " small files came without a request to read them\n",
-           facts[GAUGE_GIVEN_AHEAD]);
+    printf("ahead     %" PRIu64 " small files came without a request to read them, %" PRIu64
+           " directories were read before they were listed\n",
+           facts[GAUGE_GIVEN_AHEAD], facts[GAUGE_LISTED_AHEAD]);
     printf("nodes     %" PRIu64 ", names %s\n", facts[GAUGE_NODES],
            report_size(names, facts[GAUGE_NAME_BYTES]));
     printf("caches    %" PRIu64 " open files, merges %s, listings %s\n", facts[GAUGE_CACHED_FDS],

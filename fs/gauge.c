@@ -17,6 +17,7 @@ static const char *const FIELDS[GAUGE_FACTS] = {
     [GAUGE_COPYUPS] = "CopyUps",
     [GAUGE_MOVED] = "Moved",
     [GAUGE_GIVEN_AHEAD] = "GivenAhead",
+    [GAUGE_LISTED_AHEAD] = "ListedAhead",
     [GAUGE_NODES] = "Nodes",
     [GAUGE_NAME_BYTES] = "NameBytes",
     [GAUGE_CACHED_FDS] = "CachedFds",

@@ -38,6 +38,9 @@ static void listing_free(struct listing *listing)
 {
     if (!listing)
         return;
+    for (uint32_t i = 0; listing->prepared && i < listing->count; i++)
+        entry_finish(&listing->prepared[i].entry);
+    free(listing->prepared);
     nameset_finish(&listing->names);
     free(listing->at);
     free(listing);
@@ -200,8 +203,9 @@ static struct listing *build_listing(struct mount *mount, const struct node_view
 {
     struct building build = {.listing = calloc(1, sizeof(*build.listing))};
     if (build.listing) {
-        build.listing->changes = atomic_load(&mount->names_changed);
-        build.listing->rises = atomic_load(&mount->names_risen);
+        const struct namecount *names = names_of(mount, view->index);
+        build.listing->changes = atomic_load(&names->changed);
+        build.listing->rises = atomic_load(&names->risen);
         build.listing->since = moment_steady();
     }
     *err = build.listing ? fill(mount, view, &build) : -ENOMEM;
@@ -254,7 +258,7 @@ static bool is_current(struct mount *mount, const struct node_view *view,
                        const struct listing *listing)
 {
     return !node_is(view, NODE_WAY) && !mount_is_plain(mount, view) &&
-           listing->changes == atomic_load(&mount->names_changed) &&
+           listing->changes == atomic_load(&names_of(mount, view->index)->changed) &&
            moment_steady() - listing->since < CURRENT_NS;
 }
 
@@ -276,6 +280,70 @@ struct listing *listing_get(struct mount *mount, const struct node_view *view, b
     return listing;
 }
 
+/* ---- ahead ---- */
+
+enum { PREPARED_MOST = 1024 /* names of one directory */ };
+
+/* What is said of an inode in the upper layer may change without a word about names. */
+static bool stays(const struct entry *entry)
+{
+    return entry->present && entry->layer != 0 && !entry->indexed;
+}
+
+static void prepare_entries(struct mount *mount, const struct node_view *view,
+                            struct listing *listing)
+{
+    if (listing->count == 0 || listing->count > PREPARED_MOST)
+        return;
+    listing->prepared = calloc(listing->count, sizeof(*listing->prepared));
+    for (uint32_t at = 0; listing->prepared && at < listing->count; at++) {
+        struct shown shown;
+        if (!listing->at[at].sealed)
+            continue;
+        if (shown_find_sealed(mount, view, listing_name(listing, at), &shown) == 0 &&
+            stays(&shown.entry))
+            listing->prepared[at].entry = entry_steal(&shown.entry);
+        shown_finish(mount, &shown);
+    }
+    if (listing->prepared)
+        listing->bytes += listing->count * sizeof(*listing->prepared);
+}
+
+static bool has_current(struct mount *mount, const struct node_view *view)
+{
+    struct listings *listings = mount->listings;
+    pthread_mutex_lock(&listings->lock);
+    struct listing *listing = lookup(listings, view->index);
+    bool has = listing && is_current(mount, view, listing);
+    pthread_mutex_unlock(&listings->lock);
+    return has;
+}
+
+void listing_prepare(struct mount *mount, const struct node_view *view)
+{
+    int err = 0;
+    if (has_current(mount, view))
+        return;
+    struct listing *listing = build_listing(mount, view, &err);
+    if (!listing)
+        return;
+    prepare_entries(mount, view, listing);
+    keep(mount->listings, listing);
+    listing_release(mount, listing);
+}
+
+/* The names are looked at after the count of moves is taken, as by who looks up now. */
+bool listing_take_prepared(struct mount *mount, const struct node_view *view,
+                           struct listing *listing, uint32_t at, struct shown *shown)
+{
+    *shown = (struct shown){.moves = node_moves(mount->nodes), .tree = view->tree};
+    if (!listing->prepared || !listing_is_sealed(mount, listing, at) ||
+        atomic_exchange(&listing->prepared[at].taken, true) || !listing->prepared[at].entry.present)
+        return false;
+    shown->entry = entry_steal(&listing->prepared[at].entry);
+    return true;
+}
+
 uint32_t listing_after(const struct listing *listing, uint64_t cookie)
 {
     uint32_t low = 0, high = listing->count;
@@ -291,8 +359,9 @@ uint32_t listing_after(const struct listing *listing, uint64_t cookie)
 
 bool listing_is_sealed(struct mount *mount, const struct listing *listing, uint32_t at)
 {
-    return listing->at[at].sealed && listing->changes == atomic_load(&mount->names_changed) &&
-           listing->rises == atomic_load(&mount->names_risen);
+    const struct namecount *names = names_of(mount, listing->index);
+    return listing->at[at].sealed && listing->changes == atomic_load(&names->changed) &&
+           listing->rises == atomic_load(&names->risen);
 }
 
 int listing_is_empty(struct mount *mount, const struct node_view *view)

@@ -11,6 +11,7 @@
 #include "mount.h"
 #include "nameset.h"
 #include "own.h"
+#include "shown.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -25,6 +26,12 @@ struct listing_entry {
     bool sealed;       /* the upper part of the directory did not have it */
 };
 
+/* What a lookup of a name would find, found ahead. */
+struct prepared {
+    atomic_bool taken;
+    struct entry entry; /* one that is not present: nothing was found that could be used */
+};
+
 struct listing {
     unsigned users; /* protected by the cache's lock */
     uint32_t index; /* whose */
@@ -32,9 +39,10 @@ struct listing {
     struct nameset names;
     struct listing_entry *at; /* sorted by cookie */
     uint32_t count;
+    struct prepared *prepared; /* of each entry; NULL: of none */
     atomic_uint told; /* so many, from the first, were told with attributes: the kernel has them */
-    uint32_t changes; /* mount.names_changed as it was before the directory was read */
-    uint32_t rises;   /* and mount.names_risen */
+    unsigned changes; /* how often its names had changed before it was read */
+    unsigned rises;   /* and had been copied up */
     int64_t since;    /* on the steady clock, when that was */
     struct listing *newer, *older, *chain;
 };
@@ -49,6 +57,8 @@ size_t listings_bytes(struct listings *listings);
  * as rm does, is given the same listing again. NULL and *err. */
 struct listing *listing_get(struct mount *mount, const struct node_view *view, bool fresh,
                             int *err);
+/* Makes it ahead, and finds what the sealed ones of its names are, if there is none yet. */
+void listing_prepare(struct mount *mount, const struct node_view *view);
 void listing_release(struct mount *mount, struct listing *listing);
 
 /* The place of the first entry behind `cookie`. */
@@ -61,6 +71,11 @@ static inline const char *listing_name(const struct listing *listing, uint32_t a
 
 /* Whether a name is one that the upper part of the directory still does not have. */
 must_check bool listing_is_sealed(struct mount *mount, const struct listing *listing, uint32_t at);
+
+/* What was found ahead for such a name of the directory, which is the caller's now: false where
+ * nothing was, or somebody has taken it. */
+must_check bool listing_take_prepared(struct mount *mount, const struct node_view *view,
+                                      struct listing *listing, uint32_t at, struct shown *shown);
 
 /* Whether a directory shows no name at all: 1 or 0, or -errno. */
 must_check int listing_is_empty(struct mount *mount, const struct node_view *view);

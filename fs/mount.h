@@ -86,7 +86,16 @@ struct lockbook;
 struct lockwait;
 struct rings;
 struct routes;
+struct scout;
 struct settling;
+
+/* How often names have changed, see names_change(), and have been copied up, see names_rise(). */
+struct namecount {
+    atomic_uint changed, risen;
+};
+
+/* Where several directories meet in one, each counts what happens in the others too. */
+enum { NAME_COUNTS = 8192 };
 
 struct mount {
     struct tree *trees[TREES_MAX]; /* a slot is NULL when it is free */
@@ -95,6 +104,7 @@ struct mount {
     struct fdcache *fds;
     struct chores chores;          /* what is done beside */
     struct settling *settling;     /* NULL: none */
+    struct scout *scout;           /* likewise */
     struct lockbook *lockbook;     /* NULL: locks are the kernel's own business */
     struct lockwait *lockwait;     /* likewise */
     atomic_uint_least64_t handles; /* of opens, where locks are asked for by them */
@@ -103,9 +113,8 @@ struct mount {
     struct ahead *ahead;
     struct turns turns;
     pthread_rwlock_t names;
-    atomic_uint
-        names_changed;       /* how often what a directory shows has changed: see names_change() */
-    atomic_uint names_risen; /* how many names have been copied up: see names_rise() */
+    struct namecount names_of[NAME_COUNTS]; /* of a directory the one that its index leads to */
+    struct namecount names_of_all;
     struct rules rules;
     const struct idmap *map; /* whose is shown as whose; NULL: as it lies on disk. Borrowed */
     struct ledger *ledger; /* what it does is noted there; NULL: nowhere. Set before it is served */
@@ -206,19 +215,26 @@ static inline void names_end(struct mount *mount)
     pthread_rwlock_unlock(&mount->names);
 }
 
-/* Said by whoever made, moved or removed a name, after that and before the reply: a listing that
- * was begun before is not to serve whoever asks from then on. */
-static inline void names_change(struct mount *mount)
+static inline struct namecount *names_of(struct mount *mount, uint32_t directory)
 {
-    atomic_fetch_add(&mount->names_changed, 1);
+    return &mount->names_of[directory % NAME_COUNTS];
+}
+
+/* Said by whoever made, moved or removed a name in a directory (its index), after that and before
+ * the reply: a listing that was begun before is not to serve whoever asks from then on. */
+static inline void names_change(struct mount *mount, uint32_t directory)
+{
+    atomic_fetch_add(&names_of(mount, directory)->changed, 1);
+    atomic_fetch_add(&mount->names_of_all.changed, 1);
 }
 
 /* Said before a name of a lower layer becomes one of the upper, which changes nothing that a
  * directory shows: but whoever knows that the upper does not have it knows that no longer. And
  * after: whoever looked at the directory meanwhile may have seen times that were put back. */
-static inline void names_rise(struct mount *mount)
+static inline void names_rise(struct mount *mount, uint32_t directory)
 {
-    atomic_fetch_add(&mount->names_risen, 1);
+    atomic_fetch_add(&names_of(mount, directory)->risen, 1);
+    atomic_fetch_add(&mount->names_of_all.risen, 1);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include "find.h"
 #include "listing.h"
 #include "reply.h"
+#include "scout.h"
 #include "shown.h"
 #include "told.h"
 
@@ -117,6 +118,7 @@ struct page {
     bool plus;
     char *at;
     size_t used, size;
+    uint32_t scouted; /* what scout_begin() said */
 };
 
 static size_t add_plus(struct page *page, const char *name, const struct fuse_entry_param *entry,
@@ -170,6 +172,21 @@ static bool add_unresolved(struct page *page, const struct listing_entry *listed
                       listed_type(page, listed), (off_t)listed->cookie);
 }
 
+static int look_up(struct page *page, struct listing *listing, uint32_t at, struct node_view *view,
+                   struct stat *st)
+{
+    struct shown shown;
+    const char *name = listing_name(listing, at);
+    int found = listing_take_prepared(page->mount, page->dir, listing, at, &shown)
+                    ? shown_look_up_found(page->mount, page->dir, name, &shown, view, st)
+                    : -EAGAIN;
+    if (found != -EAGAIN)
+        return found;
+    return listing_is_sealed(page->mount, listing, at)
+               ? shown_look_up_sealed(page->mount, page->dir, name, view, st)
+               : shown_look_up(page->mount, page->dir, name, view, st);
+}
+
 /* A record with attributes is a lookup: it is counted only when it has found room. */
 static bool add_looked_up(struct page *page, struct listing *listing, uint32_t at)
 {
@@ -182,9 +199,7 @@ static bool add_looked_up(struct page *page, struct listing *listing, uint32_t a
     if (need > page->size - page->used)
         return false;
     const unsigned before = told_so_far(page->mount);
-    int found = listing_is_sealed(page->mount, listing, at)
-                    ? shown_look_up_sealed(page->mount, page->dir, name, &view, &st)
-                    : shown_look_up(page->mount, page->dir, name, &view, &st);
+    int found = look_up(page, listing, at, &view, &st);
     if (found <= 0)
         return add_unresolved(page, listed, name, found);
     atomic_store_explicit(&listed->ino, view.ino, memory_order_relaxed);
@@ -194,6 +209,7 @@ static bool add_looked_up(struct page *page, struct listing *listing, uint32_t a
     reply_fill_entry(page->mount, valid, view.id, told_edition(page->mount, &view, &st), &st,
                      &record);
     page->used += add_plus(page, name, &record, (off_t)listed->cookie);
+    scout_tell(page->mount->scout, page->scouted, &view);
     return true;
 }
 
@@ -265,9 +281,13 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
         return reply_error(req, -ENOMEM);
     struct page page = {
         .req = req, .mount = mount, .dir = &dir, .plus = plus, .at = buffer, .size = size};
+    if (plus)
+        page.scouted = scout_begin(mount->scout, ino, offset == 0);
     err = node_is(&dir, NODE_ORPHAN) ? 0 : fill_page(&page, (uint64_t)offset);
     if (err)
         return reply_error(req, err);
+    if (plus)
+        scout_end(mount->scout);
     reply_bytes(req, buffer, page.used);
 }
 

@@ -91,7 +91,7 @@ static int make(fuse_req_t req, struct target *target, uint64_t parent, const ch
         err = edit_make(mount_stack(mount, &target->view), &target->dir, name, making, fd);
         turn_end(turn);
     }
-    names_change(mount);
+    names_change(mount, target->view.index);
     caller_end();
     told_changed(mount, target->view.index);
     if (!err && S_ISDIR(making->mode))
@@ -222,7 +222,7 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name
         linked = !err;
         if (!err && node_is(&view, NODE_ORPHAN))
             growth_unnamed(mount, view.tree, spot.ref->fd, true);
-        names_change(mount);
+        names_change(mount, target.view.index);
         names_end(mount);
         told_changed(mount, target.view.index);
         spot_finish(mount, &spot);

@@ -143,7 +143,7 @@ static int remove_locked(struct mount *mount, const struct removal *removal)
     bool orphan = !err && node_drop_name(mount->nodes, dir->index, removal->name);
     if (victim)
         op_settle_victim(mount, victim, orphan, held, writable);
-    names_change(mount);
+    names_change(mount, dir->index);
     names_end(mount);
     told_changed(mount, dir->index);
     fdref_release(mount->fds, upper);

@@ -244,7 +244,8 @@ static int rename_locked(struct mount *mount, struct end *from, struct end *to, 
     }
     if (to->index && !exchange)
         op_settle_victim(mount, &to->node, orphan, held, writable);
-    names_change(mount);
+    names_change(mount, from->dir.index);
+    names_change(mount, to->dir.index);
     names_end(mount);
     told_changed(mount, from->dir.index);
     told_changed(mount, to->dir.index);

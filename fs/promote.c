@@ -151,10 +151,10 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
         err = look_at_source(mount, view, job);
     }
     caller_unmask();
-    names_rise(mount);
+    names_rise(mount, view->parent);
     if (!err)
         err = copy(job);
-    names_rise(mount);
+    names_rise(mount, view->parent);
     told_changed(mount, view->parent); /* its times were others for a moment */
     if (!err) {
         unsigned clear = job->meta_only ? 0 : NODE_METACOPY;
@@ -164,7 +164,7 @@ static int copy_to_place(struct mount *mount, const struct node_view *view, stru
          */
         if (job->torn) {
             node_set_ino(mount->nodes, view->index, stack_ino(job->stack, 0, job->made));
-            names_change(mount);
+            names_change(mount, view->parent);
         }
         if (wish)
             grant(mount, view, job, wish);
@@ -192,7 +192,7 @@ static int make_stub(struct mount *mount, const struct node_view *view)
     if (!place)
         return err;
     caller_unmask(); /* it was shown with its mode, whoever comes first */
-    names_rise(mount);
+    names_rise(mount, view->parent);
     const struct editdir dir = {.upper = place->fd, .sources = parent.sources};
     pthread_rwlock_t *turn = turn_share(mount, &parent);
     err = edit_make(mount_stack(mount, view), &dir, view->name, &making, NULL);
@@ -201,7 +201,7 @@ static int make_stub(struct mount *mount, const struct node_view *view)
         err = fd_stat(place->fd, view->name, &st);
     if (!err)
         node_promoted(mount->nodes, view->index, NODE_LINKED, NODE_STUB, st.st_ino);
-    names_change(mount);
+    names_change(mount, view->parent);
     fdref_release(mount->fds, place);
     return err;
 }
@@ -527,12 +527,12 @@ static int link_name(struct mount *mount, const struct node_view *view, uint32_t
     names_end(mount);
     if (!place)
         return err;
-    names_rise(mount);
+    names_rise(mount, parent);
     pthread_rwlock_t *turn = turn_take(mount, view->tree, parent);
     err = linkindex_link(mount_stack(mount, view), view->more->index_name, place->fd, name,
                          st.st_nlink);
     turn_end(turn);
-    names_rise(mount);
+    names_rise(mount, parent);
     told_changed(mount, parent);
     fdref_release(mount->fds, place);
     if (err)

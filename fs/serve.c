@@ -14,6 +14,7 @@
 #include "privileges.h"
 #include "ready.h"
 #include "rings.h"
+#include "scout.h"
 #include "settling.h"
 #include "vigil.h"
 
@@ -244,7 +245,9 @@ static int serve_session(struct session *session, const struct options *options,
         own_close(&session->neighbour);
         return err;
     }
-    session->vigil = session->spin ? vigil_start(&session->mount->chores) : NULL;
+    mount->scout = session->spin ? scout_start(mount) : NULL;
+    mount->chores.errand = scout_errand(mount->scout);
+    session->vigil = session->spin ? vigil_start(&mount->chores) : NULL;
     mount->settling = settling_start(mount->fds);
     mount->rings = session->rings ? rings_watch(session->vigil) : NULL;
     if (session->rings)
@@ -253,6 +256,8 @@ static int serve_session(struct session *session, const struct options *options,
         serve_device(session, options, signals);
     rings_free(mount->rings);
     vigil_stop(session->vigil);
+    mount->chores.errand = NULL;
+    scout_stop(steal_ptr(&mount->scout));
     stop_locks(mount);
     settling_stop(steal_ptr(&mount->settling));
     if (guest)

@@ -84,6 +84,12 @@ int shown_find(struct mount *mount, const struct node_view *dir, const char *nam
     return find(mount, dir, name, false, shown);
 }
 
+int shown_find_sealed(struct mount *mount, const struct node_view *dir, const char *name,
+                      struct shown *shown)
+{
+    return find(mount, dir, name, true, shown);
+}
+
 void shown_finish(struct mount *mount, struct shown *shown)
 {
     entry_finish(&shown->entry);
@@ -159,6 +165,19 @@ static bool has_moved(struct mount *mount, const struct shown *shown)
     return moved;
 }
 
+int shown_look_up_found(struct mount *mount, const struct node_view *dir, const char *name,
+                        struct shown *shown, struct node_view *view, struct stat *st)
+{
+    *st = shown->entry.st;
+    int err = intern(mount, dir, name, shown, view);
+    shown_finish(mount, shown);
+    if (err)
+        return err;
+    find_fix_attr(view, st);
+    find_keep(mount, view, st);
+    return 1;
+}
+
 static int look_up_once(struct mount *mount, const struct node_view *dir, const char *name,
                         bool sealed, struct node_view *view, struct stat *st)
 {
@@ -169,19 +188,12 @@ static int look_up_once(struct mount *mount, const struct node_view *dir, const 
         node_view_finish(view);
     }
     int err = find(mount, dir, name, sealed, &shown);
-    bool present = !err && shown.entry.present;
-    if (present) {
-        *st = shown.entry.st;
-        err = intern(mount, dir, name, &shown, view);
-    } else if (has_moved(mount, &shown)) {
+    if (!err && shown.entry.present)
+        return shown_look_up_found(mount, dir, name, &shown, view, st);
+    if (has_moved(mount, &shown))
         err = -EAGAIN;
-    }
     shown_finish(mount, &shown);
-    if (err || !present)
-        return err;
-    find_fix_attr(view, st);
-    find_keep(mount, view, st);
-    return 1;
+    return err;
 }
 
 int shown_look_up(struct mount *mount, const struct node_view *dir, const char *name,

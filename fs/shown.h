@@ -22,6 +22,9 @@ struct shown {
  * returned then, and entry.present is false). */
 must_check int shown_find(struct mount *mount, const struct node_view *dir, const char *name,
                           struct shown *shown);
+/* The same of a name that the upper part of the directory is known not to have. */
+must_check int shown_find_sealed(struct mount *mount, const struct node_view *dir, const char *name,
+                                 struct shown *shown);
 void shown_finish(struct mount *mount, struct shown *shown);
 
 /* Looks a name up: its node, with one more lookup, and what stat(2) says of it. 1; 0 when it is
@@ -32,5 +35,11 @@ must_check int shown_look_up(struct mount *mount, const struct node_view *dir, c
 /* The same of a name that the upper part of the directory is known not to have. */
 must_check int shown_look_up_sealed(struct mount *mount, const struct node_view *dir,
                                     const char *name, struct node_view *view, struct stat *st);
+
+/* The same of what shown_find_sealed() has found; *shown is finished. -EAGAIN: names have moved
+ * since, and it has to be looked up. */
+must_check int shown_look_up_found(struct mount *mount, const struct node_view *dir,
+                                   const char *name, struct shown *shown, struct node_view *view,
+                                   struct stat *st);
 
 #endif

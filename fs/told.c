@@ -19,7 +19,7 @@ void told_before(struct mount *mount, const struct node_view *view)
 /* Both only ever grow: the sum stays as it is as long as both do. */
 unsigned told_so_far(struct mount *mount)
 {
-    return atomic_load(&mount->names_changed) + atomic_load(&mount->names_risen);
+    return atomic_load(&mount->names_of_all.changed) + atomic_load(&mount->names_of_all.risen);
 }
 
 struct validity told_after(struct mount *mount, const struct node_view *view, unsigned before)

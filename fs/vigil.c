@@ -154,6 +154,26 @@ static unsigned rest(struct vigil *vigil, unsigned seen, int64_t duration)
     return seen;
 }
 
+/* Where the vigil is: nobody who is waited for is there. */
+static void send_errand(const struct vigil *vigil)
+{
+    const int shared = atomic_load_explicit(&vigil->shared, memory_order_relaxed);
+    if (!vigil->pair)
+        errand_send(vigil->chores->errand, -1);
+    else if (shared >= 0)
+        errand_send(vigil->chores->errand, beside(vigil, shared));
+}
+
+/* Whether others kept it from coming back. An errand, which is done on the same processor, takes
+ * less than OFTEN_NS. */
+static bool is_late(const struct vigil *vigil, int64_t after)
+{
+    if (after <= LATE_NS)
+        return false;
+    const bool sent = errand_was_busy(vigil->chores->errand);
+    return !sent || after > OFTEN_NS;
+}
+
 /* Until nothing has been asked for a while, or somebody else wants the processor, or the client is
  * not to be found (as a rule it has ended); returns what was asked. A thread that spins at the
  * least weight and comes back late, and soon late again, or very late, has had to wait for others;
@@ -163,8 +183,9 @@ static unsigned spin(struct vigil *vigil, unsigned seen)
     int64_t looked = 0, heard = 0, late = 0, before = moment_steady();
     for (; !atomic_load(&vigil->over) && !atomic_load(&vigil->unwanted); pause_a_while(vigil)) {
         chores_do(vigil->chores);
+        send_errand(vigil);
         int64_t now = moment_steady();
-        if (vigil->pair && now - before > LATE_NS) {
+        if (vigil->pair && is_late(vigil, now - before)) {
             if (now - late < OFTEN_NS || now - before > OFTEN_NS)
                 return rest(vigil, seen, REST_LATE_NS);
             late = now;

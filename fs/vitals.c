@@ -10,6 +10,7 @@
 #include "meter.h"
 #include "report.h"
 #include "route.h"
+#include "scout.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +99,7 @@ json_t *vitals_json(struct mount *mount, unsigned readers)
         {"CopyUps", copyups},
         {"Moved", moved},
         {"GivenAhead", ahead_given(mount->ahead)},
+        {"ListedAhead", scout_of_use(mount->scout)},
         {"Nodes", node_table_count(mount->nodes)},
         {"NameBytes", node_table_name_bytes(mount->nodes)},
         {"CachedFds", fdcache_count(mount->fds)},

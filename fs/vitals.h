@@ -10,9 +10,9 @@
 
 #include <jansson.h>
 
-/* {"Age": nanoseconds, "CopyUps", "Moved" (bytes), "GivenAhead" (files: ahead.h), "Nodes",
- *  "NameBytes", "CachedFds", "MergeBytes", "ListingBytes", "Fds", "Threads", "Memory" (bytes),
- *  "Readers", "Mountpoint",
+/* {"Age": nanoseconds, "CopyUps", "Moved" (bytes), "GivenAhead" (files: ahead.h), "ListedAhead"
+ *  (directories: scout.h), "Nodes", "NameBytes", "CachedFds", "MergeBytes", "ListingBytes", "Fds",
+ *  "Threads", "Memory" (bytes), "Readers", "Mountpoint",
  *  "Operations": {"lookup": {"Errors", "Total" (nanoseconds), "Buckets": [bucket, count, ...]}}}
  * with the operations that were asked for. NULL when out of memory. Of the control thread. */
 json_t *vitals_json(struct mount *mount, unsigned readers);

@@ -61,4 +61,12 @@ static inline void entry_finish(struct entry *entry)
 }
 #define cleanup_entry cleanup(entry_finish)
 
+/* What it holds, and what it owns, is the caller's. */
+static inline struct entry entry_steal(struct entry *entry)
+{
+    const struct entry stolen = *entry;
+    *entry = (struct entry){0};
+    return stolen;
+}
+
 #endif

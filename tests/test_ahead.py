@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""The content of small files, which the kernel is given before it asks for it (fs/ahead.h).
+"""What is done before anybody asks for it: the content of small files is given to the kernel (fs/ahead.h), and the
+directories that a walk comes to next are read (fs/scout.h).
 
-Who reads a whole tree is spared a request for each file; and nothing that anybody has written, at whatever
-moment, is covered by what a lower layer had there.
+Who reads a whole tree is spared a request for each file, and waits for less; and nothing that anybody has
+written, at whatever moment, is covered by what a lower layer had there.
 """
 import ctypes
 import json
 import mmap
 import os
 import pathlib
+import stat
 import subprocess
 import sys
 import threading
@@ -252,6 +254,119 @@ def test_of_one_who_reads_and_one_who_writes_the_same_files_each_write_is_seen(s
         assert len(writer.stdout.read()) == len(made) and writer.wait(60) == 0
         reader.join(60)
         assert read_all(mount / "both") == {name: b"w" * 4096 + old[4096:] for name, old in made.items()}
+
+
+# ---- directories that are read ahead ------------------------------------------------------------
+
+def need_two_processors():
+    need(len(os.sched_getaffinity(0)) > 1, "two processors")
+
+
+def listed_ahead(store):
+    return json.loads(store.plyfs("stats", "--json").stdout)["ListedAhead"]
+
+
+def fill_tries(top, tries, folders=60):
+    """The same tree again and again, because the kernel keeps what it was told of one."""
+    for number in range(tries):
+        fill(top / f"try{number}", folders)
+
+
+TRIES = 8
+WALKS = {
+    "as told": ["find", "-type", "d"],
+    "by name": ["ls", "-lR"],
+    "by number": [sys.executable, "-c", """
+import os, sys
+def walk(at):
+    for entry in sorted(os.scandir(at), key=lambda entry: entry.inode()):
+        if entry.is_dir(follow_symlinks=False):
+            walk(entry.path)
+walk(".")
+"""],
+}
+
+
+@pytest.mark.parametrize("order", WALKS)
+def test_who_walks_a_tree_has_directories_read_ahead(store, sandbox, named, profile, order):
+    need_two_processors()
+    lower = sandbox.directory("lower")
+    fill_tries(lower, TRIES)
+    at = named(lower, profile)
+    for number in range(TRIES):
+        found = subprocess.run(WALKS[order], cwd=at / f"try{number}", stdout=subprocess.DEVNULL, check=False)
+        assert found.returncode == 0
+        if listed_ahead(store) > 20:
+            break
+    ahead = listed_ahead(store)
+    assert ahead > 20
+    assert f"{ahead} directories were read before" in store.plyfs("stats", "web").stdout
+
+
+def lengthen(folder, tree):
+    with open(folder / "f1", "ab") as file:
+        file.write(b"more")
+    tree["f1"] = (tree["f1"][0], tree["f1"][1] + 4)
+
+
+def forbid(folder, tree):
+    os.chmod(folder / "f2", 0o400)
+    tree["f2"] = (stat.S_IFREG | 0o400, tree["f2"][1])
+
+
+def remove(folder, tree):
+    os.unlink(folder / "f3")
+    del tree["f3"]
+
+
+def put_in_its_place(folder, tree):
+    os.unlink(folder / "f4")
+    os.mkdir(folder / "f4", 0o700)
+    tree["f4"] = (stat.S_IFDIR | 0o700, None)
+
+
+def rename(folder, tree):
+    os.rename(folder / "f5", folder / "moved")
+    tree["moved"] = tree.pop("f5")
+
+
+def make(folder, tree):
+    (folder / "new").write_bytes(b"new")
+    os.chmod(folder / "new", 0o600)
+    tree["new"] = (stat.S_IFREG | 0o600, 3)
+
+
+CHANGES = [lengthen, forbid, remove, put_in_its_place, rename, make]
+
+
+def shown(folder):
+    """{name: (mode, size, but of directories)}, as a listing and a look at each tell."""
+    found = {}
+    for entry in os.scandir(folder):
+        st = entry.stat(follow_symlinks=False)
+        found[entry.name] = (st.st_mode, None if stat.S_ISDIR(st.st_mode) else st.st_size)
+    return found
+
+
+def test_what_has_changed_since_it_was_read_ahead_is_listed_as_it_is(store, sandbox, named, profile):
+    """Each seventh directory is changed just before it is listed: with fewer nothing would be changed, with more the
+    daemon would soon read no more ahead."""
+    need_two_processors()
+    lower = sandbox.directory("lower")
+    fill_tries(lower, TRIES)
+    at = named(lower, profile)
+    for number in range(TRIES):
+        top = at / f"try{number}"
+        folders = [entry.path for entry in os.scandir(top)]
+        for place, path in enumerate(folders):
+            folder = pathlib.Path(path)
+            wanted = shown(lower / f"try{number}" / folder.name)
+            if place % 7 == 6:
+                CHANGES[place // 7 % len(CHANGES)](folder, wanted)
+            assert shown(folder) == wanted, folder
+        if number > 3 and listed_ahead(store) > 100:
+            break
+    assert listed_ahead(store) > 100
 
 
 # ---- and who has no right to read it ------------------------------------------------------------
