@@ -228,6 +228,12 @@ static void stop_locks(struct mount *mount)
     lockbook_destroy(steal_ptr(&mount->lockbook));
 }
 
+static void stop_scout(struct mount *mount)
+{
+    mount->chores.errand = NULL;
+    scout_stop(steal_ptr(&mount->scout));
+}
+
 static int serve_session(struct session *session, const struct options *options, int signals,
                          const struct serve_guest *guest)
 {
@@ -237,16 +243,17 @@ static int serve_session(struct session *session, const struct options *options,
     mount->attributes_changed = forget_attributes;
     mount->listing_changed = forget_listing;
     mount->store = store_content;
+    mount->scout = session->spin ? scout_start(mount) : NULL;
+    mount->chores.errand = scout_errand(mount->scout);
     int err = start_locks(mount);
     if (!err && guest)
         err = guest->begin(guest->context, mount);
     if (err) {
         stop_locks(mount);
+        stop_scout(mount);
         own_close(&session->neighbour);
         return err;
     }
-    mount->scout = session->spin ? scout_start(mount) : NULL;
-    mount->chores.errand = scout_errand(mount->scout);
     session->vigil = session->spin ? vigil_start(&mount->chores) : NULL;
     mount->settling = settling_start(mount->fds);
     mount->rings = session->rings ? rings_watch(session->vigil) : NULL;
@@ -256,12 +263,11 @@ static int serve_session(struct session *session, const struct options *options,
         serve_device(session, options, signals);
     rings_free(mount->rings);
     vigil_stop(session->vigil);
-    mount->chores.errand = NULL;
-    scout_stop(steal_ptr(&mount->scout));
     stop_locks(mount);
     settling_stop(steal_ptr(&mount->settling));
     if (guest)
         guest->end(guest->context);
+    stop_scout(mount);
     return 0;
 }
 
