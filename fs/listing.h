@@ -57,7 +57,8 @@ size_t listings_bytes(struct listings *listings);
  * as rm does, is given the same listing again. NULL and *err. */
 struct listing *listing_get(struct mount *mount, const struct node_view *view, bool fresh,
                             int *err);
-/* Makes it ahead, and finds what the sealed ones of its names are, if there is none yet. */
+/* Makes it ahead, and finds what the sealed ones of its names are, if there is none yet. The caller
+ * has a lookup of the node. */
 void listing_prepare(struct mount *mount, const struct node_view *view);
 void listing_release(struct mount *mount, struct listing *listing);
 

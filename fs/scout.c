@@ -275,15 +275,24 @@ static uint64_t next(struct scout *scout)
     return id;
 }
 
+/* The kernel may give the directory back meanwhile. It is held, so that what is kept by its index,
+ * descriptors and the listing, is not left to the next node that has it. */
+static void look_at(struct mount *mount, uint64_t id)
+{
+    cleanup_view struct node_view view = {0};
+    if (node_look_itself(mount->nodes, id, false, &view) != 0)
+        return;
+    if (is_worth_a_look(mount, &view))
+        listing_prepare(mount, &view);
+    node_forget(mount->nodes, id, 1);
+}
+
 static void look(void *context)
 {
     struct scout *scout = context;
     uint64_t id;
-    while ((id = next(scout)) != 0) {
-        cleanup_view struct node_view view = {0};
-        if (node_view(scout->mount->nodes, id, &view) == 0 && is_worth_a_look(scout->mount, &view))
-            listing_prepare(scout->mount, &view);
-    }
+    while ((id = next(scout)) != 0)
+        look_at(scout->mount, id);
 }
 
 struct scout *scout_start(struct mount *mount)

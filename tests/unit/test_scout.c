@@ -19,10 +19,17 @@ static struct mount mount;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char prepared[MOST][16]; /* the names, one after the other */
 static unsigned count;
+static bool given_back; /* the kernel gives back what is looked at */
+static bool is_held;
 
 void listing_prepare(struct mount *of, const struct node_view *view)
 {
+    struct node_view held = {0};
     assert_ptr_equal(of, &mount);
+    if (given_back)
+        node_forget(mount.nodes, view->id, 1);
+    is_held = node_view(mount.nodes, view->id, &held) == 0;
+    node_view_finish(&held);
     pthread_mutex_lock(&lock);
     snprintf(prepared[count++], sizeof(prepared[0]), "%.15s", view->name);
     pthread_mutex_unlock(&lock);
@@ -49,6 +56,7 @@ static int set_up(void **state)
         .present = true, .st = {.st_mode = S_IFDIR | 0755, .st_ino = 1}, .ino = 1, .layer = 1};
     (void)state;
     count = 0;
+    given_back = is_held = false;
     tree = (struct tree){0};
     mount = (struct mount){.trees = {&tree}};
     mount.nodes = node_table_create(nobody_dies, NULL);
@@ -283,6 +291,19 @@ static void what_is_gone_is_passed_over(void **state)
     assert_string_equal(prepared[1], "d4");
 }
 
+static void what_is_given_back_meanwhile_stays_until_it_was_looked_at(void **state)
+{
+    struct node_view view;
+    (void)state;
+    go_down(3);
+    const uint64_t id = id_of(NODE_ROOT, "d2");
+    given_back = true;
+    look_ahead();
+    assert_int_equal(prepared_so_far(), 1);
+    assert_true(is_held);
+    assert_int_equal(node_view(mount.nodes, id, &view), -ESTALE);
+}
+
 static void what_the_host_may_change_is_not_looked_at(void **state)
 {
     (void)state;
@@ -332,6 +353,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_passed_by_makes_room, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_lists_one_twice_has_gone_down_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_gone_is_passed_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_given_back_meanwhile_stays_until_it_was_looked_at,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_the_host_may_change_is_not_looked_at, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(of_very_many_the_last_ones_wait, set_up, tear_down),
