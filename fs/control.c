@@ -481,11 +481,20 @@ static int listen_in(int dir)
     return steal_fd(&fd);
 }
 
+/* Whether a daemon of ours has the address. Of another user it is only a name that he has taken. */
+static bool is_held_by_us(const struct sockaddr_un *address, socklen_t size)
+{
+    struct ucred peer;
+    cleanup_fd int fd = connect_at(address, size, 1);
+    return fd >= 0 && ask_peer(fd, &peer) == 0 && peer.uid == geteuid();
+}
+
 /* A number is given to the next mount as soon as the kernel has let go of one, whose daemon may
- * take a moment longer. */
+ * take a moment longer: on a busy machine seconds. Until it has gone, whoever asks for this mount
+ * would be told of that one. */
 static int listen_for(dev_t device)
 {
-    enum { TRIES = 50 };
+    enum { TRIES = 50, TRIES_OF_US = 1000 };
     struct sockaddr_un address;
     const struct timespec pause = {.tv_nsec = 10000000};
     socklen_t size = address_of(device, &address);
@@ -493,8 +502,10 @@ static int listen_for(dev_t device)
     if (fd < 0)
         return -errno;
     for (int tries = 1; bind(fd, (const struct sockaddr *)&address, size) < 0; tries++) {
-        if (errno != EADDRINUSE || tries == TRIES)
+        if (errno != EADDRINUSE)
             return -errno;
+        if (tries >= TRIES_OF_US || (tries >= TRIES && !is_held_by_us(&address, size)))
+            return -EADDRINUSE;
         nanosleep(&pause, NULL);
     }
     return listen(fd, BACKLOG) < 0 ? -errno : steal_fd(&fd);

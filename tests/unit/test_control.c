@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -439,6 +440,39 @@ static void one_is_answered_at_a_time(void **state)
     assert_int_equal(atomic_load(&most), 1);
 }
 
+/* ---- a mount without a name ---- */
+
+static int predecessor;
+
+/* Whoever had the number before goes when he was found there several times. */
+static void *go_late(void *argument)
+{
+    (void)argument;
+    for (int i = 0; i < 5; i++)
+        close(accept(predecessor, NULL, NULL));
+    close(predecessor);
+    return NULL;
+}
+
+static void who_had_the_number_before_is_waited_for(void **state)
+{
+    pthread_t thread;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const unsigned number = 0x40000000u + (unsigned)getpid(); /* that no mount has */
+    int length = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "plyfs/0:%u", number);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+    (void)state;
+    predecessor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(predecessor, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(predecessor, 8), 0);
+    assert_int_equal(pthread_create(&thread, NULL, go_late, NULL), 0);
+    struct control *control =
+        control_serve_device(makedev(0, number), &(struct control_host){.answer = echo});
+    assert_non_null(control);
+    pthread_join(thread, NULL);
+    control_stop(control);
+}
+
 static void a_store_may_lie_deep(void **state)
 {
     (void)state;
@@ -507,6 +541,7 @@ int main(void)
         kit_test(a_daemon_that_hangs_is_waited_for_so_long),
         kit_test(what_is_no_answer_is_an_error),
         kit_test(one_is_answered_at_a_time),
+        kit_test(who_had_the_number_before_is_waited_for),
         kit_test(a_store_may_lie_deep),
         kit_test(another_user_is_refused),
     };
