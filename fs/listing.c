@@ -14,7 +14,6 @@
 #include <string.h>
 
 enum { BUCKETS = 8192 };
-#define CURRENT_NS 1000000000 /* longer than that nobody waits between two readings in a row */
 
 struct listings {
     pthread_mutex_t lock;
@@ -259,7 +258,7 @@ static bool is_current(struct mount *mount, const struct node_view *view,
 {
     return !node_is(view, NODE_WAY) && !mount_is_plain(mount, view) &&
            listing->changes == atomic_load(&names_of(mount, view->index)->changed) &&
-           moment_steady() - listing->since < CURRENT_NS;
+           moment_steady() - listing->since < LISTING_CURRENT_NS;
 }
 
 struct listing *listing_get(struct mount *mount, const struct node_view *view, bool fresh, int *err)

@@ -16,6 +16,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+/* For as long a listing serves who begins anew, in nanoseconds: longer than that nobody waits
+ * between two readings in a row. */
+#define LISTING_CURRENT_NS 1000000000
+
 enum { LISTING_COOKIE_DOT = 1, LISTING_COOKIE_DOTDOT = 2, LISTING_COOKIE_FIRST = 3 };
 
 struct listing_entry {

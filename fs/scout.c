@@ -25,7 +25,6 @@ enum { BEGINNING = 24 /* bytes of a name that it is sorted by */ };
 enum { PASSED_BY = 64 /* other listings, after which one that lies ready is given up */ };
 /* Trust grows each time that somebody goes down. */
 enum { TRUSTED = 2, TRUST_MOST = 8, TRUST_LEAST = -16, LOST_IN_VAIN = 5 };
-#define READY_NS 1000000000 /* for as long a listing may be used (listing.c) */
 
 enum order { AS_TOLD, BY_NUMBER, BY_NAME, ORDERS };
 
@@ -101,6 +100,12 @@ static void take_out(struct scout *scout, unsigned at)
     memmove(&scout->waiting[at], &scout->waiting[at + 1],
             (scout->count - at - 1) * sizeof(scout->waiting[0]));
     scout->count--;
+}
+
+/* Whether there is something to be looked at, and that is likely to be of use. */
+static bool is_wanted(const struct scout *scout)
+{
+    return scout->trust >= TRUSTED && scout->count > 0;
 }
 
 /* ---- what is learned, under the lock ---- */
@@ -226,7 +231,7 @@ void scout_end(struct scout *scout)
     if (!scout)
         return;
     pthread_mutex_lock(&scout->lock);
-    const bool wanted = scout->trust >= TRUSTED && scout->count > 0;
+    const bool wanted = is_wanted(scout);
     pthread_mutex_unlock(&scout->lock);
     if (wanted)
         errand_want(scout->errand);
@@ -246,7 +251,7 @@ static struct ready_dir *find_room(struct scout *scout)
     for (unsigned i = 0; i < READY; i++) {
         const struct ready_dir *ready = &scout->ready[i];
         if (ready->id == 0 || scout->listing - ready->listing >= PASSED_BY ||
-            now - ready->since > READY_NS)
+            now - ready->since > LISTING_CURRENT_NS)
             return &scout->ready[i];
     }
     return NULL;
@@ -257,8 +262,7 @@ static uint64_t next(struct scout *scout)
 {
     uint64_t id = 0;
     pthread_mutex_lock(&scout->lock);
-    const bool any = scout->trust >= TRUSTED && scout->count > 0;
-    struct ready_dir *ready = any ? find_room(scout) : NULL;
+    struct ready_dir *ready = is_wanted(scout) ? find_room(scout) : NULL;
     if (ready) {
         const unsigned last = scout->count - 1;
         const unsigned at = first_in(scout, first_told_with(scout, last), last, scout->order);
