@@ -5,6 +5,7 @@
  */
 #include "errand.h"
 
+#include "processor.h"
 #include "quietthread.h"
 
 #include <pthread.h>
@@ -30,14 +31,9 @@ struct errand {
 /* Where whoever serves and its client are, it would be in their way. */
 static void go_to(struct errand *errand, int processor)
 {
-    cpu_set_t set = errand->allowed;
     if (processor == errand->bound)
         return;
-    if (processor >= 0) {
-        CPU_ZERO(&set);
-        CPU_SET((size_t)processor, &set);
-    }
-    (void)sched_setaffinity(0, sizeof(set), &set);
+    (void)processor_go_to(&errand->allowed, processor);
     errand->bound = processor; /* what fails is not tried again each time */
 }
 

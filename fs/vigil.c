@@ -8,6 +8,7 @@
 #include "brief.h"
 #include "caller.h"
 #include "moment.h"
+#include "processor.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -68,15 +69,9 @@ static int processor_of(pid_t thread)
     return at ? (int)strtol(at, NULL, 10) : -1;
 }
 
-/* The calling thread goes to one processor, or with -1 wherever the process may. */
 static bool go_to(const struct vigil *vigil, int processor)
 {
-    cpu_set_t set = vigil->allowed;
-    if (processor >= 0) {
-        CPU_ZERO(&set);
-        CPU_SET((size_t)processor, &set);
-    }
-    return sched_setaffinity(0, sizeof(set), &set) == 0;
+    return processor_go_to(&vigil->allowed, processor);
 }
 
 /* Goes where the client is, but never to where it is served. */
